@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+// Who is traced. Every traced thread owns a slot, a small number that indexes the counters of all probes.
+// A counter in a thread's slot is written by that thread alone (or for it, under its run queue's lock), so
+// it needs neither an atomic nor one copy per CPU, and user space reads it through a memory map.
+#include <linux/types.h>
+#include <uapi/linux/ptrace.h>
+
+#define MMAPABLE (1U << 10)
+#define NO_SLOT 0
+// Threads for which no slot was free share this one: their events still count, but under no name.
+#define SHARED_SLOT 1
+// In slot_of: a thread of netprobe itself, or one to be traced from its next exec on.
+#define HOLD 0xffffffffU
+#define HOLD_UNTIL_EXEC 0xfffffffeU
+
+struct thread {
+    u64 start_ns;
+    u64 exit_ns;
+    u32 tid;       // as the kernel numbers it
+    u32 tgid;
+    u32 user_tid;  // as netprobe's own PID namespace numbers it; 0 = not visible there
+    u32 user_tgid;
+    char comm[16];
+};
+
+struct config {
+    u64 pid_namespace;
+    u32 pid_level;
+    u32 match_comm;
+    char comm[16];
+};
+
+BPF_F_TABLE("array", u32, u32, slot_of, PID_MAX, MMAPABLE);
+BPF_F_TABLE("array", u32, struct thread, threads, SLOTS, MMAPABLE);
+BPF_F_TABLE("array", u32, struct config, config, 1, MMAPABLE);
+BPF_QUEUE(free_slots, u32, SLOTS);
+// What could not be counted where it belongs, by MISSED_… index.
+BPF_PERCPU_ARRAY(missed, u64, MISSED_KINDS);
+
+static __always_inline void miss(u32 kind)
+{
+    u64 *count = missed.lookup(&kind);
+    if (count) *count += 1;
+}
+
+static __always_inline void *read_pointer(void *address)
+{
+    void *value = NULL;
+    bpf_probe_read_kernel(&value, sizeof value, address);
+    return value;
+}
+
+static __always_inline u32 read_u32(void *address)
+{
+    u32 value = 0;
+    bpf_probe_read_kernel(&value, sizeof value, address);
+    return value;
+}
+
+// A task's number in netprobe's own PID namespace, 0 where it is not visible from there.
+static __always_inline u32 user_number(void *task)
+{
+    u32 zero = 0;
+    struct config *c = config.lookup(&zero);
+    void *pid = read_pointer(task + TASK_THREAD_PID);
+    if (!c || !pid || read_u32(pid + PID_LEVEL) < c->pid_level) return 0;
+    void *upid = pid + PID_NUMBERS + c->pid_level * SIZEOF_UPID;
+    if ((u64)read_pointer(upid + UPID_NS) != c->pid_namespace) return 0;
+    return read_u32(upid + UPID_NR);
+}
+
+static __always_inline void name_thread(struct thread *t, void *task)
+{
+    bpf_probe_read_kernel(t->comm, sizeof t->comm, task + TASK_COMM);
+}
+
+static __always_inline u32 take_slot(void *task)
+{
+    u32 slot = SHARED_SLOT, tid = read_u32(task + TASK_PID);
+    if (free_slots.pop(&slot)) {
+        slot = SHARED_SLOT;
+        miss(MISSED_THREAD);
+    } else {
+        struct thread *t = threads.lookup(&slot);
+        if (!t) return NO_SLOT;
+        t->start_ns = bpf_ktime_get_ns();
+        t->exit_ns = 0;
+        t->tid = tid;
+        t->tgid = read_u32(task + TASK_TGID);
+        t->user_tid = user_number(task);
+        t->user_tgid = user_number(read_pointer(task + TASK_GROUP_LEADER));
+        name_thread(t, task);
+    }
+    slot_of.update(&tid, &slot);
+    return slot;
+}
+
+// The slot of a thread by the kernel's number, NO_SLOT if it is not traced.
+static __always_inline u32 slot_of_tid(u32 tid)
+{
+    u32 *slot = slot_of.lookup(&tid);
+    return slot && *slot < SLOTS ? *slot : NO_SLOT;
+}
+
+// The same for the running thread. Machine-wide, a thread gets its slot with its first event.
+static __always_inline u32 current_slot(void)
+{
+    u32 tid = bpf_get_current_pid_tgid();
+#ifdef WHOLE_MACHINE
+    u32 *slot = slot_of.lookup(&tid);
+    if (slot && *slot == NO_SLOT && tid) return take_slot((void *)bpf_get_current_task());
+#endif
+    return slot_of_tid(tid);
+}
+
+static __always_inline void add(u32 slot, u64 *counter, u64 amount)
+{
+    if (slot == SHARED_SLOT)
+        __sync_fetch_and_add(counter, amount);
+    else
+        *counter += amount;
+}
+
+// Times and time-outs are counted in buckets of a quarter of an octave: bucket b starts at
+// (4 + b % 4) << (b / 4 - 1) for b >= 4. Two sides of it: here, and netprobe/probes/histogram.py.
+static __always_inline u64 quarter_octave(u64 value)
+{
+    if (value < 4) return value;
+    u64 octave = bpf_log2l(value) - 1;
+    u64 bucket = octave * 4 + ((value >> (octave - 2)) & 3) - 4;
+    // The verifier must see the bound on the very register that becomes an index.
+    asm volatile("" : "+r"(bucket));
+    if (bucket >= QUARTER_OCTAVES) bucket = QUARTER_OCTAVES - 1;
+    asm volatile("" : "+r"(bucket));
+    return bucket;
+}
+
+// ---- The life of a thread: a child of a traced thread is traced before its first event. ----
+
+int on_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+    void *child = (void *)ctx->args[1];
+    u32 tid = read_u32(child + TASK_PID), none = NO_SLOT;
+#ifndef WHOLE_MACHINE
+    if (slot_of_tid((u32)bpf_get_current_pid_tgid())) {
+        take_slot(child);
+        return 0;
+    }
+#endif
+    // The number may have belonged to a thread that is gone.
+    slot_of.update(&tid, &none);
+    return 0;
+}
+
+static __always_inline bool has_wanted_comm(void *task)
+{
+    u32 zero = 0;
+    struct config *c = config.lookup(&zero);
+    if (!c || !c->match_comm) return false;
+    u64 name[2] = {};
+    bpf_get_current_comm(name, sizeof name);
+    return name[0] == *(u64 *)&c->comm[0] && name[1] == *(u64 *)&c->comm[8];
+}
+
+int on_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+    void *task = (void *)ctx->args[0];
+    u32 tid = bpf_get_current_pid_tgid();
+    u32 *known = slot_of.lookup(&tid);
+    if (!known) return 0;
+    u32 slot = *known;
+    if (slot == HOLD_UNTIL_EXEC || (slot == NO_SLOT && has_wanted_comm(task))) {
+        take_slot(task);
+        return 0;
+    }
+    if (slot <= SHARED_SLOT || slot >= SLOTS) return 0;
+    struct thread *t = threads.lookup(&slot);
+    if (!t) return 0;
+    // When another thread than the first calls exec, it goes on under the first one's number.
+    if (t->tid != tid) {
+        take_slot(task);
+        return 0;
+    }
+    t->exit_ns = 0;
+    name_thread(t, task);
+    return 0;
+}
+
+int on_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+    u32 slot = slot_of_tid((u32)bpf_get_current_pid_tgid());
+    if (slot <= SHARED_SLOT) return 0;
+    struct thread *t = threads.lookup(&slot);
+    if (!t) return 0;
+    t->exit_ns = bpf_ktime_get_ns();
+    name_thread(t, (void *)ctx->args[0]);
+    return 0;
+}
+
+// ---- All tasks that netprobe's PID namespace shows, read in one pass. ----
+
+struct seq_file;
+struct bpf_iter_meta { struct seq_file *seq; u64 session_id; u64 seq_num; };
+struct bpf_iter__task { struct bpf_iter_meta *meta; void *task; };
+
+struct task_record {
+    u64 pid_namespace;
+    u32 pid_level;
+    u32 tid, tgid, parent_tgid;
+    u32 user_tid, user_tgid;
+    char comm[16];
+};
+
+BPF_ITER(task)
+{
+    void *task = ctx->task;
+    if (!task) return 0;
+    void *own = read_pointer((void *)bpf_get_current_task() + TASK_THREAD_PID);
+    struct task_record r = {};
+    r.pid_level = read_u32(own + PID_LEVEL);
+    u64 upid = PID_NUMBERS + (u64)r.pid_level * SIZEOF_UPID;
+    r.pid_namespace = (u64)read_pointer(own + upid + UPID_NS);
+    r.tid = read_u32(task + TASK_PID);
+    r.tgid = read_u32(task + TASK_TGID);
+    r.parent_tgid = read_u32(read_pointer(task + TASK_REAL_PARENT) + TASK_TGID);
+    r.user_tid = read_u32(read_pointer(task + TASK_THREAD_PID) + upid + UPID_NR);
+    r.user_tgid = read_u32(read_pointer(read_pointer(task + TASK_GROUP_LEADER) + TASK_THREAD_PID) + upid + UPID_NR);
+    bpf_probe_read_kernel(r.comm, sizeof r.comm, task + TASK_COMM);
+    bpf_seq_write(ctx->meta->seq, &r, sizeof r);
+    return 0;
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+// Context switches by thread, and who ran next; on request how long a thread waited for its CPU.
+
+struct switches { u64 voluntary, involuntary; };
+BPF_F_TABLE("array", u32, struct switches, thread_switches, SLOTS, MMAPABLE);
+
+struct takeover_key { u32 slot; u32 cpu; u32 next_tid; };
+struct takeover { u64 voluntary, involuntary; u64 next_user_tid; char next_comm[16]; };
+BPF_TABLE("hash", struct takeover_key, struct takeover, takeovers, TAKEOVERS);
+
+#ifdef RUN_QUEUE
+struct run_queue { u64 total_ns; u64 buckets[QUARTER_OCTAVES]; };
+BPF_F_TABLE("array", u32, struct run_queue, run_queue_latency, SLOTS, MMAPABLE);
+BPF_F_TABLE("array", u32, u64, runnable_since, SLOTS, 0);
+
+static __always_inline void becomes_runnable(u32 slot)
+{
+    u64 *since = runnable_since.lookup(&slot);
+    if (since && slot != SHARED_SLOT) *since = bpf_ktime_get_ns();
+}
+
+static __always_inline void starts_running(u32 slot)
+{
+    u64 *since = runnable_since.lookup(&slot);
+    if (!since || !*since) return;
+    u64 ns = bpf_ktime_get_ns() - *since;
+    *since = 0;
+    struct run_queue *q = run_queue_latency.lookup(&slot);
+    u64 bucket = quarter_octave(ns);
+    if (!q || bucket >= QUARTER_OCTAVES) return;
+    q->total_ns += ns;
+    q->buckets[bucket] += 1;
+}
+
+// sched_wakeup and sched_wakeup_new
+int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
+{
+    u32 slot = slot_of_tid(read_u32((void *)ctx->args[0] + TASK_PID));
+    if (slot) becomes_runnable(slot);
+    return 0;
+}
+#endif
+
+// Who ran next is one look-up by thread, CPU and successor. The value belongs to the thread that leaves the
+// CPU, so its counters need no atomic.
+static __always_inline void count_takeover(u32 slot, void *next, u32 next_tid, bool voluntary)
+{
+    struct takeover_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id(), .next_tid = next_tid};
+    struct takeover *t = takeovers.lookup(&key);
+    if (!t) {
+        struct takeover first = {};
+        if (next_tid) first.next_user_tid = user_number(next);
+        bpf_probe_read_kernel(first.next_comm, sizeof first.next_comm, next + TASK_COMM);
+        takeovers.update(&key, &first);
+        t = takeovers.lookup(&key);
+    }
+    if (t)
+        add(slot, voluntary ? &t->voluntary : &t->involuntary, 1);
+    else
+        miss(MISSED_TAKEOVER);
+}
+
+int on_switch(struct bpf_raw_tracepoint_args *ctx)
+{
+    void *previous = (void *)ctx->args[1], *next = (void *)ctx->args[2];
+    u32 next_tid = read_u32(next + TASK_PID);
+#ifdef RUN_QUEUE
+    u32 next_slot = slot_of_tid(next_tid);
+    if (next_slot) starts_running(next_slot);
+#endif
+    u32 slot = current_slot();
+    if (!slot) return 0;
+    // As in __schedule(): only a switch that nobody forced, of a thread that goes to sleep, is voluntary.
+    bool preempted = ctx->args[0];
+    bool asleep = SWITCH_STATE;
+    bool voluntary = !preempted && asleep;
+#ifdef RUN_QUEUE
+    if (!asleep || preempted) becomes_runnable(slot);
+#endif
+    struct switches *s = thread_switches.lookup(&slot);
+    if (s) add(slot, voluntary ? &s->voluntary : &s->involuntary, 1);
+    count_takeover(slot, next, next_tid, voluntary);
+    return 0;
+}

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+// System calls by thread and number; the waiting ones also by time-out; failures and latency on request.
+
+// Numbers of the native table; all others (32-bit, x32, invalid) are counted in other_calls.
+#define SYSCALLS 512
+// struct thread_info.status: the call came in through a 32-bit entry (arch/x86/include/asm/thread_info.h).
+#define TS_COMPAT 2
+
+struct calls { u64 by_number[SYSCALLS]; };
+BPF_F_TABLE("array", u32, struct calls, syscall_calls, SLOTS, MMAPABLE);
+
+struct other_call { u32 slot; u32 number; u32 compat; };
+BPF_TABLE("hash", struct other_call, u64, other_calls, 4096);
+
+// ---- How long a waiting call may wait. ----
+
+enum { EPOLL_WAIT, EPOLL_PWAIT, EPOLL_PWAIT2, POLL, PPOLL, SELECT, PSELECT6, IO_URING_ENTER, WAITS };
+enum timeout_class { ZERO, INFINITE, UNREADABLE, POSITIVE };
+#define OCTAVES 24
+
+struct wait {
+    u64 by_class[3];
+    // Positive time-outs by octave of microseconds. The sum makes the median exact where all are equal.
+    struct { u64 calls, sum_ns; } positive[OCTAVES];
+};
+struct waits { struct wait by_call[WAITS]; };
+BPF_F_TABLE("array", u32, struct waits, syscall_waits, SLOTS, MMAPABLE);
+
+static __always_inline int wait_of(u32 number)
+{
+    switch (number) {
+    case NR_EPOLL_WAIT: return EPOLL_WAIT;
+    case NR_EPOLL_PWAIT: return EPOLL_PWAIT;
+    case NR_EPOLL_PWAIT2: return EPOLL_PWAIT2;
+    case NR_POLL: return POLL;
+    case NR_PPOLL: return PPOLL;
+    case NR_SELECT: return SELECT;
+    case NR_PSELECT6: return PSELECT6;
+    case NR_IO_URING_ENTER: return IO_URING_ENTER;
+    }
+    return -1;
+}
+
+static __always_inline u64 argument(void *regs, u64 offset)
+{
+    u64 value = 0;
+    bpf_probe_read_kernel(&value, sizeof value, regs + offset);
+    return value;
+}
+
+static __always_inline enum timeout_class from_ns(u64 ns, u64 *timeout_ns)
+{
+    *timeout_ns = ns;
+    return ns ? POSITIVE : ZERO;
+}
+
+static __always_inline enum timeout_class from_ms(s32 ms, u64 *timeout_ns)
+{
+    return ms < 0 ? INFINITE : from_ns((u64)ms * 1000000, timeout_ns);
+}
+
+// A user's struct timespec (unit = 1) or struct timeval (unit = 1000).
+static __always_inline enum timeout_class from_user(u64 address, u64 unit, u64 *timeout_ns)
+{
+    s64 time[2] = {};
+    if (!address) return INFINITE;
+    if (bpf_probe_read_user(time, sizeof time, (void *)address)) return UNREADABLE;
+    // Sums must not overflow; beyond an hour a time-out is a long one, whatever its length.
+    if (time[0] > 3600) time[0] = 3600;
+    return from_ns(time[0] * 1000000000ULL + time[1] * unit, timeout_ns);
+}
+
+// io_uring_enter(2): it waits only with IORING_ENTER_GETEVENTS and min_complete > 0; a time-out comes in
+// struct io_uring_getevents_arg, or in a registered region that cannot be read from here.
+static __always_inline enum timeout_class from_io_uring(void *regs, u64 *timeout_ns)
+{
+    u64 flags = argument(regs, SYSCALL_ARG_3), address = 0;
+    if (!(flags & 1) || !(u32)argument(regs, SYSCALL_ARG_2)) return ZERO;
+    if (flags & (1 << 6)) return UNREADABLE;
+    if (!(flags & (1 << 3))) return INFINITE;
+    if (bpf_probe_read_user(&address, sizeof address, (void *)argument(regs, SYSCALL_ARG_4) + 16)) return UNREADABLE;
+    return from_user(address, 1, timeout_ns);
+}
+
+static __always_inline enum timeout_class read_timeout(int wait, void *regs, u64 *timeout_ns)
+{
+    switch (wait) {
+    case EPOLL_WAIT:
+    case EPOLL_PWAIT: return from_ms(argument(regs, SYSCALL_ARG_3), timeout_ns);
+    case EPOLL_PWAIT2: return from_user(argument(regs, SYSCALL_ARG_3), 1, timeout_ns);
+    case POLL: return from_ms(argument(regs, SYSCALL_ARG_2), timeout_ns);
+    case PPOLL: return from_user(argument(regs, SYSCALL_ARG_2), 1, timeout_ns);
+    case SELECT: return from_user(argument(regs, SYSCALL_ARG_4), 1000, timeout_ns);
+    case PSELECT6: return from_user(argument(regs, SYSCALL_ARG_4), 1, timeout_ns);
+    }
+    return from_io_uring(regs, timeout_ns);
+}
+
+static __always_inline void count_wait(u32 slot, int wait, void *regs)
+{
+    u64 timeout_ns = 0;
+    enum timeout_class class = read_timeout(wait, regs, &timeout_ns);
+    struct waits *all = syscall_waits.lookup(&slot);
+    if (!all) return;
+    struct wait *w = &all->by_call[wait & 7];
+    if (class != POSITIVE) {
+        add(slot, &w->by_class[class], 1);
+        return;
+    }
+    u64 us = timeout_ns / 1000;
+    u32 octave = us ? bpf_log2l(us) : 0;
+    if (octave >= OCTAVES) octave = OCTAVES - 1;
+    add(slot, &w->positive[octave].calls, 1);
+    add(slot, &w->positive[octave].sum_ns, timeout_ns);
+}
+
+// ---- Failures and latency: what a thread is in the middle of, so that its exit needs no hash look-up. ----
+
+#ifdef ON_SYS_EXIT
+struct in_flight { u64 since_ns; u32 number; };
+BPF_F_TABLE("array", u32, struct in_flight, syscalls_in_flight, SLOTS, 0);
+
+struct failed_call { u32 slot; u32 number; u32 error; };
+BPF_TABLE("hash", struct failed_call, u64, failed_calls, 8192);
+
+struct timed_call { u32 slot; u32 number; };
+struct latency { u64 total_ns; u64 buckets[QUARTER_OCTAVES]; };
+#ifdef LATENCY
+BPF_TABLE("hash", struct timed_call, struct latency, syscall_latency, TIMED_CALLS);
+// Too large for the stack; never written, so that it stays zero.
+BPF_ARRAY(no_latency, struct latency, 1);
+#endif
+
+static __always_inline void remember(u32 slot, u32 number)
+{
+    struct in_flight *f = syscalls_in_flight.lookup(&slot);
+    if (!f || slot == SHARED_SLOT) return;
+    // 0 marks "none": a number is kept as number + 1.
+    f->number = number + 1;
+#ifdef LATENCY
+    f->since_ns = bpf_ktime_get_ns();
+#endif
+}
+
+#ifdef LATENCY
+static __always_inline void count_latency(u32 slot, u32 number, u64 ns)
+{
+    struct timed_call key = {.slot = slot, .number = number};
+    struct latency *l = syscall_latency.lookup(&key);
+    if (!l) {
+        u32 zero = 0;
+        struct latency *empty = no_latency.lookup(&zero);
+        if (!empty) return;
+        syscall_latency.update(&key, empty);
+        l = syscall_latency.lookup(&key);
+    }
+    if (!l) {
+        miss(MISSED_LATENCY);
+        return;
+    }
+    u64 bucket = quarter_octave(ns);
+    if (bucket >= QUARTER_OCTAVES) return;
+    l->total_ns += ns;
+    l->buckets[bucket] += 1;
+}
+#endif
+
+int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+    u32 slot = current_slot();
+    if (!slot) return 0;
+    struct in_flight *f = syscalls_in_flight.lookup(&slot);
+    // A call that was under way when tracing began has no number here.
+    if (!f || !f->number) return 0;
+    u32 number = f->number - 1;
+    f->number = 0;
+#ifdef LATENCY
+    count_latency(slot, number, bpf_ktime_get_ns() - f->since_ns);
+#endif
+    s64 result = ctx->args[1];
+    if (result >= 0 || result < -4095) return 0;
+    struct failed_call key = {.slot = slot, .number = number, .error = -result};
+    u64 zero = 0, *count = failed_calls.lookup_or_try_init(&key, &zero);
+    if (count)
+        __sync_fetch_and_add(count, 1);
+    else
+        miss(MISSED_FAILURE);
+    return 0;
+}
+#endif
+
+static __always_inline int count_other(u32 slot, u32 number, u32 compat)
+{
+    struct other_call key = {.slot = slot, .number = number, .compat = compat};
+    u64 zero = 0, *count = other_calls.lookup_or_try_init(&key, &zero);
+    if (count)
+        __sync_fetch_and_add(count, 1);
+    else
+        miss(MISSED_OTHER_CALL);
+    return 0;
+}
+
+int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
+{
+    u32 slot = current_slot();
+    if (!slot) return 0;
+    u32 number = ctx->args[1];
+    u32 compat = *(u32 *)((void *)bpf_get_current_task_btf() + TASK_THREAD_INFO_STATUS) & TS_COMPAT;
+#ifdef ONLY_SYSCALLS
+    if (compat || !(ONLY_SYSCALLS)) return 0;
+#endif
+    if (compat || number >= SYSCALLS) return count_other(slot, number, compat);
+    struct calls *calls = syscall_calls.lookup(&slot);
+    if (calls) add(slot, &calls->by_number[number], 1);
+    int wait = wait_of(number);
+    if (wait >= 0) count_wait(slot, wait, (void *)ctx->args[0]);
+#ifdef ON_SYS_EXIT
+    remember(slot, number);
+#endif
+    return 0;
+}

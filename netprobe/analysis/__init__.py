@@ -1,0 +1,1 @@
+"""Rates, percentiles, summaries: pure functions on tables. Needs neither root nor BCC."""

@@ -1,0 +1,176 @@
+"""The options that all recording commands share, and the way from them to a Run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from netprobe.errors import NetprobeError
+
+if TYPE_CHECKING:
+    from netprobe.engine.options import RecordOptions
+    from netprobe.probes.base import Counted, Probe
+    from netprobe.run.model import Run
+    from netprobe.run.table import Table
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_DEFAULT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Request:
+    """Whom to record and what to do with it, as the user said it."""
+
+    pids: tuple[int, ...] = ()
+    comm: str | None = None
+    command: tuple[str, ...] = ()
+    seconds: float | None = None
+    interval: float | None = None
+    output: Path | None = None
+    as_json: bool = False
+    # Names of commands that netprobe itself knows do not make a server to start.
+    what: str = field(default="", compare=False)
+
+    def options(self) -> RecordOptions:
+        """The engine's options. A server that netprobe starts is watched until it ends, unless -d says less."""
+        from netprobe.engine.options import RecordOptions
+
+        seconds = self.seconds
+        if seconds is None and not self.command:
+            seconds = _DEFAULT_SECONDS
+        return RecordOptions(
+            pids=self.pids,
+            comm=self.comm,
+            command=self.command,
+            seconds=seconds,
+            block_seconds=self.interval or 1.0,
+        )
+
+
+def recording_options(function: _F) -> _F:
+    """Add -p, --comm, -d, -i, -o, --json and `-- SERVER ARGS`; they arrive as one `Request`."""
+
+    def wrapper(**arguments: Any) -> Any:
+        request = Request(
+            pids=arguments.pop("pids"),
+            comm=arguments.pop("comm"),
+            command=arguments.pop("command"),
+            seconds=arguments.pop("seconds"),
+            interval=arguments.pop("interval"),
+            output=arguments.pop("output"),
+            as_json=arguments.pop("as_json"),
+        )
+        _check(request)
+        return function(request, **arguments)
+
+    wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
+    wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+    decorated: Any = wrapper
+    positive = click.FloatRange(min=0, min_open=True)
+    for decorate in reversed(
+        (
+            click.option(
+                "-p", "--pid", "pids", type=click.IntRange(min=1), multiple=True, metavar="PID",
+                help="Process to watch, with its threads and descendants; may be given again.",
+            ),
+            click.option("--comm", metavar="NAME", help="Watch the processes of this name, new ones too."),
+            click.option(
+                "-d", "--duration", "seconds", type=positive, metavar="SECONDS",
+                help="How long [10; with a SERVER: until it ends].",
+            ),
+            click.option(
+                "-i", "--interval", type=positive, metavar="SECONDS", help="Print a table every SECONDS."
+            ),
+            click.option(
+                "-o", "--output", type=click.Path(path_type=Path), metavar="RUN",
+                help="Keep everything in this directory, for netprobe.load().",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+            click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- SERVER [ARGS]...]"),
+        )
+    ):  # fmt: skip
+        decorated = decorate(decorated)
+    return decorated  # type: ignore[no-any-return]
+
+
+def _check(request: Request) -> None:
+    if request.command and (request.pids or request.comm):
+        raise NetprobeError(
+            "netprobe can start a server or watch running ones, not both at once.",
+            todo="Leave out -p and --comm, or the server's command line.",
+        )
+    if request.command and request.command[0].isdigit() and not os.path.exists(request.command[0]):
+        number = request.command[0]
+        raise NetprobeError(f"{number!r} is not a program.", todo=f"For process {number} write -p {number}.")
+    if request.interval and request.seconds and request.interval > request.seconds:
+        raise NetprobeError("The interval (-i) is longer than the recording (-d).")
+
+
+def record(
+    request: Request,
+    probes: Sequence[Probe],
+    what: str,
+    on_interval: Callable[[Mapping[str, Table], float], None] | None = None,
+) -> Run:
+    """Record, and keep the Run where -o says. `what` is counted, in words; `on_interval` shows each interval.
+
+    A Run that cannot be written does not take the result with it: the caller prints first, then `keep`s.
+    """
+    from netprobe.engine.recorder import Recorder
+    from netprobe.engine.to_run import as_run
+    from netprobe.run.store import check_destination
+
+    if request.output:
+        check_destination(request.output)
+    options = request.options()
+
+    def attached(seconds: float) -> None:
+        length = f"for {options.seconds:g} s" if options.seconds else "until it ends"
+        _tell(f"Attached in {seconds:.2f} s. {what} of {options.describe()} {length}; Ctrl-C ends it early.")
+
+    def on_block(counted: Counted) -> None:
+        if on_interval and request.interval and not request.as_json:
+            tables = {table.name: table for probe in probes for table in probe.tables(counted)}
+            on_interval(tables, counted.blocks[0].duration_s)
+
+    recording = Recorder(options, probes).run(attached, on_block)
+    if recording.server_exit:
+        _tell(f"{options.describe()} ended with exit status {recording.server_exit}.")
+    return as_run(recording, options, probes)
+
+
+def keep(request: Request, run: Run) -> None:
+    """Write the Run, if -o asks for it."""
+    if request.output:
+        from netprobe.run.store import write_run
+
+        sys.stdout.flush()
+        write_run(run, request.output)
+        _tell(f"Run written to {request.output}.")
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def print_notes(run: Run) -> None:
+    """What is missing goes with the result; the cost goes to standard error."""
+    from netprobe.render.notes import cost, missing
+
+    for line in missing(run):
+        click.echo(line)
+    _tell(cost(run))
+
+
+def _tell(message: str) -> None:
+    from netprobe.render.safe import printable
+
+    click.echo(printable(message), err=True)

@@ -1,0 +1,95 @@
+"""`netprobe syscalls`: which system calls, how often, with which time-outs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from netprobe.commands.recording import Request, keep, print_json, print_notes, record, recording_options
+
+if TYPE_CHECKING:
+    from netprobe.analysis.syscalls import By, SyscallRow
+    from netprobe.render.syscalls import SyscallView
+    from netprobe.run.table import Table
+
+
+@click.command(short_help="Which system calls a server makes, by call, thread or process.")
+@recording_options
+@click.option("-T", "--top", default=10, show_default=True, type=click.IntRange(min=0), help="Rows; 0 = all.")
+@click.option("--by", type=click.Choice(["syscall", "thread", "process"]), default="syscall", show_default=True)
+@click.option("-x", "--failed", is_flag=True, help="Count failed calls only, and say how they failed.")
+@click.option("-e", "--errno", "error", metavar="NAME", help="Count calls that failed with this error: EAGAIN …")
+@click.option("-L", "--latency", is_flag=True, help="Time in the calls: total, mean, p50, p99; longest first.")
+@click.option("--syscall", "only", multiple=True, metavar="NAME", help="Count this call only; may be repeated.")
+def command(
+    request: Request,
+    top: int,
+    by: By,
+    failed: bool,
+    error: str | None,
+    latency: bool,
+    only: tuple[str, ...],
+) -> None:
+    """Count system calls.
+
+    Calls that can wait (epoll_wait, poll, …) are told apart by their time-out: 0, positive, none.
+
+    \b
+    netprobe syscalls -p $(pgrep -o nginx) -d 10
+    netprobe syscalls --comm redis-server --by thread -L
+    netprobe syscalls -d 5 -- ./server --port 8080
+    """
+    from netprobe.analysis.syscalls import summarise
+    from netprobe.probes.syscalls import Probe, SyscallOptions
+    from netprobe.render.json import envelope
+    from netprobe.render.notes import heading
+    from netprobe.render.syscalls import SyscallView, as_json
+
+    view = SyscallView(by, top, failed, _known_errno(error), latency)
+    probe = Probe(SyscallOptions(failures=failed or bool(error), latency=latency, only=only))
+
+    def interval(tables: Mapping[str, Table], seconds: float) -> None:
+        click.echo(time.strftime("[%H:%M:%S]"))
+        _show(summarise(tables, by), view, seconds)
+
+    run = record(request, [probe], "Counting system calls", interval)
+    rows = summarise(run.tables, by)
+    if request.as_json:
+        results = {"by": by, "syscalls": as_json(rows, view, run.seconds)}
+        print_json(envelope("syscalls", run, results))
+    else:
+        click.echo(heading(run))
+        _show(rows, view, run.seconds)
+        print_notes(run)
+    keep(request, run)
+
+
+def _show(rows: list[SyscallRow], view: SyscallView, seconds: float) -> None:
+    from netprobe.render.syscalls import as_text, rest
+    from netprobe.render.text import show
+
+    table = as_text(rows, view, seconds)
+    if not table.rows:
+        click.echo("No system call failed." if view.failed or view.error else "No system call was made.")
+        return
+    show(table)
+    if left_out := rest(rows, view):
+        click.echo(left_out)
+
+
+def _known_errno(name: str | None) -> str | None:
+    import errno
+
+    from netprobe.errors import NetprobeError
+
+    if name is None:
+        return None
+    upper = name.upper()
+    if upper not in errno.errorcode.values() and not upper.startswith("ERESTART"):
+        raise NetprobeError(f"There is no error named {name!r}.", todo="Names are those of errno(3): EAGAIN, EINTR …")
+    number = getattr(errno, upper, None)
+    # Two names of one number, such as EWOULDBLOCK and EAGAIN: the table knows one of them.
+    return errno.errorcode[number] if number is not None else upper

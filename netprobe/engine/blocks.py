@@ -1,0 +1,148 @@
+"""The recording's clock: reads all counters once a block, until time, target or user say stop."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from netprobe.engine.counting import Reader, merged
+from netprobe.engine.machine import read_machine
+from netprobe.engine.options import RecordOptions
+from netprobe.engine.program import kernel_accounting
+from netprobe.engine.server import HeldServer
+from netprobe.engine.signals import Interruptible
+from netprobe.engine.target import Target
+from netprobe.probes.base import Block, Counted, Rows
+
+# With this many blocks kept, they are merged two by two, so that memory does not grow with time.
+MOST_BLOCKS = 240
+# The kernel's account of BPF run times costs two clock reads an event: it is on for this share of each block.
+_ACCOUNTED_SHARE = 0.1
+
+OnBlock = Callable[[Counted], None]
+
+
+class BlockStore:
+    """At most `MOST_BLOCKS` blocks of equal length: when there are more, each two become one."""
+
+    def __init__(self) -> None:
+        self.blocks: list[Block] = []
+        self._reads_per_block = 1
+        self._reads_in_last = 0
+
+    def add(self, block: Block) -> None:
+        """Keep one read."""
+        if self.blocks and self._reads_in_last < self._reads_per_block:
+            self.blocks[-1] = _join(self.blocks[-1], block)
+            self._reads_in_last += 1
+        else:
+            self.blocks.append(block)
+            self._reads_in_last = 1
+        if len(self.blocks) == MOST_BLOCKS and self._reads_in_last == self._reads_per_block:
+            self.blocks = [_join(*self.blocks[i : i + 2]) for i in range(0, MOST_BLOCKS, 2)]
+            self._reads_per_block *= 2
+            self._reads_in_last = self._reads_per_block
+
+
+def _join(first: Block, second: Block) -> Block:
+    return Block(
+        first.start_s,
+        first.duration_s + second.duration_s,
+        {name: merged([first.rows[name], second.rows[name]]) for name in first.rows},
+        first.machine_switches + second.machine_switches,
+        first.machine_forks + second.machine_forks,
+    )
+
+
+@dataclass
+class BlockLoop:
+    """Waits and reads. After `run`: the blocks, the seconds, and for how many of them run times were kept."""
+
+    options: RecordOptions
+    target: Target
+    readers: Mapping[str, Reader]
+    signals: Interruptible
+    server: HeldServer | None
+    on_block: OnBlock
+
+    def run(self) -> str:
+        """Record; returns what ended it, in words."""
+        self.store = BlockStore()
+        self.accounted_seconds = 0.0
+        with contextlib.ExitStack() as stack:
+            self._watched = self._watch(stack)
+            # What was counted while the probes were being attached one after another belongs to no block.
+            self._read_counters()
+            self.start = before = time.monotonic()
+            self.started_at = time.time()
+            self._machine = read_machine()
+            ended_by = ""
+            while not ended_by:
+                ended_by = self._wait_for_block(before)
+                before = self._take_block(before)
+        self.seconds = before - self.start
+        return ended_by
+
+    def _watch(self, stack: contextlib.ExitStack) -> list[int]:
+        """A descriptor for each process named by the user, readable when it ends."""
+        fds = []
+        for pid in (*self.options.pids, *([self.server.pid] if self.server else [])):
+            with contextlib.suppress(ProcessLookupError):
+                fds.append(os.pidfd_open(pid))
+                stack.callback(os.close, fds[-1])
+        return fds
+
+    def _wait_for_block(self, begins: float) -> str:
+        """Wait for the block's end; returns why it is the last one, or nothing."""
+        block = self.options.block_seconds
+        ends, last = begins + block, False
+        if self.options.seconds is not None and ends > self.start + self.options.seconds - block / 1000:
+            ends, last = self.start + self.options.seconds, True
+        with kernel_accounting() as accounted:
+            reason = self._wait_until(min(ends, begins + block * _ACCOUNTED_SHARE))
+            self.accounted_seconds += (time.monotonic() - begins) * accounted
+        reason = reason or self._wait_until(ends)
+        return reason or ("time" if last else "")
+
+    def _wait_until(self, deadline: float) -> str:
+        while True:
+            ready = self.signals.wait(deadline - time.monotonic(), self._watched)
+            if self.signals.interrupted:
+                return self.signals.interrupted.name
+            # A process that ended stays readable: once is enough to know.
+            self._watched = [fd for fd in self._watched if fd not in ready]
+            if self._target_gone():
+                return "target ended"
+            if time.monotonic() >= deadline:
+                return ""
+
+    def _target_gone(self) -> bool:
+        if self.options.whole_machine or self.options.comm:
+            return False
+        if self.server:
+            self.server.ended()
+        return not self.target.alive()
+
+    def _read_counters(self) -> dict[str, Rows]:
+        return {name: reader.added(self.target) for name, reader in self.readers.items()}
+
+    def _take_block(self, begins: float) -> float:
+        now, machine = time.monotonic(), read_machine()
+        block = Block(
+            begins - self.start,
+            now - begins,
+            self._read_counters(),
+            machine.switches - self._machine.switches,
+            machine.forks - self._machine.forks,
+        )
+        self._machine = machine
+        self.store.add(block)
+        self.on_block(Counted(self.target.known(), [block]))
+        ended = self.target.release_ended()
+        for reader in self.readers.values():
+            reader.forget(ended)
+        self.target.reuse(ended)
+        return now

@@ -1,0 +1,160 @@
+"""Struct offsets of the running kernel, from its own BTF, through libbpf (a dependency of BCC).
+
+Source: Documentation/bpf/btf.rst in the kernel tree.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache, cached_property
+
+from netprobe.errors import NotPossibleHereError
+
+PATH = "/sys/kernel/btf/vmlinux"
+_STRUCT, _UNION, _TYPEDEF = 4, 5, 8
+# Kinds that only add a name or a qualifier to another type: const, volatile, restrict, typedef, type tag.
+_WRAPPERS = {_TYPEDEF, 9, 10, 11, 18}
+
+
+class _Type(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_uint32), ("info", ctypes.c_uint32), ("size_or_type", ctypes.c_uint32))
+
+
+class _Member(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_uint32), ("type", ctypes.c_uint32), ("offset", ctypes.c_uint32))
+
+
+@cache
+def load_libbpf() -> ctypes.CDLL:
+    """The libbpf that BCC itself uses."""
+    for name in ("libbpf.so.1", "libbpf.so.0"):
+        try:
+            return ctypes.CDLL(name, use_errno=True)
+        except OSError:
+            continue
+    raise NotPossibleHereError(
+        "libbpf, which BCC depends on, cannot be loaded.", todo="Install it: libbpf1 (Debian) or libbpf."
+    )
+
+
+class Btf:
+    """Sizes, offsets and signatures of the kernel's types."""
+
+    def __init__(self, path: str = PATH) -> None:
+        if not os.path.exists(path):
+            raise NotPossibleHereError(
+                f"This kernel has no BTF type information ({path} is missing), so netprobe cannot know how its "
+                "structures are laid out.",
+                todo="Use a kernel built with CONFIG_DEBUG_INFO_BTF=y: those of Debian 11, Ubuntu 20.10, "
+                "Fedora 31, RHEL 8.2 and newer have it.",
+            )
+        self._lib = lib = load_libbpf()
+        lib.btf__parse.restype = ctypes.c_void_p
+        lib.btf__parse.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+        lib.btf__type_by_id.restype = ctypes.c_void_p
+        lib.btf__type_by_id.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        lib.btf__name_by_offset.restype = ctypes.c_char_p
+        lib.btf__name_by_offset.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
+        lib.btf__find_by_name_kind.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32]
+        lib.btf__free.argtypes = [ctypes.c_void_p]
+        lib.libbpf_get_error.argtypes = [ctypes.c_void_p]
+        lib.libbpf_get_error.restype = ctypes.c_long
+        self._btf = lib.btf__parse(path.encode(), None)
+        if not self._btf or lib.libbpf_get_error(self._btf):
+            self._btf = None
+            raise NotPossibleHereError(f"{path} holds no BTF that this libbpf can read.", todo="Update libbpf.")
+
+    def close(self) -> None:
+        """Give back its memory (some 10 MB)."""
+        if self._btf:
+            self._lib.btf__free(self._btf)
+            self._btf = None
+
+    def has_struct(self, name: str) -> bool:
+        """Whether the kernel knows a struct of this name."""
+        return self._find(name, _STRUCT) is not None
+
+    def offset(self, struct: str, path: str) -> int:
+        """Byte offset of a field such as `thread_info.status`, through anonymous structs and unions.
+
+        Raises `NotPossibleHereError` if the running kernel has no such field.
+        """
+        type_id = self._find(struct, _STRUCT)
+        total = 0
+        for field in path.split("."):
+            found = self._member(type_id, field) if type_id is not None else None
+            if found is None:
+                raise NotPossibleHereError(
+                    f"This kernel's struct {struct} has no field {path}: it is of a version that netprobe does "
+                    "not know yet.",
+                    todo="Please report it with the output of `uname -r`.",
+                )
+            total += found[0]
+            type_id = self._unwrap(found[1])
+        return total
+
+    def has_field(self, struct: str, path: str) -> bool:
+        """Whether the running kernel has the field."""
+        try:
+            self.offset(struct, path)
+        except NotPossibleHereError:
+            return False
+        return True
+
+    def size(self, struct: str) -> int:
+        """Size of a struct in bytes."""
+        type_id = self._find(struct, _STRUCT)
+        if type_id is None:
+            raise NotPossibleHereError(f"This kernel has no struct {struct}.")
+        return int(self._type(type_id).size_or_type)
+
+    def raw_tracepoint_arguments(self, name: str) -> int | None:
+        """How many arguments a raw tracepoint passes; None if the kernel has no such tracepoint."""
+        typedef = self._find(f"btf_trace_{name}", _TYPEDEF)
+        if typedef is None:
+            return None
+        pointer = self._type(typedef).size_or_type
+        prototype = self._type(self._type(pointer).size_or_type)
+        # The first parameter is the tracepoint's private data.
+        return int(prototype.info & 0xFFFF) - 1
+
+    def _find(self, name: str, kind: int) -> int | None:
+        type_id = self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind)
+        return type_id if type_id > 0 else None
+
+    def _type(self, type_id: int) -> _Type:
+        return _Type.from_address(self._lib.btf__type_by_id(self._btf, type_id))
+
+    def _unwrap(self, type_id: int) -> int:
+        while (self._type(type_id).info >> 24) & 0x1F in _WRAPPERS:
+            type_id = self._type(type_id).size_or_type
+        return type_id
+
+    def _member(self, type_id: int, field: str) -> tuple[int, int] | None:
+        """(byte offset, type id) of a member."""
+        kind_and_count = self._type(type_id).info
+        if (kind_and_count >> 24) & 0x1F not in (_STRUCT, _UNION):
+            return None
+        first = self._lib.btf__type_by_id(self._btf, type_id) + ctypes.sizeof(_Type)
+        for index in range(kind_and_count & 0xFFFF):
+            member = _Member.from_address(first + index * ctypes.sizeof(_Member))
+            bits = member.offset & 0xFFFFFF if kind_and_count >> 31 else member.offset
+            name = self._lib.btf__name_by_offset(self._btf, member.name).decode()
+            if name == field:
+                return bits // 8, member.type
+            inner = None if name else self._member(self._unwrap(member.type), field)
+            if inner is not None:
+                return bits // 8 + inner[0], inner[1]
+        return None
+
+    @cached_property
+    def switch_state(self) -> str:
+        """C expression in a sched_switch program: the state in which the thread leaves its CPU.
+
+        An argument of its own since 5.18 (kernel commit fa2c3254d7cf), the task's field before.
+        """
+        if (self.raw_tracepoint_arguments("sched_switch") or 0) >= 4:
+            return "((u32)ctx->args[3])"
+        field = "__state" if self.has_field("task_struct", "__state") else "state"
+        return f"read_u32(previous + {self.offset('task_struct', field)})"

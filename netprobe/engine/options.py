@@ -1,0 +1,34 @@
+"""What the user asked for, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RecordOptions:
+    """Whom to record, for how long, in blocks of which length.
+
+    No pids, comm or command means the whole machine. `seconds` None: until the command or the targets end,
+    or a signal comes. `slots` limits how many threads can be told apart; None: by the machine's size.
+    """
+
+    pids: tuple[int, ...] = ()
+    comm: str | None = None
+    command: tuple[str, ...] = ()
+    seconds: float | None = 10.0
+    block_seconds: float = 1.0
+    slots: int | None = None
+
+    @property
+    def whole_machine(self) -> bool:
+        """Whether every thread is traced."""
+        return not (self.pids or self.comm or self.command)
+
+    def describe(self) -> str:
+        """The target in the user's words."""
+        if self.command:
+            return f"`{' '.join(self.command)}`"
+        parts = [f"process {', '.join(map(str, self.pids))}"] if self.pids else []
+        parts += [f"processes named {self.comm}"] if self.comm else []
+        return " and ".join(parts) or "the whole machine"

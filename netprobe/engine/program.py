@@ -1,0 +1,253 @@
+"""All selected probes as one BPF program: assembled, compiled by BCC, loaded, attached, accounted for."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netprobe.engine.bcc_module import import_bcc
+from netprobe.engine.btf import Btf, load_libbpf
+from netprobe.errors import NetprobeError, NotPossibleHereError
+from netprobe.probes.base import Probe, RawTracepoint
+from netprobe.probes.histogram import QUARTER_OCTAVES
+from netprobe.resources import resource
+
+_TRACING = 26  # BPF_PROG_TYPE_TRACING, which BCC has no name for
+_LIFE_CYCLE = (
+    RawTracepoint("on_fork", "sched_process_fork"),
+    RawTracepoint("on_exec", "sched_process_exec"),
+    RawTracepoint("on_exit", "sched_process_exit"),
+)
+THREAD_MISSED = {
+    "MISSED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
+}
+
+
+@dataclass(frozen=True)
+class ProgramOptions:
+    """What the program is compiled for."""
+
+    slots: int
+    pid_max: int
+    whole_machine: bool
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one BPF program took, by the kernel's own account, while the account was switched on."""
+
+    program: str
+    attached_to: str
+    run_ns: int
+    runs: int
+
+
+@contextmanager
+def _compiler_noise() -> Iterator[list[str]]:
+    """Keep what BCC's compiler and loader write to standard error, and give it as one text at the end."""
+    captured: list[str] = []
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield captured
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            file.seek(0)
+            captured.append(file.read().decode(errors="replace"))
+
+
+def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
+    return {
+        "TASK_PID": btf.offset("task_struct", "pid"),
+        "TASK_TGID": btf.offset("task_struct", "tgid"),
+        "TASK_COMM": btf.offset("task_struct", "comm"),
+        "TASK_GROUP_LEADER": btf.offset("task_struct", "group_leader"),
+        "TASK_REAL_PARENT": btf.offset("task_struct", "real_parent"),
+        "TASK_THREAD_PID": btf.offset("task_struct", "thread_pid"),
+        "PID_LEVEL": btf.offset("pid", "level"),
+        "PID_NUMBERS": btf.offset("pid", "numbers"),
+        "SIZEOF_UPID": btf.size("upid"),
+        "UPID_NR": btf.offset("upid", "nr"),
+        "UPID_NS": btf.offset("upid", "ns"),
+        "QUARTER_OCTAVES": QUARTER_OCTAVES,
+    }
+
+
+def _source(probes: Sequence[Probe], options: ProgramOptions, btf: Btf) -> str:
+    defines = _life_cycle_defines(btf) | {"SLOTS": options.slots, "PID_MAX": options.pid_max}
+    if options.whole_machine:
+        defines["WHOLE_MACHINE"] = 1
+    missed = list(THREAD_MISSED)
+    for probe in probes:
+        defines |= probe.defines(btf)
+        missed += probe.missed
+    defines |= {name: index for index, name in enumerate(missed)} | {"MISSED_KINDS": len(missed)}
+    folder = resource("bpf")
+    files = [folder / "common.h", *(folder / probe.source for probe in probes)]
+    parts = [f"#define {name} {value}\n" for name, value in defines.items()]
+    parts += [f'#line 1 "{path.name}"\n{path.read_text()}' for path in files]
+    return "".join(parts)
+
+
+class Program:
+    """A compiled program. Close it to detach: nothing of it stays in the kernel, not even after SIGKILL."""
+
+    def __init__(self, probes: Sequence[Probe], options: ProgramOptions) -> None:
+        bcc = import_bcc()
+        self._bcc_class = bcc.BPF
+        self.lib: Any = bcc.lib
+        btf = Btf()
+        try:
+            source = _source(probes, options, btf)
+        finally:
+            btf.close()
+        self.missed = list(THREAD_MISSED.items())
+        for probe in probes:
+            self.missed += probe.missed.items()
+        self._loaded: dict[str, int] = {}
+        self._attached: list[tuple[RawTracepoint, int]] = []
+        self._bpf = self._compile(source)
+
+    def _compile(self, source: str) -> Any:
+        with _compiler_noise() as noise:
+            try:
+                return self._bcc_class(text=source)
+            except Exception as error:  # BCC knows one kind of error only
+                failure = error
+        raise _explain(failure, "compile its probes for this kernel", noise[0]) from failure
+
+    def _load(self, function: str, kind: int) -> int:
+        if function not in self._loaded:
+            with _compiler_noise() as noise:
+                try:
+                    self._loaded[function] = self._bpf.load_func(function, kind).fd
+                except Exception as error:  # as above
+                    failure: Exception | None = error
+                else:
+                    failure = None
+            if failure:
+                raise _explain(failure, f"load its program {function}", noise[0]) from failure
+        return self._loaded[function]
+
+    def attach_life_cycle(self) -> None:
+        """From here on, children and new threads of traced threads are traced."""
+        for point in _LIFE_CYCLE:
+            self.attach(point)
+
+    def attach(self, point: RawTracepoint) -> None:
+        """Attach one program; raises `NotPossibleHereError` if the kernel refuses."""
+        program = self._load(point.function, self._bcc_class.RAW_TRACEPOINT)
+        ctypes.set_errno(0)
+        fd = self.lib.bpf_attach_raw_tracepoint(program, point.tracepoint.encode())
+        if fd < 0:
+            raise NotPossibleHereError(
+                f"The kernel did not let netprobe attach to {point}: {os.strerror(ctypes.get_errno() or -fd)}."
+            )
+        self._attached.append((point, fd))
+
+    def attached(self) -> list[str]:
+        """What is attached, in words."""
+        return [f"{point.function}: {point}" for point, _ in self._attached]
+
+    def map_fd(self, name: str) -> int:
+        """File descriptor of a map."""
+        fd: int = self.lib.bpf_table_fd(self._bpf.module, name.encode())
+        if fd < 0:
+            raise NetprobeError(f"netprobe's program has no map {name}.")
+        return fd
+
+    def map_entries(self, name: str) -> int:
+        """How many elements a map can hold."""
+        return int(self.lib.bpf_table_max_entries_id(self._bpf.module, self._table_id(name)))
+
+    def _table_id(self, name: str) -> int:
+        return int(self.lib.bpf_table_id(self._bpf.module, name.encode()))
+
+    def iterate(self, function: str, link_info: bytes | None = None) -> bytes:
+        """Run a BPF iterator once and give all that it wrote."""
+        program = self._load(function, _TRACING)
+        self.lib.bcc_iter_attach.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint]
+        link = self.lib.bcc_iter_attach(program, None, 0)
+        if link < 0:
+            raise NotPossibleHereError(f"The kernel did not let netprobe attach its iterator {function}.")
+        reader = self.lib.bcc_iter_create(link)
+        try:
+            data = bytearray()
+            while chunk := os.read(reader, 1 << 16):
+                data += chunk
+            return bytes(data)
+        finally:
+            os.close(reader)
+            os.close(link)
+
+    def missed_counts(self) -> Mapping[str, int]:
+        """What could not be counted where it belongs: explanation with {count} -> count."""
+        counts = {}
+        for index, (_, text) in enumerate(self.missed):
+            values = (ctypes.c_uint64 * _possible_cpus())()
+            key = ctypes.c_uint32(index)
+            self.lib.bpf_lookup_elem(self.map_fd("missed"), ctypes.byref(key), ctypes.byref(values))
+            counts[text] = sum(values)
+        return counts
+
+    def costs(self) -> list[Cost]:
+        """Time in the kernel by program, from the descriptors' fdinfo (Documentation/bpf, bpf_stats)."""
+        costs = []
+        for point, _ in self._attached:
+            info = Path(f"/proc/self/fdinfo/{self._loaded[point.function]}").read_text()
+            fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+            run_ns, runs = int(fields.get("run_time_ns", 0)), int(fields.get("run_cnt", 0))
+            costs.append(Cost(point.function, str(point), run_ns, runs))
+        return costs
+
+    def detach(self) -> None:
+        """Stop counting; the maps can still be read."""
+        while self._attached:
+            os.close(self._attached.pop()[1])
+
+    def close(self) -> None:
+        """Detach and free everything."""
+        self.detach()
+        self._bpf.cleanup()
+
+
+def _possible_cpus() -> int:
+    last = Path("/sys/devices/system/cpu/possible").read_text().strip().replace(",", "-").split("-")[-1]
+    return int(last) + 1
+
+
+def _explain(error: Exception, step: str, noise: str) -> NetprobeError:
+    text = f"netprobe could not {step}: {error}"
+    if noise.strip():
+        text += f"\nThe compiler and the kernel said:\n{noise.strip()}"
+    if "super-user" in str(error) or "Operation not permitted" in noise:
+        return NotPossibleHereError(
+            text,
+            todo="Run as root. If you are root, the kernel is locked down or a container withholds CAP_BPF.",
+        )
+    return NetprobeError(text, todo="Please report this with the output of `uname -r`.")
+
+
+@contextmanager
+def kernel_accounting() -> Iterator[bool]:
+    """Let the kernel account for BPF run times while inside; False where it cannot.
+
+    The setting is a file descriptor's, so that it goes with netprobe however netprobe ends.
+    Source: BPF_ENABLE_STATS, kernel 5.8 (commit d46edd671a14).
+    """
+    fd = load_libbpf().bpf_enable_stats(0)
+    try:
+        yield fd >= 0
+    finally:
+        if fd >= 0:
+            os.close(fd)

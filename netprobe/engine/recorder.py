@@ -1,0 +1,128 @@
+"""Records from beginning to end: compiles and attaches the probes, lets the blocks run, gathers what is known."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+from netprobe.engine.blocks import BlockLoop, OnBlock
+from netprobe.engine.counting import Reader, open_reader
+from netprobe.engine.options import RecordOptions
+from netprobe.engine.privileges import require_tracing
+from netprobe.engine.program import Cost, Program, ProgramOptions
+from netprobe.engine.server import HeldServer
+from netprobe.engine.signals import Interruptible
+from netprobe.engine.target import Target, pid_limit, slots_for
+from netprobe.errors import NotPossibleHereError
+from netprobe.probes.base import Counted, Probe
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What a recording gave: counters, and all that must be known to trust them."""
+
+    counted: Counted
+    started_at: float  # seconds since the epoch
+    started_ns: int  # of the monotonic clock, as the threads' times
+    seconds: float
+    attach_seconds: float
+    ended_by: str  # "time", "target ended" or a signal's name
+    attached: Sequence[str]
+    missed: Sequence[str]
+    unavailable: Sequence[str]
+    costs: Sequence[Cost]
+    accounted_seconds: float
+    peak_resident_kib: int
+    server_exit: int | None
+
+
+class Recorder:
+    """One recording."""
+
+    def __init__(self, options: RecordOptions, probes: Sequence[Probe]) -> None:
+        self._options, self._probes = options, probes
+        self._unavailable: list[str] = []
+
+    def run(
+        self,
+        on_attached: Callable[[float], None] = lambda seconds: None,
+        on_block: OnBlock = lambda counted: None,
+    ) -> Recording:
+        """Record; `on_attached` is told the seconds it took, `on_block` each block as it ends.
+
+        Raises `NetprobeError` when it cannot begin. A signal or the target's end ends it early.
+        """
+        began = time.monotonic()
+        require_tracing()
+        with ExitStack() as stack:
+            server = self._hold_server(stack)
+            signals = stack.enter_context(Interruptible())
+            program = self._compile()
+            stack.callback(program.close)
+            target = Target(program, self._options, server.pid if server else None)
+            stack.callback(target.close)
+            target.follow()
+            readers = self._attach(program)
+            for reader in readers.values():
+                stack.callback(reader.close)
+            if server:
+                server.release()
+            attach_seconds = time.monotonic() - began
+            on_attached(attach_seconds)
+            loop = BlockLoop(self._options, target, readers, signals, server, on_block)
+            ended_by = loop.run()
+            return self._gather(program, target, loop, ended_by, attach_seconds)
+
+    def _hold_server(self, stack: ExitStack) -> HeldServer | None:
+        if not self._options.command:
+            return None
+        server = HeldServer(self._options.command)
+        stack.callback(server.end)
+        return server
+
+    def _compile(self) -> Program:
+        options = ProgramOptions(slots_for(self._options), pid_limit(), self._options.whole_machine)
+        return Program(self._probes, options)
+
+    def _attach(self, program: Program) -> dict[str, Reader]:
+        readers = {}
+        for probe in self._probes:
+            refused = []
+            for point in probe.attach_points():
+                try:
+                    program.attach(point)
+                except NotPossibleHereError as error:
+                    refused.append(str(error))
+            self._unavailable += refused
+            if len(refused) == len(probe.attach_points()):
+                raise NotPossibleHereError(
+                    f"Nothing of the probe `{probe.name}` could be attached. " + " ".join(refused)
+                )
+            for counters in probe.counters():
+                readers[counters.map] = open_reader(program, counters)
+        return readers
+
+    def _gather(
+        self, program: Program, target: Target, loop: BlockLoop, ended_by: str, attach_seconds: float
+    ) -> Recording:
+        attached, costs = program.attached(), program.costs()
+        program.detach()
+        missed = program.missed_counts()
+        return Recording(
+            counted=Counted(target.describe_all(), loop.store.blocks),
+            started_at=loop.started_at,
+            started_ns=int(loop.start * 1e9),
+            seconds=loop.seconds,
+            attach_seconds=attach_seconds,
+            ended_by=ended_by,
+            attached=attached,
+            missed=[text.format(count=count) for text, count in missed.items() if count],
+            unavailable=self._unavailable,
+            costs=costs,
+            accounted_seconds=loop.accounted_seconds,
+            peak_resident_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+            server_exit=loop.server.exit_code if loop.server else None,
+        )

@@ -1,0 +1,78 @@
+"""Starts the server that the user named after `--`, held back until tracing has begun."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+
+from netprobe.errors import NetprobeError
+
+_PATIENCE_S = 5.0
+
+
+class HeldServer:
+    """A child that waits before its exec. Its standard output goes to standard error: results have the other."""
+
+    def __init__(self, command: tuple[str, ...]) -> None:
+        program = shutil.which(command[0])
+        if program is None:
+            raise NetprobeError(f"There is no program {command[0]!r} to start.", todo="Give its path, or see PATH.")
+        go_read, self._go = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            _become(program, command, go_read)
+        os.close(go_read)
+        self._status: int | None = None
+
+    def release(self) -> None:
+        """Let it start."""
+        os.write(self._go, b"g")
+        self._close_gate()
+
+    def _close_gate(self) -> None:
+        if self._go >= 0:
+            os.close(self._go)
+            self._go = -1
+
+    def ended(self) -> bool:
+        """Whether it has ended by itself."""
+        if self._status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._status = os.waitstatus_to_exitcode(status)
+        return self._status is not None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Its exit status, negative for a signal; None while it runs."""
+        return self._status
+
+    def end(self) -> bool:
+        """End it if it still runs; True if that was needed."""
+        self._close_gate()
+        if self.ended():
+            return False
+        os.kill(self.pid, signal.SIGTERM)
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self.ended():
+            if time.monotonic() > deadline:
+                os.kill(self.pid, signal.SIGKILL)
+                deadline += _PATIENCE_S
+            time.sleep(0.01)
+        return True
+
+
+def _become(program: str, command: tuple[str, ...], go: int) -> None:
+    """In the child: wait for the word, then be the server. Never returns."""
+    try:
+        os.dup2(2, 1)
+        # netprobe may be gone before it gives the word; then the pipe just ends.
+        if os.read(go, 1) == b"g":
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+                signal.signal(number, signal.SIG_DFL)
+            os.execv(program, command)
+    except OSError as error:
+        os.write(2, f"netprobe: cannot start {program}: {error.strerror}\n".encode())
+    os._exit(127)

@@ -1,0 +1,253 @@
+"""The traced threads: found, given their slots, followed and, when long gone, their slots used again."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from netprobe.engine.maps import MappedArray
+from netprobe.engine.options import RecordOptions
+from netprobe.engine.program import Program
+from netprobe.engine.tasks import (
+    Task,
+    Tasks,
+    decode_name,
+    processes_named,
+    processes_numbered,
+    read_tasks,
+    with_descendants,
+)
+from netprobe.errors import NetprobeError
+from netprobe.probes.base import Thread
+
+# As in bpf/common.h.
+SHARED_SLOT = 1
+_FIRST_OWN_SLOT = 2
+_HOLD, _HOLD_UNTIL_EXEC = 0xFFFFFFFF, 0xFFFFFFFE
+_THREAD = np.dtype(
+    [
+        ("start_ns", "u8"),
+        ("exit_ns", "u8"),
+        ("tid", "u4"),
+        ("tgid", "u4"),
+        ("user_tid", "u4"),
+        ("user_tgid", "u4"),
+        ("comm", "S16"),
+    ]
+)
+_CONFIG = np.dtype([("pid_namespace", "u8"), ("pid_level", "u4"), ("match_comm", "u4"), ("comm", "S16")])
+# Slots that user space keeps for threads that appear between its two looks at the task list.
+_SPARE_SLOTS = 64
+_ROUNDS = 20
+SHARED_NAME = "(other threads)"
+
+
+def pid_limit() -> int:
+    """One more than the largest thread number this kernel gives out."""
+    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
+
+
+def slots_for(options: RecordOptions) -> int:
+    """How many threads can be told apart: twice what the machine runs now, within bounds of memory.
+
+    A slot takes some 8 KiB in the kernel with both counting probes.
+    """
+    if options.slots:
+        return options.slots
+    threads = int(Path("/proc/loadavg").read_text().split()[3].split("/")[1])
+    most = 16384 if options.whole_machine else 4096
+    return min(most, max(1024, 1 << (2 * threads).bit_length()))
+
+
+class Target:
+    """Who is traced. Rows of counters belong to a thread number of its own, counted up from 0 and never reused.
+
+    Thread 0 stands for all threads that had to share a slot.
+    """
+
+    def __init__(self, program: Program, options: RecordOptions, held_pid: int | None) -> None:
+        self._program, self._options, self._held_pid = program, options, held_pid
+        self._slots = slots_for(options)
+        self._slot_of = MappedArray(program.map_fd("slot_of"), pid_limit(), "u4")
+        self._threads = MappedArray(program.map_fd("threads"), self._slots, _THREAD)
+        # -1 where a slot has no owner.
+        self.thread_of_slot = np.full(self._slots, -1, np.int64)
+        self.thread_of_slot[SHARED_SLOT] = 0
+        self._known: list[Thread] = [Thread(0, 0, 0, SHARED_NAME, SHARED_NAME, 0, 0)]
+        self._records: dict[int, np.void] = {}
+        self._leaders: dict[int, str] = {}
+        self._ending: list[int] = []
+        self._roots = self._resolve()
+
+    # ---- Finding them ----
+
+    def _resolve(self) -> set[int]:
+        """The processes that the user means, as the kernel numbers them; writes what the programs must know."""
+        self._seen = tasks = read_tasks(self._program)
+        self._configure(tasks)
+        roots = processes_numbered(tasks.tasks, self._options.pids)
+        if self._options.comm:
+            named = processes_named(tasks.tasks, self._options.comm)
+            if not named:
+                raise NetprobeError(
+                    f"No process or thread is named {self._options.comm!r}.",
+                    todo="See the names with `ps -eo pid,comm`; the kernel keeps 15 characters of each.",
+                )
+            roots |= named
+        return roots
+
+    def _configure(self, tasks: Tasks) -> None:
+        config = MappedArray(self._program.map_fd("config"), 1, _CONFIG)
+        name = (self._options.comm or "").encode()[:15]
+        config.view[0] = (tasks.pid_namespace, tasks.pid_level, bool(name), name)
+        config.close()
+
+    def _wanted(self, tasks: Sequence[Task]) -> list[Task]:
+        if self._options.whole_machine:
+            return []
+        tgids = with_descendants(tasks, self._roots)
+        own = {task.tgid for task in tasks if task.user_tid == os.getpid()}
+        return [task for task in tasks if task.tgid in tgids - own]
+
+    # ---- Giving them slots ----
+
+    def follow(self) -> None:
+        """Attach the programs that follow forks, and give a slot to every thread that is there already."""
+        wanted = self._wanted(self._seen.tasks)
+        reserved = min(self._slots, _FIRST_OWN_SLOT + len(wanted) + _SPARE_SLOTS)
+        if self._options.whole_machine:
+            reserved = _FIRST_OWN_SLOT
+        self._fill_queue(range(reserved, self._slots))
+        free = list(range(_FIRST_OWN_SLOT, reserved))
+        self._hold_back(self._seen.tasks)
+        self._program.attach_life_cycle()
+        for _ in range(_ROUNDS):
+            tasks = read_tasks(self._program).tasks
+            self._leaders |= {task.tgid: decode_name(task.comm) for task in tasks if task.tid == task.tgid}
+            missing = [task for task in self._wanted(tasks) if not self._slot_of.view[task.tid]]
+            if not missing:
+                break
+            for task in missing:
+                self._give_slot(task, free.pop(0) if free else SHARED_SLOT)
+        self._fill_queue(free)
+
+    def _hold_back(self, tasks: Sequence[Task]) -> None:
+        """netprobe itself is never traced, nor the server before its exec."""
+        for task in tasks:
+            if self._held_pid is not None and task.user_tid == self._held_pid:
+                self._slot_of.view[task.tid] = _HOLD_UNTIL_EXEC
+            elif task.user_tgid == os.getpid():
+                self._slot_of.view[task.tid] = _HOLD
+
+    def _give_slot(self, task: Task, slot: int) -> None:
+        if slot != SHARED_SLOT:
+            self._threads.view[slot] = (
+                time.monotonic_ns(), 0, task.tid, task.tgid, task.user_tid, task.user_tgid, task.comm
+            )  # fmt: skip
+        self._slot_of.view[task.tid] = slot
+
+    def _fill_queue(self, slots: Sequence[int] | range) -> None:
+        import ctypes
+
+        fd = self._program.map_fd("free_slots")
+        value = ctypes.c_uint32()
+        for slot in slots:
+            value.value = slot
+            self._program.lib.bpf_update_elem(fd, None, ctypes.byref(value), 0)
+
+    # ---- Following them ----
+
+    def used_slots(self) -> npt.NDArray[np.int64]:
+        """Slots that have an owner now, the shared one always; new owners get their thread number here."""
+        taken = np.flatnonzero(self._threads.view["tid"])
+        for slot in taken[self.thread_of_slot[taken] < 0].tolist():
+            self.thread_of_slot[slot] = len(self._known)
+            self._known.append(self._describe(slot))
+        return np.concatenate(([SHARED_SLOT], taken[taken != SHARED_SLOT]))
+
+    def alive(self) -> bool:
+        """Whether any traced thread still lives."""
+        taken = self._threads.view["tid"] != 0
+        return bool((taken & (self._threads.view["exit_ns"] == 0)).any())
+
+    def release_ended(self) -> list[int]:
+        """Slots whose threads had ended a block ago: their counters stand still and may be used again."""
+        taken = self._threads.view
+        # An exec from another thread brings the first one back to life.
+        ready = [slot for slot in self._ending if taken["exit_ns"][slot]]
+        for slot in ready:
+            number = int(self.thread_of_slot[slot])
+            self._known[number] = self._describe(slot, number)
+            self.thread_of_slot[slot] = -1
+            taken[slot] = np.zeros(1, _THREAD)[0]
+        self._ending = np.flatnonzero((taken["tid"] != 0) & (taken["exit_ns"] != 0)).tolist()
+        return ready
+
+    def reuse(self, slots: Sequence[int]) -> None:
+        """Give slots back, once all counters in them are zero."""
+        self._fill_queue(slots)
+
+    def _describe(self, slot: int, number: int | None = None) -> Thread:
+        record = self._threads.view[slot]
+        tgid, name = int(record["tgid"]), decode_name(bytes(record["comm"]))
+        if int(record["tid"]) == tgid:
+            self._leaders[tgid] = name
+        return Thread(
+            thread=len(self._known) if number is None else number,
+            tid=int(record["user_tid"]),
+            pid=int(record["user_tgid"]),
+            name=name,
+            process=self._leaders.get(tgid, name),
+            start_ns=int(record["start_ns"]),
+            exit_ns=int(record["exit_ns"]),
+        )
+
+    def known(self) -> list[Thread]:
+        """Every thread that was traced so far, under the name it had when it was first seen."""
+        return self._known
+
+    def describe_all(self) -> list[Thread]:
+        """Every thread that was traced, with its last name and, where it lives, the CPUs it may use."""
+        names = {task.tid: task.comm for task in read_tasks(self._program).tasks}
+        for slot in self.used_slots().tolist():
+            if slot == SHARED_SLOT:
+                continue
+            record = self._threads.view[slot]
+            if not record["exit_ns"] and int(record["tid"]) in names:
+                record["comm"] = names[int(record["tid"])]
+            number = int(self.thread_of_slot[slot])
+            self._known[number] = _with_affinity(self._describe(slot, number))
+        return self._known
+
+    def close(self) -> None:
+        """Unmap what is shared with the kernel."""
+        self._slot_of.close()
+        self._threads.close()
+
+
+def _with_affinity(thread: Thread) -> Thread:
+    from dataclasses import replace
+
+    if thread.exit_ns or not thread.tid:
+        return thread
+    try:
+        cpus = sorted(os.sched_getaffinity(thread.tid))
+    except OSError:
+        return thread
+    return replace(thread, cpus_allowed=cpu_list(cpus))
+
+
+def cpu_list(cpus: Sequence[int]) -> str:
+    """CPUs in the kernel's list format: 0-3,8."""
+    ranges: list[list[int]] = []
+    for cpu in cpus:
+        if ranges and cpu == ranges[-1][1] + 1:
+            ranges[-1][1] = cpu
+        else:
+            ranges.append([cpu, cpu])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ranges)

@@ -1,0 +1,100 @@
+"""Which threads there are: one pass of a BPF iterator over all tasks that this PID namespace shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netprobe.errors import NetprobeError
+
+if TYPE_CHECKING:
+    from netprobe.engine.program import Program
+
+# struct task_record in bpf/common.h
+_RECORD = np.dtype(
+    [
+        ("pid_namespace", "u8"),
+        ("pid_level", "u4"),
+        ("tid", "u4"),
+        ("tgid", "u4"),
+        ("parent_tgid", "u4"),
+        ("user_tid", "u4"),
+        ("user_tgid", "u4"),
+        ("comm", "S16"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A thread. `tid`, `tgid`, `parent_tgid` as the kernel numbers them, `user_…` as this PID namespace does."""
+
+    tid: int
+    tgid: int
+    parent_tgid: int
+    user_tid: int
+    user_tgid: int
+    comm: bytes
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """All visible threads, and where their numbers are counted."""
+
+    tasks: Sequence[Task]
+    pid_namespace: int
+    pid_level: int
+
+
+def read_tasks(program: Program) -> Tasks:
+    """All threads that netprobe's PID namespace shows."""
+    records = np.frombuffer(program.iterate("bpf_iter__task"), _RECORD)
+    if not len(records):
+        raise NetprobeError("The kernel's task iterator returned nothing.")
+    names = ("tid", "tgid", "parent_tgid", "user_tid", "user_tgid", "comm")
+    tasks = [Task(*row) for row in zip(*(records[name].tolist() for name in names), strict=True)]
+    return Tasks(tasks, int(records[0]["pid_namespace"]), int(records[0]["pid_level"]))
+
+
+def decode_name(name: bytes) -> str:
+    """A comm as text; bytes that are not UTF-8 stay readable as escapes."""
+    return name.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+
+
+def processes_named(tasks: Iterable[Task], name: str) -> set[int]:
+    """The tgids of processes that have this name, or a thread of this name."""
+    wanted = name.encode()[:15]
+    return {task.tgid for task in tasks if task.comm == wanted}
+
+
+def processes_numbered(tasks: Iterable[Task], pids: Sequence[int]) -> set[int]:
+    """The tgids of the processes that the user means; raises `NetprobeError` naming those that do not exist."""
+    by_user_tid = {task.user_tid: task for task in tasks}
+    found = set()
+    for pid in pids:
+        task = by_user_tid.get(pid)
+        if task is None:
+            raise NetprobeError(f"There is no process {pid}.", todo="Look for the server's PID with `pgrep -a NAME`.")
+        if task.user_tgid != pid:
+            raise NetprobeError(
+                f"{pid} is a thread of process {task.user_tgid}, not a process.",
+                todo=f"Use -p {task.user_tgid}; --by thread shows its threads one by one.",
+            )
+        found.add(task.tgid)
+    return found
+
+
+def with_descendants(tasks: Iterable[Task], tgids: set[int]) -> set[int]:
+    """The processes and all that descend from them."""
+    children: dict[int, set[int]] = {}
+    for task in tasks:
+        children.setdefault(task.parent_tgid, set()).add(task.tgid)
+    found, new = set(tgids), list(tgids)
+    while new:
+        fresh = children.get(new.pop(), set()) - found
+        found |= fresh
+        new += fresh
+    return found

@@ -1,0 +1,91 @@
+"""A recording as a Run."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from typing import Any
+
+from netprobe import __version__
+from netprobe.engine.host import describe_host
+from netprobe.engine.options import RecordOptions
+from netprobe.engine.recorder import Recording
+from netprobe.probes.base import Probe
+from netprobe.probes.threads import threads_table
+from netprobe.run.model import FORMAT_VERSION, Run
+from netprobe.run.table import Table
+
+
+def as_run(recording: Recording, options: RecordOptions, probes: Sequence[Probe]) -> Run:
+    """Tables of all probes, and how they were taken."""
+    counted = recording.counted
+    tables = [_blocks(recording), threads_table(counted.threads, recording.started_ns)]
+    for probe in probes:
+        tables += probe.tables(counted)
+    info: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "netprobe_version": __version__,
+        "host": describe_host(),
+        "target": {
+            "description": options.describe(),
+            "pids": list(options.pids),
+            "comm": options.comm,
+            "command": list(options.command),
+            "threads": len(counted.threads) - 1,
+            "exit_status": recording.server_exit,
+        },
+        "window": {
+            "started": _iso(recording.started_at),
+            "seconds": recording.seconds,
+            "blocks": len(counted.blocks),
+            "ended_by": recording.ended_by,
+        },
+        "probes": [probe.name for probe in probes],
+        "attached": list(recording.attached),
+        "unavailable": list(recording.unavailable),
+        "missed": list(recording.missed),
+        "cost": _cost(recording),
+    }
+    return Run(info, {table.name: table for table in tables})
+
+
+def _iso(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
+
+
+def _blocks(recording: Recording) -> Table:
+    blocks = recording.counted.blocks
+    return Table(
+        "blocks",
+        {
+            "block": list(range(len(blocks))),
+            "start_s": [block.start_s for block in blocks],
+            "duration_s": [block.duration_s for block in blocks],
+            "machine_switches": [block.machine_switches for block in blocks],
+            "machine_forks": [block.machine_forks for block in blocks],
+        },
+    )
+
+
+def _cost(recording: Recording) -> dict[str, Any]:
+    """The kernel's account, scaled from the share of the time in which it was kept."""
+    scale = recording.seconds / recording.accounted_seconds if recording.accounted_seconds else None
+    programs = [
+        {
+            "program": cost.program,
+            "attached_to": cost.attached_to,
+            "run_time_ns": cost.run_ns,
+            "run_cnt": cost.runs,
+            "mean_ns": cost.run_ns / cost.runs if cost.runs else None,
+            "estimated_total_ns": cost.run_ns * scale if scale else None,
+        }
+        for cost in recording.costs
+    ]
+    total = sum(cost.run_ns for cost in recording.costs) * scale if scale else None
+    return {
+        "programs": programs,
+        "accounted_seconds": recording.accounted_seconds,
+        "estimated_cpu_pct_of_one": total / recording.seconds / 1e7 if total is not None else None,
+        "attach_seconds": recording.attach_seconds,
+        "peak_resident_kib": recording.peak_resident_kib,
+    }

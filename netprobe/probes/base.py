@@ -1,0 +1,129 @@
+"""What a probe tells the engine: its programs, its maps, what it can miss; and what its counters mean."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from netprobe.run.table import Table
+
+Rows = npt.NDArray[np.void]
+
+
+class KernelLayout(Protocol):
+    """What the running kernel's BTF can tell a probe."""
+
+    def offset(self, struct: str, path: str) -> int:
+        """Byte offset of a field."""
+
+    @property
+    def switch_state(self) -> str:
+        """C expression for the state in which a thread leaves its CPU."""
+
+
+@dataclass(frozen=True)
+class RawTracepoint:
+    """A function of the probe's C file and the raw tracepoint that calls it."""
+
+    function: str
+    tracepoint: str
+
+    def __str__(self) -> str:
+        return f"raw tracepoint {self.tracepoint}"
+
+
+@dataclass(frozen=True)
+class ThreadCounters:
+    """A memory-mapped array map: one row of `width` u64 counters for each thread slot.
+
+    Its rows in a block: (thread, cell, count), without the zeros.
+    """
+
+    map: str
+    width: int
+
+
+@dataclass(frozen=True)
+class KeyedCounters:
+    """A hash map whose key begins with the u32 slot of a thread, and whose value begins with counters.
+
+    `key` and `extra` name the other u32 fields of the key and the fields behind the counters, as NumPy
+    formats. Its rows in a block: (thread, *key, count: u64[counters], *extra).
+    """
+
+    map: str
+    key: tuple[tuple[str, str], ...]
+    counters: int
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+Counters = ThreadCounters | KeyedCounters
+
+
+@dataclass(frozen=True)
+class Thread:
+    """A traced thread; times in nanoseconds of the monotonic clock, tid and pid as the user sees them."""
+
+    thread: int
+    tid: int
+    pid: int
+    name: str
+    process: str
+    start_ns: int
+    exit_ns: int
+    cpus_allowed: str = ""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What was counted in one stretch of time.
+
+    Rows by map name, as the counters' classes describe them; and, for the whole machine, the context
+    switches and forks that the kernel itself counted.
+    """
+
+    start_s: float
+    duration_s: float
+    rows: Mapping[str, Rows]
+    machine_switches: int
+    machine_forks: int
+
+
+@dataclass
+class Counted:
+    """All that a recording counted, before a probe turns it into tables."""
+
+    threads: Sequence[Thread]
+    blocks: list[Block] = field(default_factory=list)
+
+    def rows(self, map_name: str) -> tuple[npt.NDArray[np.int64], Rows]:
+        """Block number of each row, and the rows, of one map over all blocks."""
+        parts = [block.rows[map_name] for block in self.blocks]
+        numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+        return numbers, np.concatenate(parts) if parts else np.empty(0, [("thread", "u4"), ("cell", "u4")])
+
+
+class Probe(Protocol):
+    """One C file's counterpart."""
+
+    name: str
+    source: str
+    # Name of a MISSED_… constant in the C file -> what the user is told, with {count}.
+    missed: Mapping[str, str]
+
+    def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
+        """The constants that its C file is compiled with."""
+
+    def attach_points(self) -> tuple[RawTracepoint, ...]:
+        """Its programs, in the order in which they are attached."""
+
+    def counters(self) -> tuple[Counters, ...]:
+        """The maps that are read once a block."""
+
+    def tables(self, counted: Counted) -> list[Table]:
+        """Its part of a Run."""

@@ -1,0 +1,129 @@
+"""Context switches by thread, voluntary and not, and who took over; on request the wait for a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from netprobe.probes.base import (
+    Counted,
+    Counters,
+    KernelLayout,
+    KeyedCounters,
+    RawTracepoint,
+    ThreadCounters,
+)
+from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
+from netprobe.probes.threads import thread_columns
+from netprobe.run.table import Table
+
+IDLE = "(idle)"
+_TAKEOVERS = 16384
+
+
+@dataclass(frozen=True)
+class SwitchOptions:
+    """What to measure beyond the switches themselves."""
+
+    run_queue: bool = False
+
+
+class Probe:
+    """Counts every context switch away from a traced thread."""
+
+    name = "switches"
+    source = "switches.c"
+    missed: Mapping[str, str] = {
+        "MISSED_TAKEOVER": "{count} switches are missing from who took over: their map was full"
+    }
+
+    def __init__(self, options: SwitchOptions | None = None) -> None:
+        self._options = options or SwitchOptions()
+
+    def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
+        """How this kernel passes the state of the thread that leaves."""
+        defines: dict[str, str | int] = {"SWITCH_STATE": kernel.switch_state, "TAKEOVERS": _TAKEOVERS}
+        return defines | ({"RUN_QUEUE": 1} if self._options.run_queue else {})
+
+    def attach_points(self) -> tuple[RawTracepoint, ...]:
+        """The switch, and the wake-ups where waiting times are wanted."""
+        points = [RawTracepoint("on_switch", "sched_switch")]
+        if self._options.run_queue:
+            points.append(RawTracepoint("on_wakeup", "sched_wakeup"))
+            points.append(RawTracepoint("on_wakeup", "sched_wakeup_new"))
+        return tuple(points)
+
+    def counters(self) -> tuple[Counters, ...]:
+        """Switches by thread, and by thread, CPU and successor."""
+        counters: list[Counters] = [
+            ThreadCounters("thread_switches", 2),
+            KeyedCounters(
+                "takeovers",
+                (("cpu", "u4"), ("next_tid", "u4")),
+                2,
+                (("next_user_tid", "u8"), ("next", "S16")),
+            ),
+        ]
+        if self._options.run_queue:
+            counters.append(ThreadCounters("run_queue_latency", 1 + QUARTER_OCTAVES))
+        return tuple(counters)
+
+    def tables(self, counted: Counted) -> list[Table]:
+        """`switches`, `takeovers`; with run-queue latency its two tables."""
+        tables = [self._switches(counted), self._takeovers(counted)]
+        return tables + (self._run_queue(counted) if self._options.run_queue else [])
+
+    def _switches(self, counted: Counted) -> Table:
+        block, rows = counted.rows("thread_switches")
+        key = block * (len(counted.threads) + 1) + rows["thread"]
+        unique, place = np.unique(key, return_inverse=True)
+        counts = np.zeros((len(unique), 2), np.uint64)
+        counts[place, rows["cell"]] = rows["count"]
+        first = np.zeros(len(unique), np.int64)
+        first[place] = np.arange(len(key))
+        return Table(
+            "switches",
+            {
+                "block": block[first],
+                **thread_columns(counted.threads, rows["thread"][first]),
+                "voluntary": counts[:, 0],
+                "involuntary": counts[:, 1],
+            },
+        )
+
+    def _takeovers(self, counted: Counted) -> Table:
+        block, rows = counted.rows("takeovers")
+        names = [name.decode("utf-8", "backslashreplace") for name in rows["next"].tolist()]
+        idle = rows["next_tid"] == 0
+        return Table(
+            "takeovers",
+            {
+                "block": block,
+                **thread_columns(counted.threads, rows["thread"]),
+                "cpu": rows["cpu"],
+                "next_tid": rows["next_user_tid"],
+                "next_thread": np.where(idle, IDLE, np.array(names, object)),
+                "next_idle": idle,
+                "voluntary": rows["count"][:, 0],
+                "involuntary": rows["count"][:, 1],
+            },
+        )
+
+    def _run_queue(self, counted: Counted) -> list[Table]:
+        block, rows = counted.rows("run_queue_latency")
+        is_total = rows["cell"] == 0
+        totals = {
+            "block": block[is_total],
+            **thread_columns(counted.threads, rows["thread"][is_total]),
+            "total_ns": rows["count"][is_total],
+        }
+        block, rows = block[~is_total], rows[~is_total]
+        histogram = {
+            "block": block,
+            **thread_columns(counted.threads, rows["thread"]),
+            "from_ns": [bucket_start(cell - 1) for cell in rows["cell"].tolist()],
+            "waits": rows["count"],
+        }
+        return [Table("run_queue", totals), Table("run_queue_histogram", histogram)]

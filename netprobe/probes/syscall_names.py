@@ -1,0 +1,60 @@
+"""System calls by number and name, for the architectures and the 32-bit entries that a kernel has."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+
+import system_calls
+
+from netprobe.errors import NetprobeError
+
+# How the table of the library is called, and that of the 32-bit calls the same kernel takes.
+_TABLES = {"x86_64": ("x86_64", "i386"), "aarch64": ("arm64", "arm")}
+# x32 programs set this bit (arch/x86/include/uapi/asm/unistd.h).
+_X32 = 0x40000000
+
+
+@cache
+def _table() -> system_calls.syscalls:
+    return system_calls.syscalls()
+
+
+def _architectures() -> tuple[str, str]:
+    return _TABLES.get(platform.machine(), _TABLES["x86_64"])
+
+
+def native_number(name: str) -> int:
+    """Number of a native call; raises `NetprobeError` for a name that no kernel knows, -1 where it is not native."""
+    try:
+        return int(_table().get(name, _architectures()[0]))
+    except system_calls.NotSupportedSystemCall:
+        return -1
+    except system_calls.NoSuchSystemCall:
+        raise NetprobeError(
+            f"There is no system call named {name!r}.",
+            todo="Names are those of syscalls(2), such as recvfrom, epoll_wait, newfstatat.",
+        ) from None
+
+
+def native_name(number: int) -> str:
+    """Name of a native call; one newer than the table is named by its number."""
+    return _name(number, _architectures()[0])
+
+
+def other_name(number: int, compat: bool) -> str:
+    """Name of a call that did not come through the native table."""
+    if compat:
+        return f"{_name(number, _architectures()[1])} (32-bit)"
+    if number & _X32 and number != 0xFFFFFFFF:
+        return f"{_name(number & ~_X32, 'x32')} (x32)"
+    signed = number - (1 << 32) if number >> 31 else number
+    return f"(invalid number {signed})"
+
+
+@cache
+def _name(number: int, architecture: str) -> str:
+    try:
+        return str(_table().get_name(number, architecture))
+    except (system_calls.NoSuchSystemCall, system_calls.NotSupportedSystemCall, KeyError):
+        return f"syscall_{number}"

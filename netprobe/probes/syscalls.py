@@ -1,0 +1,182 @@
+"""System calls by thread; those that wait also by time-out class; failures and latency on request."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from netprobe.probes import syscall_names
+from netprobe.probes.base import (
+    Counted,
+    Counters,
+    KernelLayout,
+    KeyedCounters,
+    RawTracepoint,
+    ThreadCounters,
+)
+from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
+from netprobe.probes.threads import thread_columns
+from netprobe.run.table import Table
+
+# The order of bpf/syscalls.c.
+WAITS = (
+    "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "io_uring_enter",
+)  # fmt: skip
+_CLASSES = ("zero", "infinite", "unreadable")
+_OCTAVES = 24
+_CELLS_PER_WAIT = len(_CLASSES) + 2 * _OCTAVES
+_SYSCALLS = 512
+_TIMED_CALLS = 8192
+
+MISSED = {
+    "MISSED_OTHER_CALL": "{count} calls through a 32-bit or unknown entry are not counted: their map was full",
+    "MISSED_FAILURE": "{count} failed calls are not counted as failed: their map was full",
+    "MISSED_LATENCY": "{count} calls are missing from the latencies: their map was full",
+}
+
+
+@dataclass(frozen=True)
+class SyscallOptions:
+    """What to count beyond the number of calls; `only` names the calls to count, none means all."""
+
+    failures: bool = False
+    latency: bool = False
+    only: tuple[str, ...] = ()
+
+
+class Probe:
+    """Counts every system call that a traced thread enters. Some 30 ns a call above an empty program."""
+
+    name = "syscalls"
+    source = "syscalls.c"
+    missed: Mapping[str, str] = MISSED
+
+    def __init__(self, options: SyscallOptions | None = None) -> None:
+        self._options = options or SyscallOptions()
+
+    def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
+        """Call numbers of this architecture, and what was asked for."""
+        defines: dict[str, str | int] = {
+            # A call that the architecture does not have gets a number that never comes.
+            f"NR_{name.upper()}": syscall_names.native_number(name)
+            for name in WAITS
+        }
+        defines["TASK_THREAD_INFO_STATUS"] = kernel.offset("task_struct", "thread_info.status")
+        if self._options.only:
+            numbers = [syscall_names.native_number(name) for name in self._options.only]
+            defines["ONLY_SYSCALLS"] = " || ".join(f"number == {number}" for number in numbers)
+        if self._options.failures or self._options.latency:
+            defines["ON_SYS_EXIT"] = 1
+        if self._options.latency:
+            defines |= {"LATENCY": 1, "TIMED_CALLS": _TIMED_CALLS}
+        return defines
+
+    def attach_points(self) -> tuple[RawTracepoint, ...]:
+        """Entry, and exit where it is needed."""
+        enter = RawTracepoint("on_sys_enter", "sys_enter")
+        leave = RawTracepoint("on_sys_exit", "sys_exit")
+        return (enter, leave) if self._options.failures or self._options.latency else (enter,)
+
+    def counters(self) -> tuple[Counters, ...]:
+        """Calls and waits by thread; the rest by key."""
+        counters: list[Counters] = [
+            ThreadCounters("syscall_calls", _SYSCALLS),
+            ThreadCounters("syscall_waits", len(WAITS) * _CELLS_PER_WAIT),
+            KeyedCounters("other_calls", (("number", "u4"), ("compat", "u4")), 1),
+        ]
+        if self._options.failures or self._options.latency:
+            counters.append(KeyedCounters("failed_calls", (("number", "u4"), ("error", "u4")), 1))
+        if self._options.latency:
+            counters.append(KeyedCounters("syscall_latency", (("number", "u4"),), 1 + QUARTER_OCTAVES))
+        return tuple(counters)
+
+    def tables(self, counted: Counted) -> list[Table]:
+        """`syscalls`, `syscall_timeouts`; with failures `syscall_errors`; with latency its two tables."""
+        tables = [self._calls(counted), self._timeouts(counted)]
+        if self._options.failures or self._options.latency:
+            tables.append(self._errors(counted))
+        if self._options.latency:
+            tables += self._latency(counted)
+        return tables
+
+    def _calls(self, counted: Counted) -> Table:
+        block, native = counted.rows("syscall_calls")
+        other_block, other = counted.rows("other_calls")
+        names = [syscall_names.native_name(number) for number in native["cell"].tolist()]
+        names += [
+            syscall_names.other_name(number, bool(compat))
+            for number, compat in zip(other["number"].tolist(), other["compat"].tolist(), strict=True)
+        ]
+        columns = _columns(
+            counted, np.concatenate((block, other_block)), np.concatenate((native["thread"], other["thread"]))
+        )
+        calls = np.concatenate((native["count"], other["count"][:, 0]))
+        return Table("syscalls", columns | {"syscall": names, "calls": calls})
+
+    def _timeouts(self, counted: Counted) -> Table:
+        """Calls by time-out class; positive ones by octave of microseconds, with the sum of their time-outs."""
+        block, rows = counted.rows("syscall_waits")
+        cell = rows["cell"] % _CELLS_PER_WAIT
+        # Sums follow their counts, cell by cell.
+        is_sum = (cell >= len(_CLASSES)) & ((cell - len(_CLASSES)) % 2 == 1)
+        sums = {
+            key: count
+            for *key_parts, count in zip(
+                block[is_sum].tolist(),
+                rows["thread"][is_sum].tolist(),
+                (rows["cell"][is_sum] - 1).tolist(),
+                rows["count"][is_sum].tolist(),
+                strict=True,
+            )
+            if (key := tuple(key_parts))
+        }
+        keep = ~is_sum
+        block, rows, cell = block[keep], rows[keep], cell[keep]
+        keys = zip(block.tolist(), rows["thread"].tolist(), rows["cell"].tolist(), strict=True)
+        columns = _columns(counted, block, rows["thread"])
+        columns["syscall"] = [WAITS[number] for number in (rows["cell"] // _CELLS_PER_WAIT).tolist()]
+        columns["timeout"] = [_CLASSES[c] if c < len(_CLASSES) else "positive" for c in cell.tolist()]
+        columns["octave"] = np.where(cell < len(_CLASSES), -1, (cell.astype(np.int64) - len(_CLASSES)) // 2)
+        columns["calls"] = rows["count"]
+        columns["timeout_total_ns"] = [sums.get(key, 0) for key in keys]
+        return Table("syscall_timeouts", columns)
+
+    def _errors(self, counted: Counted) -> Table:
+        block, rows = counted.rows("failed_calls")
+        columns = _columns(counted, block, rows["thread"])
+        columns["syscall"] = [syscall_names.native_name(number) for number in rows["number"].tolist()]
+        columns["errno"] = [errno_name(number) for number in rows["error"].tolist()]
+        columns["calls"] = rows["count"][:, 0]
+        return Table("syscall_errors", columns)
+
+    def _latency(self, counted: Counted) -> list[Table]:
+        block, rows = counted.rows("syscall_latency")
+        columns = _columns(counted, block, rows["thread"])
+        names = np.array([syscall_names.native_name(number) for number in rows["number"].tolist()], object)
+        totals = columns | {
+            "syscall": names,
+            "calls": rows["count"][:, 1:].sum(axis=1, dtype=np.uint64),
+            "total_ns": rows["count"][:, 0],
+        }
+        which, buckets = np.nonzero(rows["count"][:, 1:])
+        histogram = _columns(counted, block[which], rows["thread"][which]) | {
+            "syscall": names[which],
+            "from_ns": [bucket_start(bucket) for bucket in buckets.tolist()],
+            "calls": rows["count"][which, buckets + 1],
+        }
+        return [Table("syscall_latency", totals), Table("syscall_latency_histogram", histogram)]
+
+
+def errno_name(number: int) -> str:
+    """ENOENT for 2; the kernel's own restart codes, which errno(3) does not list, by their names."""
+    restart = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
+    return errno.errorcode.get(number) or restart.get(number) or f"errno {number}"
+
+
+def _columns(counted: Counted, block: npt.NDArray[Any], thread: npt.NDArray[Any]) -> dict[str, Any]:
+    return {"block": block, **thread_columns(counted.threads, thread)}

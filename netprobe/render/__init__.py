@@ -1,0 +1,1 @@
+"""How results look: text, JSON. Nothing below this prints."""

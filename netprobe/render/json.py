@@ -1,0 +1,27 @@
+"""What every command's JSON begins with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netprobe.run.model import Run
+
+SCHEMA_VERSION = 1
+
+
+def envelope(command: str, run: Run, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Results with the window, the target, what is missing and what it cost (schema/envelope.json)."""
+    info = run.info
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": command,
+        "netprobe_version": info["netprobe_version"],
+        "target": info["target"],
+        "window": info["window"],
+        "attached": info["attached"],
+        "unavailable": info["unavailable"],
+        "missed": info["missed"],
+        "cost": info["cost"],
+        **results,
+    }

@@ -1,0 +1,41 @@
+"""What stands around every table: whose numbers these are, what is missing from them, what they cost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netprobe.render.safe import printable
+from netprobe.run.model import Run
+
+
+def heading(run: Run) -> str:
+    """One line: target, threads, time, and why it is shorter than asked for, if it is."""
+    target, window = run.info["target"], run.info["window"]
+    threads = target["threads"]
+    ended = {"time": "", "target ended": " (ended with the target)"}
+    reason = ended.get(window["ended_by"], f" (ended by {window['ended_by']})")
+    return (
+        f"{printable(target['description'])}, {threads} thread{'' if threads == 1 else 's'} seen, "
+        f"{window['seconds']:.1f} s{reason}"
+    )
+
+
+def missing(run: Run) -> list[str]:
+    """Sentences on what could not be attached or counted; none where all is there."""
+    return [
+        *(f"Not available: {text}" for text in run.info["unavailable"]),
+        *(f"Not complete: {text}." for text in run.info["missed"]),
+    ]
+
+
+def cost(run: Run) -> str:
+    """One line on what netprobe itself took."""
+    taken: dict[str, Any] = run.info["cost"]
+    share = taken["estimated_cpu_pct_of_one"]
+    attach = f"attached in {taken['attach_seconds']:.2f} s"
+    if share is None:
+        return f"netprobe: {attach}; this kernel keeps no account of what the probes cost."
+    events = sum(program["run_cnt"] for program in taken["programs"])
+    time_ns = sum(program["run_time_ns"] for program in taken["programs"])
+    mean = f" ({time_ns / events:.0f} ns an event)" if events else ""
+    return f"netprobe: {attach}; its probes took {share:.2f} % of one CPU{mean}."

@@ -1,0 +1,128 @@
+"""Context switches as text and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from netprobe.analysis.switches import SwitchRow
+from netprobe.render.text import Column, TextTable
+from netprobe.render.units import duration, percent, rate
+from netprobe.run.table import Table
+
+_NAMES_SHOWN = 3
+
+
+def machine_as_text(blocks: Table, started: str) -> TextTable:
+    """One line a block like `sar -w`, and their average."""
+    begin = datetime.fromisoformat(started).astimezone()
+    rows, switches_in_all, forks_in_all, seconds_in_all = [], 0, 0, 0.0
+    for start_s, duration_s, switches, forks in blocks.rows(
+        "start_s", "duration_s", "machine_switches", "machine_forks"
+    ):
+        time = (begin + timedelta(seconds=start_s + duration_s)).strftime("%H:%M:%S")
+        rows.append(_machine_cells(time, forks, switches, duration_s))
+        switches_in_all += switches
+        forks_in_all += forks
+        seconds_in_all += duration_s
+    rows.append(_machine_cells("Average", forks_in_all, switches_in_all, seconds_in_all))
+    return TextTable([Column("TIME"), Column("proc/s", True), Column("cswch/s", True)], rows)
+
+
+def _machine_cells(time: str, forks: int, switches: int, seconds: float) -> list[str]:
+    return [time, f"{forks / seconds:.2f}", f"{switches / seconds:.2f}"] if seconds else [time, "-", "-"]
+
+
+def threads_as_text(rows: Sequence[SwitchRow], seconds: float, top: int, fold: bool, run_queue: bool) -> TextTable:
+    """Who switches, on which CPU, and who ran next."""
+    columns = [
+        *([Column("THREADS", True)] if fold else [Column("PID", True), Column("TID", True)]),
+        Column("THREAD"),
+        Column("VOLUNTARY/s", True),
+        Column("INVOLUNTARY/s", True),
+        Column("CPU"),
+        *([Column("WAIT P50", True), Column("WAIT P99", True)] if run_queue else []),
+        Column("PREEMPTED BY"),
+        Column("THEN RAN"),
+    ]
+    cells = [
+        [
+            *([str(len(row.tids))] if fold else [_number(n) for n in min(row.tids)]),
+            row.thread if row.thread == row.process else f"{row.thread} ({row.process})",
+            rate(row.voluntary, seconds),
+            rate(row.involuntary, seconds),
+            _cpus(row.by_cpu),
+            *([duration(row.wait_percentile_ns(share)) for share in (0.5, 0.99)] if run_queue else []),
+            _names(row.preempted_by, row.involuntary),
+            _names(row.followed_by, row.voluntary),
+        ]
+        for row in rows[: top or None]
+    ]
+    return TextTable(columns, cells)
+
+
+def rest(rows: Sequence[SwitchRow], top: int) -> str:
+    """A line on what `top` left out, empty if nothing."""
+    hidden = rows[top or len(rows) :]
+    if not hidden:
+        return ""
+    share = percent(sum(row.switches for row in hidden), sum(row.switches for row in rows))
+    return f"… {len(hidden)} more row{'' if len(hidden) == 1 else 's'} ({share} % of the switches); -T 0 shows all"
+
+
+def _number(number: int) -> str:
+    return str(number) if number else "-"
+
+
+def _cpus(by_cpu: Counter[int]) -> str:
+    total = by_cpu.total()
+    parts = [f"{cpu} ({percent(count, total)} %)" for cpu, count in by_cpu.most_common(_NAMES_SHOWN)]
+    if len(by_cpu) == 1:
+        return str(next(iter(by_cpu)))
+    return ", ".join(parts) + (f" and {len(by_cpu) - _NAMES_SHOWN} more" if len(by_cpu) > _NAMES_SHOWN else "")
+
+
+def _names(counts: Counter[str], total: int) -> str:
+    """The most frequent successors with their share of those switches."""
+    counts = +counts
+    parts = [f"{name} {percent(count, total)} %" for name, count in counts.most_common(_NAMES_SHOWN)]
+    more = len(counts) - _NAMES_SHOWN
+    return ", ".join(parts) + (f", {more} more" if more > 0 else "") or "-"
+
+
+def threads_as_json(rows: Sequence[SwitchRow], seconds: float, run_queue: bool) -> list[dict[str, Any]]:
+    """Every row, as documented in schema/switches.json."""
+    return [_json_row(row, seconds, run_queue) for row in rows]
+
+
+def _json_row(row: SwitchRow, seconds: float, run_queue: bool) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "process": row.process,
+        "thread": row.thread,
+        "threads": [{"pid": pid or None, "tid": tid or None} for pid, tid in sorted(row.tids)],
+        "voluntary": row.voluntary,
+        "involuntary": row.involuntary,
+        "voluntary_per_second": row.voluntary / seconds if seconds else None,
+        "involuntary_per_second": row.involuntary / seconds if seconds else None,
+        "switches_by_cpu": {str(cpu): count for cpu, count in sorted(row.by_cpu.items())},
+        "preempted_by": dict((+row.preempted_by).most_common()),
+        "followed_by": dict((+row.followed_by).most_common()),
+        "to_idle": row.to_idle,
+    }
+    if run_queue:
+        waits = row.waits_ns.total()
+        out["run_queue"] = {
+            "waits": waits,
+            "mean_ns": row.total_wait_ns / waits if waits else None,
+            "p50_ns": row.wait_percentile_ns(0.5),
+            "p99_ns": row.wait_percentile_ns(0.99),
+        }
+    return out
+
+
+def machine_as_json(blocks: Table) -> list[dict[str, Any]]:
+    """Switches and forks of the whole machine by block."""
+    names = ("start_s", "duration_s", "machine_switches", "machine_forks")
+    return [dict(zip(names, row, strict=True)) for row in blocks.rows(*names)]

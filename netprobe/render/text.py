@@ -1,0 +1,80 @@
+"""Tables: with colour and weight on a terminal, as plain aligned text in a pipe."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from netprobe.render.safe import printable
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading; numbers stand right, text left."""
+
+    heading: str
+    number: bool = False
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """Rows of cells as text, still as the traced machine gave them: rendering makes them harmless."""
+
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str]]
+    # Indexes of rows that only detail the row above.
+    details: frozenset[int] = frozenset()
+
+
+def show(table: TextTable, out: TextIO | None = None) -> None:
+    """Print a table."""
+    out = out or sys.stdout
+    if out.isatty():
+        _show_rich(table, out)
+    else:
+        out.write(plain(table))
+
+
+def plain(table: TextTable) -> str:
+    """The table as aligned text, two spaces between columns."""
+    cells = [[column.heading for column in table.columns]]
+    cells += [[printable(cell) for cell in row] for row in table.rows]
+    widths = [max(_width(row[index]) for row in cells) for index in range(len(table.columns))]
+    lines = []
+    for row in cells:
+        parts = [
+            _pad(cell, width, column.number) for cell, width, column in zip(row, widths, table.columns, strict=True)
+        ]
+        lines.append("  ".join(parts).rstrip() + "\n")
+    return "".join(lines)
+
+
+def _pad(cell: str, width: int, right: bool) -> str:
+    space = " " * (width - _width(cell))
+    return space + cell if right else cell + space
+
+
+def _width(text: str) -> int:
+    """Columns that a terminal takes for it."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)
+    marks = sum(unicodedata.combining(char) != 0 for char in text)
+    return len(text) + wide - marks
+
+
+def _show_rich(table: TextTable, out: TextIO) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold cyan", padding=(0, 2, 0, 0))
+    for column in table.columns:
+        drawn.add_column(column.heading, justify="right" if column.number else "left", overflow="fold")
+    for index, row in enumerate(table.rows):
+        style = "dim" if index in table.details else ""
+        drawn.add_row(*(Text(printable(cell), style=style) for cell in row))
+    Console(file=out, highlight=False).print(drawn)

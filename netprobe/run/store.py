@@ -1,0 +1,140 @@
+"""Runs on disk: a directory with run.json and one Parquet file a table, written aside and renamed."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from netprobe.errors import NetprobeError
+from netprobe.run.model import FORMAT_VERSION, LazyTables, Run
+from netprobe.run.table import Table
+
+_INFO = "run.json"
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def check_destination(path: str | Path) -> None:
+    """Raise `NetprobeError` unless a Run can be written there; to be asked before recording begins."""
+    path = Path(path)
+    if path.is_symlink() or (path.exists() and not (path / _INFO).is_file()):
+        raise NetprobeError(
+            f"{path} exists and is not a Run, so netprobe will not write over it.",
+            todo="Choose another name for -o, or remove it.",
+        )
+    parent = path.absolute().parent
+    if not parent.is_dir():
+        raise NetprobeError(f"The directory {parent} does not exist.", todo=f"Create it: mkdir -p {parent}")
+    if not os.access(parent, os.W_OK):
+        raise NetprobeError(f"netprobe may not write in {parent}.", todo="Choose another place for -o.")
+
+
+def write_run(run: Run, path: str | Path) -> None:
+    """Write a Run, in place of an older one if there is one: complete, or not at all.
+
+    Raises `NetprobeError` when it cannot be written; an older Run is intact then.
+    """
+    path = Path(path).absolute()
+    check_destination(path)
+    aside = None
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        _write_files(run, aside)
+        aside.chmod(0o777 & ~_umask())
+        _put_in_place(aside, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise NetprobeError(
+            f"The Run could not be written to {path}: {reason}.",
+            todo="Make room, or choose another place for -o." if error.errno == errno.ENOSPC else "",
+        ) from error
+    finally:
+        if aside is not None:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_files(run: Run, folder: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for name, table in run.tables.items():
+        with open(folder / f"{name}.parquet", "wb") as file:
+            columns = {column: pa.array(values) for column, values in table.columns.items()}
+            pq.write_table(pa.table(columns), file, compression="zstd")
+            _flush_to_disk(file)
+    info = dict(run.info) | {"format_version": FORMAT_VERSION, "tables": sorted(run.tables)}
+    with open(folder / _INFO, "w") as text:
+        json.dump(info, text, indent=2)
+        text.write("\n")
+        _flush_to_disk(text)
+
+
+def _flush_to_disk(file: Any) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _put_in_place(aside: Path, path: Path) -> None:
+    """Rename; an older Run changes places with the new one, so that one of the two is always there."""
+    if not path.exists():
+        aside.rename(path)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    exchanged = libc.renameat2(
+        _AT_FDCWD, os.fsencode(aside), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE
+    )  # fmt: skip
+    if exchanged == 0:
+        return
+    # File systems without the exchange (some network ones).
+    old = path.with_name(f".{path.name}.old")
+    path.rename(old)
+    aside.rename(path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def read_run(path: str | Path) -> Run:
+    """Read a Run; tables are read when they are used.
+
+    Raises `NetprobeError` if there is none, or one that this version does not know.
+    """
+    path = Path(path)
+    try:
+        info = json.loads((path / _INFO).read_text())
+        version = info["format_version"]
+    except FileNotFoundError:
+        raise NetprobeError(
+            f"There is no Run at {path}.", todo="A Run is the directory that `netprobe … -o DIRECTORY` wrote."
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise NetprobeError(f"{path / _INFO} cannot be read: {error}.") from error
+    if not isinstance(version, int) or version > FORMAT_VERSION or version < 1:
+        raise NetprobeError(
+            f"The Run at {path} has format version {version!r}; this netprobe knows versions up to {FORMAT_VERSION}.",
+            todo="Update netprobe.",
+        )
+    names = tuple(name for name in info.get("tables", ()) if isinstance(name, str) and "/" not in name)
+    return Run(info, LazyTables(names, lambda name: _read_table(path, name)))
+
+
+def _read_table(path: Path, name: str) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = path / f"{name}.parquet"
+    try:
+        table = pq.read_table(file)
+    except (OSError, pa.ArrowException) as error:
+        raise NetprobeError(f"The table {file} cannot be read: {error}.") from error
+    columns = {column: table.column(column).to_numpy(zero_copy_only=False) for column in table.column_names}
+    return Table(name, columns)
