@@ -43,6 +43,10 @@ static __always_inline void miss(u32 kind)
     if (count) *count += 1;
 }
 
+// bpf_probe_read_user by number (include/uapi/linux/bpf.h): for a call by name, BCC first reads all kernel
+// symbols to see whether the helper exists, which takes longer than the compilation.
+static long (*read_user)(void *destination, u32 size, const void *source) = (void *)112;
+
 static __always_inline void *read_pointer(void *address)
 {
     void *value = NULL;

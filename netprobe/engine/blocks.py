@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from netprobe.engine.counting import Reader, merged
 from netprobe.engine.machine import read_machine
@@ -15,7 +16,10 @@ from netprobe.engine.program import kernel_accounting
 from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
 from netprobe.engine.target import Target
-from netprobe.probes.base import Block, Counted, Rows
+from netprobe.probes.base import Block, Counted
+
+if TYPE_CHECKING:
+    from netprobe.probes.base import Rows
 
 # With this many blocks kept, they are merged two by two, so that memory does not grow with time.
 MOST_BLOCKS = 240

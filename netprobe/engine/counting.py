@@ -6,7 +6,7 @@ The one exception: when a thread has ended for good, its counters are set to zer
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,10 @@ import numpy.typing as npt
 from netprobe.engine.maps import HashReader, MappedArray
 from netprobe.engine.program import Program
 from netprobe.engine.target import Target
-from netprobe.probes.base import Counters, KeyedCounters, Rows, ThreadCounters
+from netprobe.probes.base import Counters, KeyedCounters, ThreadCounters
+
+if TYPE_CHECKING:
+    from netprobe.probes.base import Rows
 
 
 class Reader(Protocol):

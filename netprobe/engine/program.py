@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from netprobe.engine.background import Background
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.btf import Btf, load_libbpf
+from netprobe.engine.options import RecordOptions
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import Probe, RawTracepoint
 from netprobe.probes.histogram import QUARTER_OCTAVES
@@ -37,6 +39,28 @@ class ProgramOptions:
     slots: int
     pid_max: int
     whole_machine: bool
+
+    @classmethod
+    def of(cls, options: RecordOptions) -> ProgramOptions:
+        """For what the user asked, on this machine."""
+        return cls(slots_for(options), pid_limit(), options.whole_machine)
+
+
+def pid_limit() -> int:
+    """One more than the largest thread number this kernel gives out."""
+    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
+
+
+def slots_for(options: RecordOptions) -> int:
+    """How many threads can be told apart: twice what the machine runs now, within bounds of memory.
+
+    A slot takes some 8 KiB in the kernel with both counting probes.
+    """
+    if options.slots:
+        return options.slots
+    threads = int(Path("/proc/loadavg").read_text().split()[3].split("/")[1])
+    most = 16384 if options.whole_machine else 4096
+    return min(most, max(1024, 1 << (2 * threads).bit_length()))
 
 
 @dataclass(frozen=True)
@@ -105,6 +129,7 @@ class Program:
     def __init__(self, probes: Sequence[Probe], options: ProgramOptions) -> None:
         bcc = import_bcc()
         self._bcc_class = bcc.BPF
+        self.options = options
         self.lib: Any = bcc.lib
         btf = Btf()
         try:
@@ -116,7 +141,12 @@ class Program:
             self.missed += probe.missed.items()
         self._loaded: dict[str, int] = {}
         self._attached: list[tuple[RawTracepoint, int]] = []
-        self._bpf = self._compile(source)
+        self._bpf: Any = None
+        self._compiling = Background(lambda: self._compile(source))
+
+    def wait_until_compiled(self) -> None:
+        """The compiler runs in the background from the beginning on; raises `NetprobeError` if it failed."""
+        self._bpf = self._compiling.result()
 
     def _compile(self, source: str) -> Any:
         with _compiler_noise() as noise:
@@ -218,6 +248,8 @@ class Program:
     def close(self) -> None:
         """Detach and free everything."""
         self.detach()
+        if self._bpf is None:
+            return
         self._bpf.cleanup()
 
 

@@ -7,17 +7,20 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from netprobe.engine.blocks import BlockLoop, OnBlock
-from netprobe.engine.counting import Reader, open_reader
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.privileges import require_tracing
 from netprobe.engine.program import Cost, Program, ProgramOptions
 from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
-from netprobe.engine.target import Target, pid_limit, slots_for
 from netprobe.errors import NotPossibleHereError
 from netprobe.probes.base import Counted, Probe
+
+if TYPE_CHECKING:
+    from netprobe.engine.blocks import BlockLoop, OnBlock
+    from netprobe.engine.counting import Reader
+    from netprobe.engine.target import Target
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,12 @@ class Recorder:
         with ExitStack() as stack:
             server = self._hold_server(stack)
             signals = stack.enter_context(Interruptible())
-            program = self._compile()
+            program = Program(self._probes, ProgramOptions.of(self._options))
+            # NumPy takes as long to load as a third of the compilation, which goes on meanwhile.
+            from netprobe.engine.blocks import BlockLoop
+            from netprobe.engine.target import Target
+
+            program.wait_until_compiled()
             stack.callback(program.close)
             target = Target(program, self._options, server.pid if server else None)
             stack.callback(target.close)
@@ -83,11 +91,9 @@ class Recorder:
         stack.callback(server.end)
         return server
 
-    def _compile(self) -> Program:
-        options = ProgramOptions(slots_for(self._options), pid_limit(), self._options.whole_machine)
-        return Program(self._probes, options)
-
     def _attach(self, program: Program) -> dict[str, Reader]:
+        from netprobe.engine.counting import open_reader
+
         readers = {}
         for probe in self._probes:
             refused = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -47,23 +46,6 @@ _ROUNDS = 20
 SHARED_NAME = "(other threads)"
 
 
-def pid_limit() -> int:
-    """One more than the largest thread number this kernel gives out."""
-    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
-
-
-def slots_for(options: RecordOptions) -> int:
-    """How many threads can be told apart: twice what the machine runs now, within bounds of memory.
-
-    A slot takes some 8 KiB in the kernel with both counting probes.
-    """
-    if options.slots:
-        return options.slots
-    threads = int(Path("/proc/loadavg").read_text().split()[3].split("/")[1])
-    most = 16384 if options.whole_machine else 4096
-    return min(most, max(1024, 1 << (2 * threads).bit_length()))
-
-
 class Target:
     """Who is traced. Rows of counters belong to a thread number of its own, counted up from 0 and never reused.
 
@@ -72,8 +54,8 @@ class Target:
 
     def __init__(self, program: Program, options: RecordOptions, held_pid: int | None) -> None:
         self._program, self._options, self._held_pid = program, options, held_pid
-        self._slots = slots_for(options)
-        self._slot_of = MappedArray(program.map_fd("slot_of"), pid_limit(), "u4")
+        self._slots = program.options.slots
+        self._slot_of = MappedArray(program.map_fd("slot_of"), program.options.pid_max, "u4")
         self._threads = MappedArray(program.map_fd("threads"), self._slots, _THREAD)
         # -1 where a slot has no owner.
         self.thread_of_slot = np.full(self._slots, -1, np.int64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -77,7 +78,7 @@ def processes_numbered(tasks: Iterable[Task], pids: Sequence[int]) -> set[int]:
     for pid in pids:
         task = by_user_tid.get(pid)
         if task is None:
-            raise NetprobeError(f"There is no process {pid}.", todo="Look for the server's PID with `pgrep -a NAME`.")
+            raise _no_such_process(pid)
         if task.user_tgid != pid:
             raise NetprobeError(
                 f"{pid} is a thread of process {task.user_tgid}, not a process.",
@@ -85,6 +86,12 @@ def processes_numbered(tasks: Iterable[Task], pids: Sequence[int]) -> set[int]:
             )
         found.add(task.tgid)
     return found
+
+
+def _no_such_process(pid: int) -> NetprobeError:
+    if os.path.exists(f"/proc/{pid}"):
+        return NetprobeError(f"Process {pid} exists, but this kernel does not show it to tracing programs.")
+    return NetprobeError(f"There is no process {pid}.", todo="Look for the server's PID with `pgrep -a NAME`.")
 
 
 def with_descendants(tasks: Iterable[Task], tgids: set[int]) -> set[int]:

@@ -1,4 +1,7 @@
-"""What a probe tells the engine: its programs, its maps, what it can miss; and what its counters mean."""
+"""What a probe tells the engine: its programs, its maps, what it can miss; and what its counters mean.
+
+Probes import NumPy where they make tables: the engine loads it while their programs are being compiled.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from netprobe.run.table import Table
 
-Rows = npt.NDArray[np.void]
+    Rows = npt.NDArray[np.void]
 
 
 class KernelLayout(Protocol):
@@ -103,6 +106,8 @@ class Counted:
 
     def rows(self, map_name: str) -> tuple[npt.NDArray[np.int64], Rows]:
         """Block number of each row, and the rows, of one map over all blocks."""
+        import numpy as np
+
         parts = [block.rows[map_name] for block in self.blocks]
         numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         return numbers, np.concatenate(parts) if parts else np.empty(0, [("thread", "u4"), ("cell", "u4")])

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from netprobe.probes.base import (
     Counted,
     Counters,
@@ -76,6 +74,8 @@ class Probe:
         return tables + (self._run_queue(counted) if self._options.run_queue else [])
 
     def _switches(self, counted: Counted) -> Table:
+        import numpy as np
+
         block, rows = counted.rows("thread_switches")
         key = block * (len(counted.threads) + 1) + rows["thread"]
         unique, place = np.unique(key, return_inverse=True)
@@ -94,6 +94,8 @@ class Probe:
         )
 
     def _takeovers(self, counted: Counted) -> Table:
+        import numpy as np
+
         block, rows = counted.rows("takeovers")
         names = [name.decode("utf-8", "backslashreplace") for name in rows["next"].tolist()]
         idle = rows["next_tid"] == 0

@@ -5,10 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from netprobe.probes import syscall_names
 from netprobe.probes.base import (
@@ -22,6 +19,9 @@ from netprobe.probes.base import (
 from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # The order of bpf/syscalls.c.
 WAITS = (
@@ -105,6 +105,8 @@ class Probe:
         return tables
 
     def _calls(self, counted: Counted) -> Table:
+        import numpy as np
+
         block, native = counted.rows("syscall_calls")
         other_block, other = counted.rows("other_calls")
         names = [syscall_names.native_name(number) for number in native["cell"].tolist()]
@@ -120,6 +122,8 @@ class Probe:
 
     def _timeouts(self, counted: Counted) -> Table:
         """Calls by time-out class; positive ones by octave of microseconds, with the sum of their time-outs."""
+        import numpy as np
+
         block, rows = counted.rows("syscall_waits")
         cell = rows["cell"] % _CELLS_PER_WAIT
         # Sums follow their counts, cell by cell.
@@ -155,6 +159,8 @@ class Probe:
         return Table("syscall_errors", columns)
 
     def _latency(self, counted: Counted) -> list[Table]:
+        import numpy as np
+
         block, rows = counted.rows("syscall_latency")
         columns = _columns(counted, block, rows["thread"])
         names = np.array([syscall_names.native_name(number) for number in rows["number"].tolist()], object)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from netprobe.probes.base import Thread
 from netprobe.run.table import Table
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
-def thread_columns(threads: Sequence[Thread], number: npt.NDArray[Any]) -> dict[str, Any]:
+
+def thread_columns(threads: Sequence[Thread], number: npt.NDArray[Any] | Sequence[int]) -> dict[str, Any]:
     """pid, tid and names of the threads with these numbers."""
+    import numpy as np
+
+    number = np.asarray(number, np.int64)
     return {
         "pid": np.array([thread.pid for thread in threads], np.int64)[number],
         "tid": np.array([thread.tid for thread in threads], np.int64)[number],
@@ -25,7 +28,7 @@ def thread_columns(threads: Sequence[Thread], number: npt.NDArray[Any]) -> dict[
 def threads_table(threads: Sequence[Thread], started_ns: int) -> Table:
     """One row a traced thread; `first_seen_s` and `ended_s` count from the recording's start, NaN = still alive."""
     own = threads[1:]
-    columns = thread_columns(threads, np.arange(1, len(threads)))
+    columns = thread_columns(threads, range(1, len(threads)))
     columns["cpus_allowed"] = [thread.cpus_allowed for thread in own]
     columns["first_seen_s"] = [(thread.start_ns - started_ns) / 1e9 for thread in own]
     columns["ended_s"] = [(thread.exit_ns - started_ns) / 1e9 if thread.exit_ns else float("nan") for thread in own]
