@@ -106,13 +106,15 @@ static __always_inline u32 slot_of_tid(u32 tid)
     return slot && *slot < SLOTS ? *slot : NO_SLOT;
 }
 
-// The same for the running thread. Machine-wide, a thread gets its slot with its first event.
-static __always_inline u32 current_slot(void)
+// The same for the running thread, given as bpf_get_current_task_btf(): on the hot path one helper call has to
+// serve for everything, since on CPUs with return thunks each costs as much as the rest of the program.
+// Machine-wide, a thread gets its slot with its first event.
+static __always_inline u32 slot_of_current(void *task)
 {
-    u32 tid = bpf_get_current_pid_tgid();
+    u32 tid = *(u32 *)(task + TASK_PID);
 #ifdef WHOLE_MACHINE
     u32 *slot = slot_of.lookup(&tid);
-    if (slot && *slot == NO_SLOT && tid) return take_slot((void *)bpf_get_current_task());
+    if (slot && *slot == NO_SLOT && tid) return take_slot(task);
 #endif
     return slot_of_tid(tid);
 }

@@ -68,7 +68,7 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx)
     u32 next_slot = slot_of_tid(next_tid);
     if (next_slot) starts_running(next_slot);
 #endif
-    u32 slot = current_slot();
+    u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     if (!slot) return 0;
     // As in __schedule(): only a switch that nobody forced, of a thread that goes to sleep, is voluntary.
     bool preempted = ctx->args[0];

@@ -165,7 +165,7 @@ static __always_inline void count_latency(u32 slot, u32 number, u64 ns)
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-    u32 slot = current_slot();
+    u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     if (!slot) return 0;
     struct in_flight *f = syscalls_in_flight.lookup(&slot);
     // A call that was under way when tracing began has no number here.
@@ -200,10 +200,11 @@ static __always_inline int count_other(u32 slot, u32 number, u32 compat)
 
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
-    u32 slot = current_slot();
+    void *task = (void *)bpf_get_current_task_btf();
+    u32 slot = slot_of_current(task);
     if (!slot) return 0;
     u32 number = ctx->args[1];
-    u32 compat = *(u32 *)((void *)bpf_get_current_task_btf() + TASK_THREAD_INFO_STATUS) & TS_COMPAT;
+    u32 compat = *(u32 *)(task + TASK_THREAD_INFO_STATUS) & TS_COMPAT;
 #ifdef ONLY_SYSCALLS
     if (compat || !(ONLY_SYSCALLS)) return 0;
 #endif

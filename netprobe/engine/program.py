@@ -15,6 +15,7 @@ from typing import Any
 from netprobe.engine.background import Background
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.btf import Btf, load_libbpf
+from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.options import RecordOptions
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import Probe, RawTracepoint
@@ -149,6 +150,7 @@ class Program:
         self._bpf = self._compiling.result()
 
     def _compile(self, source: str) -> Any:
+        mask_kallsyms()
         with _compiler_noise() as noise:
             try:
                 return self._bcc_class(text=source)
