@@ -54,6 +54,14 @@ static __always_inline void *read_pointer(void *address)
     return value;
 }
 
+// An argument of the system call whose registers these are: SYSCALL_ARG_n.
+static __always_inline u64 syscall_argument(void *regs, u64 offset)
+{
+    u64 value = 0;
+    bpf_probe_read_kernel(&value, sizeof value, regs + offset);
+    return value;
+}
+
 static __always_inline u32 read_u32(void *address)
 {
     u32 value = 0;

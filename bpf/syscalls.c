@@ -41,23 +41,16 @@ static __always_inline int wait_of(u32 number)
     return -1;
 }
 
-static __always_inline u64 argument(void *regs, u64 offset)
-{
-    u64 value = 0;
-    bpf_probe_read_kernel(&value, sizeof value, regs + offset);
-    return value;
-}
-
 // io_uring_enter(2): it waits only with IORING_ENTER_GETEVENTS and min_complete > 0; a time-out comes in
 // struct io_uring_getevents_arg, or in a registered region that cannot be read from here.
 // Gives the class, or POSITIVE with the address of a struct timespec.
 static __always_inline enum timeout_class io_uring_timeout(void *regs, u64 *address)
 {
-    u64 flags = argument(regs, SYSCALL_ARG_3);
-    if (!(flags & 1) || !(u32)argument(regs, SYSCALL_ARG_2)) return ZERO;
+    u64 flags = syscall_argument(regs, SYSCALL_ARG_3);
+    if (!(flags & 1) || !(u32)syscall_argument(regs, SYSCALL_ARG_2)) return ZERO;
     if (flags & (1 << 6)) return UNREADABLE;
     if (!(flags & (1 << 3))) return INFINITE;
-    void *arg = (void *)argument(regs, SYSCALL_ARG_4) + 16;
+    void *arg = (void *)syscall_argument(regs, SYSCALL_ARG_4) + 16;
     return read_user(address, sizeof *address, arg) ? UNREADABLE : POSITIVE;
 }
 
@@ -84,7 +77,7 @@ static __always_inline enum timeout_class read_timeout(int wait, void *regs, u64
         u64 offset = SYSCALL_ARG_3;
         if (wait == POLL || wait == PPOLL) offset = SYSCALL_ARG_2;
         if (wait == SELECT || wait == PSELECT6) offset = SYSCALL_ARG_4;
-        value = argument(regs, offset);
+        value = syscall_argument(regs, offset);
     }
     if (wait == EPOLL_WAIT || wait == EPOLL_PWAIT || wait == POLL) {
         if ((s32)value < 0) return INFINITE;

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
     from netprobe.engine.options import RecordOptions
+    from netprobe.engine.recorder import Observer
     from netprobe.probes.base import Counted, Probe
     from netprobe.run.model import Run
     from netprobe.run.table import Table
@@ -35,8 +36,6 @@ class Request:
     interval: float | None = None
     output: Path | None = None
     as_json: bool = False
-    # Names of commands that netprobe itself knows do not make a server to start.
-    what: str = field(default="", compare=False)
 
     def options(self) -> RecordOptions:
         """The engine's options. A server that netprobe starts is watched until it ends, unless -d says less."""
@@ -118,8 +117,10 @@ def record(
     probes: Sequence[Probe],
     what: str,
     on_interval: Callable[[Mapping[str, Table], float], None] | None = None,
+    observers: Sequence[Observer] = (),
+    only_look: bool = False,
 ) -> Run:
-    """Record, and keep the Run where -o says. `what` is counted, in words; `on_interval` shows each interval.
+    """Record. `what` is counted, in words; `on_interval` shows each interval; `only_look` ends at once.
 
     A Run that cannot be written does not take the result with it: the caller prints first, then `keep`s.
     """
@@ -130,8 +131,12 @@ def record(
     if request.output:
         check_destination(request.output)
     options = request.options()
+    if only_look:
+        options = replace(options, seconds=0.0)
 
     def attached(seconds: float) -> None:
+        if only_look:
+            return
         length = f"for {options.seconds:g} s" if options.seconds else "until it ends"
         _tell(f"Attached in {seconds:.2f} s. {what} of {options.describe()} {length}; Ctrl-C ends it early.")
 
@@ -140,10 +145,10 @@ def record(
             tables = {table.name: table for probe in probes for table in probe.tables(counted)}
             on_interval(tables, counted.blocks[0].duration_s)
 
-    recording = Recorder(options, probes).run(attached, on_block)
+    recording = Recorder(options, probes, observers).run(attached, on_block)
     if recording.server_exit:
         _tell(f"{options.describe()} ended with exit status {recording.server_exit}.")
-    return as_run(recording, options, probes)
+    return as_run(recording, options, probes, observers)
 
 
 def keep(request: Request, run: Run) -> None:

@@ -46,8 +46,8 @@ class Btf:
             raise NotPossibleHereError(
                 f"This kernel has no BTF type information ({path} is missing), so netprobe cannot know how its "
                 "structures are laid out.",
-                todo="Use a kernel built with CONFIG_DEBUG_INFO_BTF=y: those of Debian 11, Ubuntu 20.10, "
-                "Fedora 31, RHEL 8.2 and newer have it.",
+                todo="Use a kernel built with CONFIG_DEBUG_INFO_BTF=y: those of Debian 12, Ubuntu 22.04, "
+                "Fedora 34, RHEL 9 and newer have it.",
             )
         self._lib = lib = load_libbpf()
         lib.btf__parse.restype = ctypes.c_void_p
@@ -118,6 +118,13 @@ class Btf:
         prototype = self._type(self._type(pointer).size_or_type)
         # The first parameter is the tracepoint's private data.
         return int(prototype.info & 0xFFFF) - 1
+
+    def raw_tracepoint_id(self, name: str) -> int:
+        """BTF id by which a typed program attaches; raises `NotPossibleHereError` if there is no such tracepoint."""
+        typedef = self._find(f"btf_trace_{name}", _TYPEDEF)
+        if typedef is None:
+            raise NotPossibleHereError(f"This kernel has no tracepoint {name}.")
+        return typedef
 
     def _find(self, name: str, kind: int) -> int | None:
         type_id = self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +13,12 @@ from typing import Any
 from netprobe.engine.background import Background
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.btf import Btf, load_libbpf
+from netprobe.engine.btf_program import attach_raw_tracepoint, load_raw_tracepoint
+from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.options import RecordOptions
 from netprobe.errors import NetprobeError, NotPossibleHereError
-from netprobe.probes.base import Probe, RawTracepoint
+from netprobe.probes.base import AttachPoint, BtfTracepoint, Probe, RawTracepoint
 from netprobe.probes.histogram import QUARTER_OCTAVES
 from netprobe.resources import resource
 
@@ -74,23 +74,6 @@ class Cost:
     runs: int
 
 
-@contextmanager
-def _compiler_noise() -> Iterator[list[str]]:
-    """Keep what BCC's compiler and loader write to standard error, and give it as one text at the end."""
-    captured: list[str] = []
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield captured
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-            file.seek(0)
-            captured.append(file.read().decode(errors="replace"))
-
-
 def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
     return {
         "TASK_PID": btf.offset("task_struct", "pid"),
@@ -124,6 +107,17 @@ def _source(probes: Sequence[Probe], options: ProgramOptions, btf: Btf) -> str:
     return "".join(parts)
 
 
+def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[str, int]:
+    """BTF id by tracepoint, of those that this kernel has."""
+    ids = {}
+    for probe in probes:
+        for point in probe.attach_points():
+            if isinstance(point, BtfTracepoint):
+                with suppress(NotPossibleHereError):
+                    ids[point.tracepoint] = btf.raw_tracepoint_id(point.tracepoint)
+    return ids
+
+
 class Program:
     """A compiled program. Close it to detach: nothing of it stays in the kernel, not even after SIGKILL."""
 
@@ -135,13 +129,16 @@ class Program:
         btf = Btf()
         try:
             source = _source(probes, options, btf)
+            self._btf_ids = _btf_ids(probes, btf)
         finally:
             btf.close()
         self.missed = list(THREAD_MISSED.items())
         for probe in probes:
             self.missed += probe.missed.items()
         self._loaded: dict[str, int] = {}
-        self._attached: list[tuple[RawTracepoint, int]] = []
+        self._attached: list[tuple[AttachPoint, int]] = []
+        # Descriptors of programs that BCC does not know of.
+        self._owned: list[int] = []
         self._bpf: Any = None
         self._compiling = Background(lambda: self._compile(source))
 
@@ -151,7 +148,7 @@ class Program:
 
     def _compile(self, source: str) -> Any:
         mask_kallsyms()
-        with _compiler_noise() as noise:
+        with compiler_noise() as noise:
             try:
                 return self._bcc_class(text=source)
             except Exception as error:  # BCC knows one kind of error only
@@ -160,7 +157,7 @@ class Program:
 
     def _load(self, function: str, kind: int) -> int:
         if function not in self._loaded:
-            with _compiler_noise() as noise:
+            with compiler_noise() as noise:
                 try:
                     self._loaded[function] = self._bpf.load_func(function, kind).fd
                 except Exception as error:  # as above
@@ -171,16 +168,30 @@ class Program:
                 raise _explain(failure, f"load its program {function}", noise[0]) from failure
         return self._loaded[function]
 
+    def _load_typed(self, point: BtfTracepoint) -> int:
+        if point.tracepoint not in self._btf_ids:
+            raise NotPossibleHereError(f"This kernel has no tracepoint {point.tracepoint}.")
+        if point.function not in self._loaded:
+            name, module = point.function, self._bpf.module
+            start = self.lib.bpf_function_start(module, name.encode())
+            size = self.lib.bpf_function_size(module, name.encode())
+            self._loaded[name] = load_raw_tracepoint(name, start, size, self._btf_ids[point.tracepoint])
+            self._owned.append(self._loaded[name])
+        return self._loaded[point.function]
+
     def attach_life_cycle(self) -> None:
         """From here on, children and new threads of traced threads are traced."""
         for point in _LIFE_CYCLE:
             self.attach(point)
 
-    def attach(self, point: RawTracepoint) -> None:
+    def attach(self, point: AttachPoint) -> None:
         """Attach one program; raises `NotPossibleHereError` if the kernel refuses."""
-        program = self._load(point.function, self._bcc_class.RAW_TRACEPOINT)
         ctypes.set_errno(0)
-        fd = self.lib.bpf_attach_raw_tracepoint(program, point.tracepoint.encode())
+        if isinstance(point, BtfTracepoint):
+            fd = attach_raw_tracepoint(self._load_typed(point))
+        else:
+            program = self._load(point.function, self._bcc_class.RAW_TRACEPOINT)
+            fd = self.lib.bpf_attach_raw_tracepoint(program, point.tracepoint.encode())
         if fd < 0:
             raise NotPossibleHereError(
                 f"The kernel did not let netprobe attach to {point}: {os.strerror(ctypes.get_errno() or -fd)}."
@@ -250,9 +261,11 @@ class Program:
     def close(self) -> None:
         """Detach and free everything."""
         self.detach()
-        if self._bpf is None:
-            return
-        self._bpf.cleanup()
+        while self._owned:
+            os.close(self._owned.pop())
+        # While the compiler runs, standard error is not itself: no message may be written before its end.
+        with suppress(Exception):
+            self._compiling.result().cleanup()
 
 
 def _possible_cpus() -> int:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.privileges import require_tracing
@@ -15,12 +15,13 @@ from netprobe.engine.program import Cost, Program, ProgramOptions
 from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
 from netprobe.errors import NotPossibleHereError
-from netprobe.probes.base import Counted, Probe
+from netprobe.probes.base import Counted, Probe, Thread
 
 if TYPE_CHECKING:
     from netprobe.engine.blocks import BlockLoop, OnBlock
     from netprobe.engine.counting import Reader
     from netprobe.engine.target import Target
+    from netprobe.run.table import Table
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,24 @@ class Recording:
     server_exit: int | None
 
 
+class Observer(Protocol):
+    """Looks at what cannot be counted, once when the probes are attached and once before they go."""
+
+    def begin(self, program: Program, threads: Sequence[Thread]) -> None:
+        """The first look."""
+
+    def end(self, program: Program, threads: Sequence[Thread]) -> None:
+        """The last look."""
+
+    def tables(self, counted: Counted, started_ns: int) -> list[Table]:
+        """What was seen."""
+
+
 class Recorder:
     """One recording."""
 
-    def __init__(self, options: RecordOptions, probes: Sequence[Probe]) -> None:
-        self._options, self._probes = options, probes
+    def __init__(self, options: RecordOptions, probes: Sequence[Probe], observers: Sequence[Observer] = ()) -> None:
+        self._options, self._probes, self._observers = options, probes, observers
         self._unavailable: list[str] = []
 
     def run(
@@ -64,12 +78,12 @@ class Recorder:
             server = self._hold_server(stack)
             signals = stack.enter_context(Interruptible())
             program = Program(self._probes, ProgramOptions.of(self._options))
+            stack.callback(program.close)
             # NumPy takes as long to load as a third of the compilation, which goes on meanwhile.
             from netprobe.engine.blocks import BlockLoop
             from netprobe.engine.target import Target
 
             program.wait_until_compiled()
-            stack.callback(program.close)
             target = Target(program, self._options, server.pid if server else None)
             stack.callback(target.close)
             target.follow()
@@ -78,6 +92,8 @@ class Recorder:
                 stack.callback(reader.close)
             if server:
                 server.release()
+            for observer in self._observers:
+                observer.begin(program, target.describe_all())
             attach_seconds = time.monotonic() - began
             on_attached(attach_seconds)
             loop = BlockLoop(self._options, target, readers, signals, server, on_block)
@@ -115,10 +131,13 @@ class Recorder:
         self, program: Program, target: Target, loop: BlockLoop, ended_by: str, attach_seconds: float
     ) -> Recording:
         attached, costs = program.attached(), program.costs()
+        threads = target.describe_all()
+        for observer in self._observers:
+            observer.end(program, threads)
         program.detach()
         missed = program.missed_counts()
         return Recording(
-            counted=Counted(target.describe_all(), loop.store.blocks),
+            counted=Counted(threads, loop.store.blocks),
             started_at=loop.started_at,
             started_ns=int(loop.start * 1e9),
             seconds=loop.seconds,

@@ -9,19 +9,23 @@ from typing import Any
 from netprobe import __version__
 from netprobe.engine.host import describe_host
 from netprobe.engine.options import RecordOptions
-from netprobe.engine.recorder import Recording
+from netprobe.engine.recorder import Observer, Recording
 from netprobe.probes.base import Probe
 from netprobe.probes.threads import threads_table
 from netprobe.run.model import FORMAT_VERSION, Run
 from netprobe.run.table import Table
 
 
-def as_run(recording: Recording, options: RecordOptions, probes: Sequence[Probe]) -> Run:
+def as_run(
+    recording: Recording, options: RecordOptions, probes: Sequence[Probe], observers: Sequence[Observer] = ()
+) -> Run:
     """Tables of all probes, and how they were taken."""
     counted = recording.counted
     tables = [_blocks(recording), threads_table(counted.threads, recording.started_ns)]
     for probe in probes:
         tables += probe.tables(counted)
+    for observer in observers:
+        tables += observer.tables(counted, recording.started_ns)
     info: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "netprobe_version": __version__,

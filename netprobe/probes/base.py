@@ -24,6 +24,9 @@ class KernelLayout(Protocol):
     def offset(self, struct: str, path: str) -> int:
         """Byte offset of a field."""
 
+    def has_field(self, struct: str, path: str) -> bool:
+        """Whether the kernel has the field."""
+
     @property
     def switch_state(self) -> str:
         """C expression for the state in which a thread leaves its CPU."""
@@ -38,6 +41,20 @@ class RawTracepoint:
 
     def __str__(self) -> str:
         return f"raw tracepoint {self.tracepoint}"
+
+
+@dataclass(frozen=True)
+class BtfTracepoint:
+    """The same, with arguments typed by BTF: kernel structures can be read without a helper call."""
+
+    function: str
+    tracepoint: str
+
+    def __str__(self) -> str:
+        return f"BTF tracepoint {self.tracepoint}"
+
+
+AttachPoint = RawTracepoint | BtfTracepoint
 
 
 @dataclass(frozen=True)
@@ -124,7 +141,7 @@ class Probe(Protocol):
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """The constants that its C file is compiled with."""
 
-    def attach_points(self) -> tuple[RawTracepoint, ...]:
+    def attach_points(self) -> tuple[AttachPoint, ...]:
         """Its programs, in the order in which they are attached."""
 
     def counters(self) -> tuple[Counters, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netprobe.probes.base import (
+    AttachPoint,
     Counted,
     Counters,
     KernelLayout,
@@ -45,9 +46,9 @@ class Probe:
         defines: dict[str, str | int] = {"SWITCH_STATE": kernel.switch_state, "TAKEOVERS": _TAKEOVERS}
         return defines | ({"RUN_QUEUE": 1} if self._options.run_queue else {})
 
-    def attach_points(self) -> tuple[RawTracepoint, ...]:
+    def attach_points(self) -> tuple[AttachPoint, ...]:
         """The switch, and the wake-ups where waiting times are wanted."""
-        points = [RawTracepoint("on_switch", "sched_switch")]
+        points: list[AttachPoint] = [RawTracepoint("on_switch", "sched_switch")]
         if self._options.run_queue:
             points.append(RawTracepoint("on_wakeup", "sched_wakeup"))
             points.append(RawTracepoint("on_wakeup", "sched_wakeup_new"))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from netprobe.probes import syscall_names
 from netprobe.probes.base import (
+    AttachPoint,
     Counted,
     Counters,
     KernelLayout,
@@ -76,7 +77,7 @@ class Probe:
             defines |= {"LATENCY": 1, "TIMED_CALLS": _TIMED_CALLS}
         return defines
 
-    def attach_points(self) -> tuple[RawTracepoint, ...]:
+    def attach_points(self) -> tuple[AttachPoint, ...]:
         """Entry, and exit where it is needed."""
         enter = RawTracepoint("on_sys_enter", "sys_enter")
         leave = RawTracepoint("on_sys_exit", "sys_exit")

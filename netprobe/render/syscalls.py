@@ -50,15 +50,15 @@ def as_text(rows: Sequence[SyscallRow], view: SyscallView, seconds: float) -> Te
     total = sum(view.count(row) for row in rows)
     shown = ordered(rows, view)
     cells: list[list[str]] = []
-    details = set()
+    details: dict[int, str] = {}
     for row in shown[: view.top or None]:
         cells.append(_cells(row, view, seconds, total))
         if view.failed or view.error:
             continue
         for words, calls in _timeouts(row):
-            details.add(len(cells))
+            details[len(cells)] = "dim"
             cells.append(_detail(words, calls, view, seconds, total))
-    return TextTable(_columns(view), cells, frozenset(details))
+    return TextTable(_columns(view), cells, styles=details)
 
 
 def rest(rows: Sequence[SyscallRow], view: SyscallView) -> str:

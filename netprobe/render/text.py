@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TextIO
 
 from netprobe.render.safe import printable
@@ -25,8 +25,9 @@ class TextTable:
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
-    # Indexes of rows that only detail the row above.
-    details: frozenset[int] = frozenset()
+    # On a terminal: rich styles by row, and by (row, column).
+    styles: Mapping[int, str] = field(default_factory=dict)
+    cell_styles: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
 
 def show(table: TextTable, out: TextIO | None = None) -> None:
@@ -74,7 +75,7 @@ def _show_rich(table: TextTable, out: TextIO) -> None:
     drawn = Table(box=None, pad_edge=False, header_style="bold cyan", padding=(0, 2, 0, 0))
     for column in table.columns:
         drawn.add_column(column.heading, justify="right" if column.number else "left", overflow="fold")
-    for index, row in enumerate(table.rows):
-        style = "dim" if index in table.details else ""
-        drawn.add_row(*(Text(printable(cell), style=style) for cell in row))
+    for number, row in enumerate(table.rows):
+        styles = (table.cell_styles.get((number, index), table.styles.get(number, "")) for index in range(len(row)))
+        drawn.add_row(*(Text(printable(cell), style=style) for cell, style in zip(row, styles, strict=True)))
     Console(file=out, highlight=False).print(drawn)

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+// SO_REUSEPORT groups: an iterator over the sockets of a network namespace reads the groups of servers that are
+// already running; the state change to LISTEN shows the order in time in which a new server's threads listen.
+//
+// A group's sockets stand in sock_reuseport.socks[] in the order in which they joined; the index that a steering
+// program returns is an index into it (net/core/sock_reuseport.c).
+
+#define TCP_LISTEN 10
+#define RECORD_MEMBER 1
+#define RECORD_ORDER 2
+#define RECORD_PROGRAM 3
+#define CHUNK 32
+#define CHUNKS 512
+#define FILTER_LENGTH 24
+
+struct member_record {
+    u32 kind, udp;
+    u64 sock, group, program, inode;
+    u8 address[16];
+    s32 incoming_cpu;
+    u32 size;
+    u16 family, port;
+    u32 device, ipv6_only;
+};
+
+// socks[] from an index that is a multiple of CHUNK on.
+struct order_record { u32 kind, first; u64 group; u64 socks[CHUNK]; };
+
+struct filter { u16 code; u8 jt, jf; u32 k; };
+struct program_record {
+    u32 kind, type;
+    u64 program;
+    u32 id, length;  // of the classic program; 0 = eBPF
+    char name[16];
+    struct filter filter[FILTER_LENGTH];
+};
+
+// Both are too large for the stack.
+BPF_PERCPU_ARRAY(order_scratch, struct order_record, 1);
+BPF_PERCPU_ARRAY(program_scratch, struct program_record, 1);
+
+struct bpf_iter__tcp { struct bpf_iter_meta *meta; void *sk_common; u32 uid; };
+struct bpf_iter__udp { struct bpf_iter_meta *meta; void *udp_sk; u32 uid; };
+
+static __always_inline u16 read_u16(void *address)
+{
+    u16 value = 0;
+    bpf_probe_read_kernel(&value, sizeof value, address);
+    return value;
+}
+
+static __always_inline void write_program(struct seq_file *seq, void *program)
+{
+    u32 zero = 0;
+    struct program_record *r = program_scratch.lookup(&zero);
+    if (!r) return;
+    void *aux = read_pointer(program + PROG_AUX), *classic = read_pointer(program + PROG_ORIG_PROG);
+    r->kind = RECORD_PROGRAM;
+    r->program = (u64)program;
+    r->type = read_u32(program + PROG_TYPE);
+    r->id = read_u32(aux + PROG_AUX_ID);
+    bpf_probe_read_kernel(r->name, sizeof r->name, aux + PROG_AUX_NAME);
+    r->length = classic ? read_u16(classic + FPROG_LEN) : 0;
+    if (classic) bpf_probe_read_kernel(r->filter, sizeof r->filter, read_pointer(classic + FPROG_FILTER));
+    bpf_seq_write(seq, r, sizeof *r);
+}
+
+// The member that begins a chunk of socks[] writes the chunk: no record grows with the group, and no member is
+// looked for one by one.
+static __always_inline void write_order(struct seq_file *seq, void *sock, void *group, u32 size)
+{
+    u32 zero = 0;
+    struct order_record *r = order_scratch.lookup(&zero);
+    if (!r) return;
+    for (u32 chunk = 0; chunk < CHUNKS; chunk++) {
+        if (chunk * CHUNK >= size) return;
+        void *start = group + REUSEPORT_SOCKS + (u64)chunk * CHUNK * 8;
+        if (read_pointer(start) != sock) continue;
+        r->kind = RECORD_ORDER;
+        r->group = (u64)group;
+        r->first = chunk * CHUNK;
+        bpf_probe_read_kernel(r->socks, sizeof r->socks, start);
+        bpf_seq_write(seq, r, sizeof *r);
+        void *program = read_pointer(group + REUSEPORT_PROG);
+        if (chunk == 0 && program) write_program(seq, program);
+        return;
+    }
+}
+
+static __always_inline void write_member(struct seq_file *seq, void *sock, u32 udp)
+{
+    struct member_record r = {.kind = RECORD_MEMBER, .udp = udp, .sock = (u64)sock};
+    void *group = read_pointer(sock + SOCK_REUSEPORT_CB);
+    if (!group) return;
+    r.group = (u64)group;
+    r.program = (u64)read_pointer(group + REUSEPORT_PROG);
+    r.size = read_u16(group + REUSEPORT_NUM_SOCKS);
+    r.family = read_u16(sock + SKC_FAMILY);
+    r.port = read_u16(sock + SKC_NUM);
+    r.device = read_u32(sock + SKC_BOUND_DEV_IF);
+    r.incoming_cpu = read_u32(sock + SKC_INCOMING_CPU);
+    // A bit of the byte behind skc_state and skc_reuse (struct sock_common).
+    r.ipv6_only = read_u16(sock + SKC_STATE) >> 8 >> 5 & 1;
+    if (r.family == 10)
+        bpf_probe_read_kernel(r.address, 16, sock + SKC_V6_RCV_SADDR);
+    else
+        bpf_probe_read_kernel(r.address, 4, sock + SKC_RCV_SADDR);
+    void *socket = read_pointer(sock + SOCK_SOCKET);
+    if (socket) bpf_probe_read_kernel(&r.inode, sizeof r.inode, socket + SOCKET_TO_INODE);
+    bpf_seq_write(seq, &r, sizeof r);
+    write_order(seq, sock, group, r.size);
+}
+
+BPF_ITER(tcp)
+{
+    void *common = ctx->sk_common;
+    if (!common || *(volatile u8 *)(common + SKC_STATE) != TCP_LISTEN) return 0;
+    write_member(ctx->meta->seq, common, 0);
+    return 0;
+}
+
+BPF_ITER(udp)
+{
+    void *sock = ctx->udp_sk;
+    if (sock) write_member(ctx->meta->seq, sock, 1);
+    return 0;
+}
+
+// ---- Who listens when: fires in the listening thread, just before its socket joins the group. ----
+
+struct listening { u64 ns; u32 tid, cpu; char comm[16]; };
+BPF_TABLE("hash", u64, struct listening, listening, 8192);
+
+int on_set_state(struct bpf_raw_tracepoint_args *ctx)
+{
+    if ((u32)ctx->args[2] != TCP_LISTEN) return 0;
+    void *task = (void *)bpf_get_current_task_btf();
+    if (!slot_of_current(task)) return 0;
+    struct listening l = {.ns = bpf_ktime_get_ns(), .cpu = bpf_get_smp_processor_id()};
+    l.tid = user_number(task);
+    bpf_get_current_comm(l.comm, sizeof l.comm);
+    u64 sock = ctx->args[0];
+    if (listening.update(&sock, &l)) miss(MISSED_LISTENING);
+    return 0;
+}

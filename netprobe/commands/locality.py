@@ -1,0 +1,84 @@
+"""`netprobe locality`: who serves which CPU's packets, and whether locality really happens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from netprobe.commands.recording import Request, keep, print_json, print_notes, record, recording_options
+
+if TYPE_CHECKING:
+    from netprobe.analysis.locality import Group, Matrix, ThreadMatrix, TxMatrix
+    from netprobe.probes.base import Probe
+
+
+@click.command(short_help="Who serves which CPU's packets, and on which CPU they arrive.")
+@recording_options
+@click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Rows; 0 = all.")
+@click.option("--groups-only", is_flag=True, help="Only who is in which group, at once, without measuring messages.")
+def command(request: Request, top: int, groups_only: bool) -> None:
+    """Judge the locality of a server.
+
+    Perfect locality means that a packet is handled on one CPU from its receive queue to the application. The
+    first table shows each SO_REUSEPORT group: which index a listener has, which CPU's packets the steering sends
+    there, which thread serves it and where that thread may run. The second counts every message by the CPU that
+    received it and the CPU that read it.
+
+    \b
+    netprobe locality -p $(pgrep -o nginx) -d 10
+    netprobe locality -- ./server --port 8080
+    """
+    from netprobe.analysis.locality import groups, thread_matrices, tx_matrices, verdict, whole_matrix
+    from netprobe.engine.observe_groups import GroupObserver
+    from netprobe.probes import locality, reuseport, serving
+    from netprobe.render.json import envelope
+    from netprobe.render.locality import as_json
+    from netprobe.render.notes import heading
+
+    observer = GroupObserver(request.options().whole_machine)
+    probes: list[Probe] = [serving.Probe(), reuseport.Probe(), locality.Probe()]
+    run = record(request, probes, "Counting messages", observers=[observer], only_look=groups_only)
+    threads = thread_matrices(run.tables)
+    whole = whole_matrix(threads)
+    found = groups(run.tables, run.info["host"]["cpus_online"], threads)
+    tx = tx_matrices(run.tables)
+    judged = verdict(found, whole)
+    if request.as_json:
+        print_json(envelope("locality", run, as_json(found, threads, tx, judged)))
+    else:
+        click.echo(heading(run))
+        _show_groups(found, top)
+        if not groups_only:
+            _show_matrices(whole, threads, tx, top)
+        click.echo(f"\n{judged.sentence}")
+        print_notes(run)
+    keep(request, run)
+
+
+def _show_groups(found: list[Group], top: int) -> None:
+    from netprobe.render.locality import group_heading, members_as_text, rest
+    from netprobe.render.text import show
+
+    if not found:
+        click.echo("\nNo SO_REUSEPORT group: no listener shares its port with another.")
+    for group in found:
+        click.echo(f"\n{group_heading(group)}")
+        show(members_as_text(group, top))
+        if left_out := rest(group, top):
+            click.echo(left_out)
+
+
+def _show_matrices(whole: Matrix, threads: list[ThreadMatrix], tx: list[TxMatrix], top: int) -> None:
+    from netprobe.render.locality import matrix_as_text, threads_as_text, tx_as_text
+    from netprobe.render.text import show
+
+    if not whole.cells:
+        return
+    click.echo("")
+    show(matrix_as_text(whole))
+    click.echo("")
+    show(threads_as_text(threads, top))
+    for matrix in tx:
+        click.echo(f"\n{matrix.device}, {matrix.queues} TX queues")
+        show(tx_as_text(matrix))

@@ -1,0 +1,201 @@
+"""Reads the SO_REUSEPORT groups of running servers: from the kernel's socket tables, exactly as they stand."""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from netprobe.engine.background import Background
+from netprobe.engine.maps import HashReader
+from netprobe.errors import NetprobeError
+
+if TYPE_CHECKING:
+    from netprobe.engine.program import Program
+
+# The records of bpf/reuseport.c.
+_MEMBER, _ORDER, _PROGRAM = 1, 2, 3
+_MEMBER_RECORD = struct.Struct("=II4Q16siIHHII4x")
+_ORDER_RECORD = struct.Struct("=IIQ32Q")
+_PROGRAM_RECORD = struct.Struct("=IIQII16s")
+_FILTER = struct.Struct("=HBBI")
+_FILTER_LENGTH = 24
+_PROGRAM_SIZE = _PROGRAM_RECORD.size + _FILTER_LENGTH * _FILTER.size
+_LISTENING = np.dtype([("ns", "u8"), ("tid", "u4"), ("cpu", "u4"), ("comm", "S16")])
+_CLONE_NEWNET = 0x40000000
+
+
+@dataclass(frozen=True)
+class Listening:
+    """When and where a socket's state became LISTEN; nanoseconds of the monotonic clock."""
+
+    ns: int
+    tid: int
+    cpu: int
+    thread: str
+
+
+@dataclass
+class Member:
+    """A socket in a group. `index` is None when the group changed while it was read."""
+
+    sock: int
+    inode: int
+    incoming_cpu: int
+    index: int | None = None
+    listening: Listening | None = None
+
+
+@dataclass
+class Steering:
+    """The BPF program that chooses the index. `classic` holds a classic program's instructions (code, jt, jf, k)."""
+
+    program_id: int
+    name: str
+    classic: list[tuple[int, int, int, int]]
+    # Instructions that it has beyond those that were read.
+    cut: int = 0
+
+
+@dataclass
+class Group:
+    """A group; `steering` None = the kernel's hash."""
+
+    protocol: str
+    address: str
+    port: int
+    device: int
+    ipv6_only: bool
+    network_namespace: int
+    size: int
+    members: list[Member] = field(default_factory=list)
+    steering: Steering | None = None
+
+
+def read_groups(program: Program, pids: Iterable[int]) -> list[Group]:
+    """All groups in the network namespaces of these processes (PIDs as the user sees them), members by index."""
+    groups: list[Group] = []
+    for namespace, pid in _network_namespaces(pids).items():
+        data = _read_in(program, namespace, pid)
+        groups += _parse(data, namespace)
+    listening = _read_listening(program)
+    for group in groups:
+        for member in group.members:
+            member.listening = listening.get(member.sock)
+    return groups
+
+
+def _network_namespaces(pids: Iterable[int]) -> dict[int, int]:
+    """Inode of each network namespace -> a process in it."""
+    found: dict[int, int] = {}
+    for pid in pids:
+        try:
+            found.setdefault(os.stat(f"/proc/{pid}/ns/net").st_ino, pid)
+        except OSError:
+            continue
+    return found
+
+
+def _read_in(program: Program, namespace: int, pid: int) -> bytes:
+    def read() -> bytes:
+        return program.iterate("bpf_iter__tcp") + program.iterate("bpf_iter__udp")
+
+    if os.stat("/proc/self/ns/net").st_ino == namespace:
+        return read()
+
+    # setns() changes the calling thread only: netprobe itself stays where it is.
+    def read_inside() -> bytes:
+        _enter_network(pid)
+        return read()
+
+    return Background(read_inside).result()
+
+
+def _enter_network(pid: int) -> None:
+    import ctypes
+
+    fd = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(fd, _CLONE_NEWNET):
+            reason = os.strerror(ctypes.get_errno())
+            raise NetprobeError(f"netprobe may not enter the network namespace of process {pid}: {reason}.")
+    finally:
+        os.close(fd)
+
+
+@dataclass
+class _Records:
+    """What the iterators wrote: members by group, places by group, programs by address."""
+
+    groups: dict[int, Group] = field(default_factory=dict)
+    programs_of: dict[int, int] = field(default_factory=dict)
+    places: dict[int, dict[int, int]] = field(default_factory=dict)
+    programs: dict[int, Steering] = field(default_factory=dict)
+
+
+def _parse(data: bytes, namespace: int) -> list[Group]:
+    records, position = _Records(), 0
+    while position < len(data):
+        kind = int.from_bytes(data[position : position + 4], "little")
+        if kind == _MEMBER:
+            _take_member(records, data, position, namespace)
+            position += _MEMBER_RECORD.size
+        elif kind == _ORDER:
+            _, first, group, *socks = _ORDER_RECORD.unpack_from(data, position)
+            places = records.places.setdefault(group, {})
+            places |= {sock: first + offset for offset, sock in enumerate(socks) if sock}
+            position += _ORDER_RECORD.size
+        elif kind == _PROGRAM:
+            _take_program(records, data, position)
+            position += _PROGRAM_SIZE
+        else:
+            raise NetprobeError(f"netprobe's socket iterator wrote a record of unknown kind {kind}.")
+    return _joined(records)
+
+
+def _take_member(records: _Records, data: bytes, position: int, namespace: int) -> None:
+    (_, udp, sock, group, program, inode, address, incoming_cpu, size, family, port, device, ipv6_only) = (
+        _MEMBER_RECORD.unpack_from(data, position)
+    )
+    if group not in records.groups:
+        version = 4 if family == socket.AF_INET else 16
+        text = socket.inet_ntop(family, address[:version])
+        records.groups[group] = Group(
+            "udp" if udp else "tcp", text, port, device, bool(ipv6_only) or family == socket.AF_INET, namespace, size
+        )
+    records.groups[group].members.append(Member(sock, inode, incoming_cpu))
+    records.programs_of[group] = program
+
+
+def _take_program(records: _Records, data: bytes, position: int) -> None:
+    _, _, program, number, length, name = _PROGRAM_RECORD.unpack_from(data, position)
+    start, read = position + _PROGRAM_RECORD.size, min(length, _FILTER_LENGTH)
+    classic = [_FILTER.unpack_from(data, start + index * _FILTER.size) for index in range(read)]
+    text = name.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+    records.programs[program] = Steering(number, text, classic, length - read)
+
+
+def _joined(records: _Records) -> list[Group]:
+    for address, group in records.groups.items():
+        places = records.places.get(address, {})
+        for member in group.members:
+            place = places.get(member.sock)
+            # Behind the group's size stand sockets that have been closed.
+            member.index = place if place is not None and place < group.size else None
+        group.members.sort(key=lambda member: (member.index is None, member.index))
+        group.steering = records.programs.get(records.programs_of[address])
+    return list(records.groups.values())
+
+
+def _read_listening(program: Program) -> dict[int, Listening]:
+    name = "listening"
+    keys, values = HashReader(program.map_fd(name), program.map_entries(name), "u8", _LISTENING).read()
+    return {
+        sock: Listening(ns, tid, cpu, comm.decode("utf-8", "backslashreplace"))
+        for sock, (ns, tid, cpu, comm) in zip(keys.tolist(), values.tolist(), strict=True)
+    }

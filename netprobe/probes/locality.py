@@ -1,0 +1,71 @@
+"""Messages by the CPU that received them and the CPU that read them; packets by sending CPU and TX queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netprobe.probes.base import AttachPoint, BtfTracepoint, Counted, Counters, KernelLayout, KeyedCounters
+from netprobe.probes.threads import thread_columns
+from netprobe.run.table import Table
+
+_MESSAGE_CELLS = 16384
+_SENT_CELLS = 16384
+
+
+class Probe:
+    """Counts every read of data from a TCP socket, and every packet sent on a device with several TX queues.
+
+    The CPU that received is the one that processed the socket's last packet (`sk_incoming_cpu`).
+    """
+
+    name = "locality"
+    source = "locality.c"
+    missed: Mapping[str, str] = {
+        "MISSED_MESSAGE": "{count} messages are missing from the matrix: its map was full",
+        "MISSED_SENT": "{count} sent packets are missing: their map was full",
+    }
+
+    def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
+        """Where the kernel keeps CPU, device and queue."""
+        return {
+            "MESSAGE_CELLS": _MESSAGE_CELLS,
+            "SENT_CELLS": _SENT_CELLS,
+            "SKC_INCOMING_CPU": kernel.offset("sock_common", "skc_incoming_cpu"),
+            "SKB_QUEUE_MAPPING": kernel.offset("sk_buff", "queue_mapping"),
+            "DEVICE_IFINDEX": kernel.offset("net_device", "ifindex"),
+            "DEVICE_TX_QUEUES": kernel.offset("net_device", "real_num_tx_queues"),
+            "DEVICE_NAME": kernel.offset("net_device", "name"),
+        }
+
+    def attach_points(self) -> tuple[AttachPoint, ...]:
+        """Where data is copied to the reader, and where a packet is given to its device."""
+        return (BtfTracepoint("on_read", "tcp_rcv_space_adjust"), BtfTracepoint("on_send", "net_dev_start_xmit"))
+
+    def counters(self) -> tuple[Counters, ...]:
+        """Both matrices."""
+        return (
+            KeyedCounters("messages", (("rx_cpu", "u4"), ("cpu", "u4")), 1),
+            KeyedCounters(
+                "sent_packets",
+                (("device", "u4"), ("queue", "u4"), ("cpu", "u4")),
+                1,
+                (("queues", "u8"), ("device_name", "S16")),
+            ),
+        )
+
+    def tables(self, counted: Counted) -> list[Table]:
+        """`messages`: by receiving and reading CPU. `sent_packets`: by device, TX queue and sending CPU."""
+        block, rows = counted.rows("messages")
+        messages = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        # As signed: -1 where no packet has been processed since the socket was made.
+        messages |= {"rx_cpu": rows["rx_cpu"].astype("i4"), "cpu": rows["cpu"], "messages": rows["count"][:, 0]}
+        block, rows = counted.rows("sent_packets")
+        sent = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        sent |= {
+            "device": [name.decode("utf-8", "backslashreplace") for name in rows["device_name"].tolist()],
+            "tx_queues": rows["queues"],
+            "tx_queue": rows["queue"],
+            "cpu": rows["cpu"],
+            "packets": rows["count"][:, 0],
+        }
+        return [Table("messages", messages), Table("sent_packets", sent)]

@@ -1,0 +1,58 @@
+"""SO_REUSEPORT groups: who is in which at which index. The engine reads them (netprobe/engine/groups.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netprobe.probes.base import AttachPoint, Counted, Counters, KernelLayout, RawTracepoint
+from netprobe.run.table import Table
+
+_FIELDS = {
+    "SOCK_REUSEPORT_CB": ("sock", "sk_reuseport_cb"),
+    "SOCK_SOCKET": ("sock", "sk_socket"),
+    "SKC_FAMILY": ("sock_common", "skc_family"),
+    "SKC_STATE": ("sock_common", "skc_state"),
+    "SKC_NUM": ("sock_common", "skc_num"),
+    "SKC_BOUND_DEV_IF": ("sock_common", "skc_bound_dev_if"),
+    "SKC_INCOMING_CPU": ("sock_common", "skc_incoming_cpu"),
+    "SKC_RCV_SADDR": ("sock_common", "skc_rcv_saddr"),
+    "SKC_V6_RCV_SADDR": ("sock_common", "skc_v6_rcv_saddr"),
+    "REUSEPORT_NUM_SOCKS": ("sock_reuseport", "num_socks"),
+    "REUSEPORT_PROG": ("sock_reuseport", "prog"),
+    "REUSEPORT_SOCKS": ("sock_reuseport", "socks"),
+    "PROG_TYPE": ("bpf_prog", "type"),
+    "PROG_AUX": ("bpf_prog", "aux"),
+    "PROG_ORIG_PROG": ("bpf_prog", "orig_prog"),
+    "PROG_AUX_ID": ("bpf_prog_aux", "id"),
+    "PROG_AUX_NAME": ("bpf_prog_aux", "name"),
+    "FPROG_LEN": ("sock_fprog_kern", "len"),
+    "FPROG_FILTER": ("sock_fprog_kern", "filter"),
+}
+
+
+class Probe:
+    """Reads groups through iterators; sees LISTEN as it happens, in the order of time."""
+
+    name = "reuseport"
+    source = "reuseport.c"
+    missed: Mapping[str, str] = {"MISSED_LISTENING": "{count} listeners are missing from the order in time"}
+
+    def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
+        """Where the kernel keeps groups and their members."""
+        defines: dict[str, str | int] = {name: kernel.offset(*field) for name, field in _FIELDS.items()}
+        # From a struct socket to the inode number of the file that it belongs to (struct socket_alloc).
+        inode = kernel.offset("socket_alloc", "vfs_inode") + kernel.offset("inode", "i_ino")
+        defines["SOCKET_TO_INODE"] = inode - kernel.offset("socket_alloc", "socket")
+        return defines
+
+    def attach_points(self) -> tuple[AttachPoint, ...]:
+        """The state change to LISTEN."""
+        return (RawTracepoint("on_set_state", "inet_sock_set_state"),)
+
+    def counters(self) -> tuple[Counters, ...]:
+        """None: groups are read, not counted."""
+        return ()
+
+    def tables(self, counted: Counted) -> list[Table]:
+        """None from counters."""
+        return []

@@ -1,0 +1,40 @@
+"""Which thread waits on which epoll set or ring, and which accepts from which listener."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from netprobe.probes.base import AttachPoint, Counted, Counters, KernelLayout, KeyedCounters, RawTracepoint
+from netprobe.probes.syscall_names import native_number
+from netprobe.probes.threads import thread_columns
+from netprobe.run.table import Table
+
+HOW = ("epoll", "accept", "io_uring")
+_CALLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "accept", "accept4", "io_uring_enter")
+
+
+class Probe:
+    """Counts waits and accepts by thread and descriptor. Other calls cost a comparison."""
+
+    name = "serving"
+    source = "serving.c"
+    missed: Mapping[str, str] = {"MISSED_SERVED": "{count} waits are missing from who serves what: their map was full"}
+
+    def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
+        """Call numbers of this architecture."""
+        return {f"NR_{name.upper()}": native_number(name) for name in _CALLS}
+
+    def attach_points(self) -> tuple[AttachPoint, ...]:
+        """System call entry."""
+        return (RawTracepoint("on_serving_call", "sys_enter"),)
+
+    def counters(self) -> tuple[Counters, ...]:
+        """Calls by thread, descriptor and kind."""
+        return (KeyedCounters("served", (("fd", "u4"), ("how", "u4")), 1),)
+
+    def tables(self, counted: Counted) -> list[Table]:
+        """`serving`: block, thread, fd, how (epoll, accept, io_uring), calls."""
+        block, rows = counted.rows("served")
+        columns = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        columns |= {"fd": rows["fd"], "how": [HOW[how] for how in rows["how"].tolist()], "calls": rows["count"][:, 0]}
+        return [Table("serving", columns)]

@@ -1,0 +1,240 @@
+"""Groups, matrices and the verdict on locality, as text and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from netprobe.analysis.locality import Group, Matrix, Member, Server, ThreadMatrix, TxMatrix, Verdict
+from netprobe.render.text import Column, TextTable
+from netprobe.render.units import percent
+
+_SHOWN_CPUS = 16
+_WORDS = {
+    "right": "right",
+    "wrong": "WRONG",
+    "not pinned": "NOT PINNED",
+    "unsteered": "unsteered",
+    "idle": "idle",
+    "cannot tell": "cannot tell",
+}
+_STYLES = {"right": "green", "wrong": "bold red", "not pinned": "bold red", "unsteered": "yellow"}
+
+
+def group_heading(group: Group) -> str:
+    """One line above a group's members."""
+    kind = f"{group.protocol.upper()} {group.name}" + (
+        " (IPv4 and IPv6)" if ":" in group.address and group.dual_stack else ""
+    )
+    changed = "; the group changed while recording" if group.changed else ""
+    return f"{kind}: {group.size} listener{'' if group.size == 1 else 's'}, steering: {group.steering}{changed}"
+
+
+def members_as_text(group: Group, top: int) -> TextTable:
+    """One line a member and serving thread; wrong ones first where not all are shown."""
+    order_seen = any(member.listened_s is not None for member in group.members)
+    columns = [
+        Column("INDEX", True),
+        Column("GETS CPU"),
+        Column("SERVED BY"),
+        Column("PID", True),
+        Column("TID", True),
+        Column("MAY RUN ON"),
+        Column("RAN ON"),
+        *([Column("LISTENED AT", True), Column("BY")] if order_seen else []),
+        Column("VERDICT"),
+    ]
+    rows: list[list[str]] = []
+    styles: dict[int, str] = {}
+    for member in _shown(group.members, top):
+        for server in member.servers or (None,):
+            styles[len(rows)] = _STYLES.get(member.judgement, "")
+            rows.append(_member_cells(group, member, server, order_seen))
+    return TextTable(columns, rows, styles=styles)
+
+
+def _shown(members: Sequence[Member], top: int) -> Sequence[Member]:
+    if not top or len(members) <= top:
+        return members
+    return sorted(members, key=lambda member: member.judgement == "right")[:top]
+
+
+def rest(group: Group, top: int) -> str:
+    """A line on the members that are not shown, empty if all are."""
+    hidden = len(group.members) - top if top else 0
+    if hidden <= 0:
+        return ""
+    judged = Counter(member.judgement for member in group.members)
+    words = ", ".join(f"{count} {_WORDS[name]}" for name, count in judged.most_common())
+    return f"… {hidden} more listeners; of all: {words}; -T 0 shows all"
+
+
+def _member_cells(group: Group, member: Member, server: Server | None, order_seen: bool) -> list[str]:
+    verdict = _WORDS[member.judgement] + (f": {member.words}" if member.words else "")
+    cells = [
+        "?" if member.index is None else str(member.index),
+        _steered(group, member),
+        server.thread if server else f"(owned by {member.owners or 'nobody seen'})",
+        str(server.pid) if server else "-",
+        str(server.tid) if server else "-",
+        _cpu_list(server.cpus_allowed) if server else "-",
+        _ran_on(server) if server else "-",
+    ]
+    if order_seen:
+        cells += [
+            "-" if member.listened_s is None else f"{1000 * member.listened_s:+.3f} ms",
+            member.listened_by + (f" on CPU {member.listened_cpu}" if member.listened_cpu is not None else ""),
+        ]
+    return [*cells, verdict]
+
+
+def _steered(group: Group, member: Member) -> str:
+    if group.kind == "none":
+        return "any"
+    if member.steered_cpus is None:
+        return "?"
+    return _cpu_list(member.steered_cpus) or "none"
+
+
+def _ran_on(server: Server) -> str:
+    total = server.ran_on.total()
+    if not total:
+        return f"{server.last_cpu} (last)" if server.last_cpu >= 0 else "-"
+    if len(server.ran_on) == 1:
+        return str(next(iter(server.ran_on)))
+    return ", ".join(f"{cpu} ({percent(count, total)} %)" for cpu, count in server.ran_on.most_common(3))
+
+
+def _cpu_list(cpus: Sequence[int]) -> str:
+    if len(cpus) > 2 and list(cpus) == list(range(cpus[0], cpus[-1] + 1)):
+        return f"{cpus[0]}-{cpus[-1]}"
+    return ",".join(map(str, cpus))
+
+
+def matrix_as_text(matrix: Matrix) -> TextTable:
+    """Messages by receiving CPU (rows) and reading CPU (columns), the diagonal marked."""
+    received = sorted({row for row, _ in matrix.cells})
+    read = sorted({column for _, column in matrix.cells})
+    received, read = received[:_SHOWN_CPUS], read[:_SHOWN_CPUS]
+    rows = []
+    cell_styles = {}
+    for line, row in enumerate(received):
+        cells = ["before the first packet" if row < 0 else f"received on CPU {row}"]
+        for column in read:
+            count = matrix.cells[row, column]
+            cell_styles[line, len(cells)] = "" if not count else "bold green" if row == column else "red"
+            cells.append(str(count) if count else "·")
+        rows.append(cells)
+    columns = [Column("MESSAGES"), *(Column(f"read on CPU {cpu}", True) for cpu in read)]
+    return TextTable(columns, rows, cell_styles=cell_styles)
+
+
+def threads_as_text(threads: Sequence[ThreadMatrix], top: int) -> TextTable:
+    """Locality by thread."""
+    columns = [
+        Column("PID", True), Column("TID", True), Column("THREAD"), Column("MESSAGES", True),
+        Column("LOCAL %", True), Column("RECEIVED ON"), Column("READ ON"),
+    ]  # fmt: skip
+    rows = [
+        [
+            str(here.pid or "-"),
+            str(here.tid or "-"),
+            here.thread,
+            str(here.matrix.total),
+            percent(here.matrix.local, here.matrix.total),
+            _spread(here.matrix, 0),
+            _spread(here.matrix, 1),
+        ]
+        for here in threads[: top or None]
+    ]
+    return TextTable(columns, rows)
+
+
+def _spread(matrix: Matrix, side: int) -> str:
+    cpus: Counter[int] = Counter()
+    for cell, count in matrix.cells.items():
+        if cell[0] >= 0:
+            cpus[cell[side]] += count
+    total = cpus.total()
+    return ", ".join(f"{cpu} ({percent(count, total)} %)" for cpu, count in cpus.most_common(3))
+
+
+def tx_as_text(matrix: TxMatrix) -> TextTable:
+    """Packets by sending CPU (rows) and TX queue (columns)."""
+    cpus = sorted({cpu for cpu, _ in matrix.cells})[:_SHOWN_CPUS]
+    queues = sorted({queue for _, queue in matrix.cells})[:_SHOWN_CPUS]
+    rows = [[f"sent on CPU {cpu}", *(str(matrix.cells[cpu, queue] or "·") for queue in queues)] for cpu in cpus]
+    return TextTable([Column("PACKETS"), *(Column(f"TX queue {queue}", True) for queue in queues)], rows)
+
+
+# ---- JSON ----
+
+
+def as_json(
+    groups: Sequence[Group], threads: Sequence[ThreadMatrix], tx: Sequence[TxMatrix], verdict: Verdict
+) -> dict[str, Any]:
+    """Everything, as documented in schema/locality.json."""
+    return {
+        "verdict": {
+            "kind": verdict.kind,
+            "reasons": list(verdict.reasons),
+            "sentence": verdict.sentence,
+            "local_pct": verdict.local_pct,
+            "messages": verdict.messages,
+        },
+        "groups": [_group_json(group) for group in groups],
+        "messages": [
+            {
+                "pid": here.pid or None, "tid": here.tid or None, "process": here.process, "thread": here.thread,
+                "rx_cpu": received, "cpu": read, "messages": count,
+            }
+            for here in threads
+            for (received, read), count in sorted(here.matrix.cells.items())
+        ],
+        "sent_packets": [
+            {"device": here.device, "tx_queues": here.queues, "cpu": cpu, "tx_queue": queue, "packets": count}
+            for here in tx
+            for (cpu, queue), count in sorted(here.cells.items())
+        ],
+    }  # fmt: skip
+
+
+def _group_json(group: Group) -> dict[str, Any]:
+    return {
+        "protocol": group.protocol,
+        "address": group.address,
+        "port": group.port,
+        "dual_stack": group.dual_stack,
+        "size": group.size,
+        "steering": group.kind,
+        "steering_words": group.steering,
+        "changed_while_recording": group.changed,
+        "members": [_member_json(member) for member in group.members],
+    }
+
+
+def _member_json(member: Member) -> dict[str, Any]:
+    return {
+        "index": member.index,
+        "owner_pids": [int(pid) for pid in member.owners.split(",") if pid],
+        "steered_cpus": None if member.steered_cpus is None else list(member.steered_cpus),
+        "verdict": member.judgement,
+        "why": member.words,
+        "listened_s": member.listened_s,
+        "listened_by": member.listened_by,
+        "listened_cpu": member.listened_cpu,
+        "served_by": [
+            {
+                "pid": server.pid,
+                "tid": server.tid,
+                "process": server.process,
+                "thread": server.thread,
+                "how": server.how,
+                "cpus_allowed": list(server.cpus_allowed),
+                "last_cpu": server.last_cpu if server.last_cpu >= 0 else None,
+                "messages_by_cpu": {str(cpu): count for cpu, count in sorted(server.ran_on.items())},
+            }
+            for server in member.servers
+        ],
+    }
