@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // SO_REUSEPORT groups: an iterator over the sockets of a network namespace reads the groups of servers that are
-// already running; the state change to LISTEN shows the order in time in which a new server's threads listen.
+// already running; probes show the order in time in which a new server's threads join.
 //
 // A group's sockets stand in sock_reuseport.socks[] in the order in which they joined; the index that a steering
 // program returns is an index into it (net/core/sock_reuseport.c).
@@ -126,20 +126,58 @@ BPF_ITER(udp)
     return 0;
 }
 
-// ---- Who listens when: fires in the listening thread, just before its socket joins the group. ----
+// ---- Who joins when. Three ways to see it; the engine attaches the first that the kernel allows. ----
 
-struct listening { u64 ns; u32 tid, cpu; char comm[16]; };
-BPF_TABLE("hash", u64, struct listening, listening, 8192);
+struct joining { u64 ns; u32 tid, cpu; char comm[16]; };
+BPF_TABLE("hash", u64, struct joining, joining, 8192);
 
-int on_set_state(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int note_joining(u64 sock)
 {
-    if ((u32)ctx->args[2] != TCP_LISTEN) return 0;
     void *task = (void *)bpf_get_current_task_btf();
     if (!slot_of_current(task)) return 0;
-    struct listening l = {.ns = bpf_ktime_get_ns(), .cpu = bpf_get_smp_processor_id()};
-    l.tid = user_number(task);
-    bpf_get_current_comm(l.comm, sizeof l.comm);
-    u64 sock = ctx->args[0];
-    if (listening.update(&sock, &l)) miss(MISSED_LISTENING);
+    struct joining j = {.ns = bpf_ktime_get_ns(), .cpu = bpf_get_smp_processor_id()};
+    j.tid = user_number(task);
+    bpf_get_current_comm(j.comm, sizeof j.comm);
+    if (joining.update(&sock, &j)) miss(MISSED_JOINING);
     return 0;
+}
+
+// At their exits, since a join may be refused: int reuseport_alloc(sk, bind_inany) makes a group with its first
+// member (or none, when a program is attached before the group exists), int reuseport_add_sock(sk, sk2, bind_inany)
+// adds sk to the group of sk2.
+int on_alloc_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+    return (s32)ctx->args[2] ? 0 : note_joining(ctx->args[0]);
+}
+
+int on_add_sock_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+    return (s32)ctx->args[3] ? 0 : note_joining(ctx->args[0]);
+}
+
+// A return probe does not know the arguments.
+BPF_TABLE("hash", u32, u64, joining_now, 1024);
+
+int on_join_enter(struct pt_regs *ctx)
+{
+    u32 tid = bpf_get_current_pid_tgid();
+    u64 sock = PT_REGS_PARM1(ctx);
+    joining_now.update(&tid, &sock);
+    return 0;
+}
+
+int on_join_return(struct pt_regs *ctx)
+{
+    u32 tid = bpf_get_current_pid_tgid();
+    u64 *sock = joining_now.lookup(&tid);
+    if (!sock) return 0;
+    if ((s32)PT_REGS_RC(ctx) == 0) note_joining(*sock);
+    joining_now.delete(&tid);
+    return 0;
+}
+
+// The state change to LISTEN: in the listening thread, just before a TCP socket joins.
+int on_set_state(struct bpf_raw_tracepoint_args *ctx)
+{
+    return (u32)ctx->args[2] == TCP_LISTEN ? note_joining(ctx->args[0]) : 0;
 }

@@ -46,9 +46,9 @@ class Member:
     steered_cpus: tuple[int, ...] | None
     judgement: Judgement
     words: str
-    listened_s: float | None
-    listened_by: str
-    listened_cpu: int | None
+    joined_s: float | None
+    joined_by: str
+    joined_cpu: int | None
 
 
 @dataclass(frozen=True)
@@ -126,15 +126,14 @@ class Verdict:
     @property
     def sentence(self) -> str:
         """All of it in one sentence."""
-        measured = f"{self.local_pct:.1f} % of {self.messages} messages were read on the CPU that received them"
         reasons = "; ".join(self.reasons)
-        if self.local_pct is None:
-            return f"{self.kind.capitalize()}: {reasons}."
+        measured = ""
+        if self.local_pct is not None:
+            measured = f"{self.local_pct:.1f} % of {self.messages} messages were read on the CPU that received them."
         if self.kind == "perfect":
-            return f"Locality is perfect: {measured}."
-        if self.kind == "broken":
-            return f"Locality is broken: {reasons}. {measured[0].upper()}{measured[1:]}."
-        return f"Cannot tell: {reasons}. {measured}."
+            return f"Locality is perfect: {measured}"
+        begins = "Locality is broken" if self.kind == "broken" else "Cannot tell"
+        return f"{begins}: {reasons}. {measured}".rstrip()
 
 
 # ---- Matrices ----
@@ -199,7 +198,7 @@ def _reading_cpus(matrix: Matrix) -> Counter[int]:
 
 _MEMBER_COLUMNS = (
     "group", "index", "inode", "incoming_cpu", "owner_pids", "pid", "tid", "process", "thread", "how",
-    "cpus_allowed", "last_cpu", "listened_s", "listened_tid", "listened_thread", "listened_cpu",
+    "cpus_allowed", "last_cpu", "joined_s", "joined_tid", "joined_thread", "joined_cpu",
 )  # fmt: skip
 
 
@@ -243,8 +242,8 @@ def _member(
     elif kind == "incoming-cpu" and int(str(first["incoming_cpu"])) >= 0:
         steered = (int(str(first["incoming_cpu"])),)
     judgement, words = _judge(steered, servers, kind)
-    listened = float(str(first["listened_s"]))
-    known = not math.isnan(listened)  # NaN where LISTEN was not seen
+    joined = float(str(first["joined_s"]))
+    known = not math.isnan(joined)  # NaN where it was not seen
     return Member(
         index if index >= 0 else None,
         str(first["owner_pids"]),
@@ -252,9 +251,9 @@ def _member(
         steered,
         judgement,
         words,
-        listened if known else None,
-        str(first["listened_thread"]) if known else "",
-        int(str(first["listened_cpu"])) if known else None,
+        joined if known else None,
+        str(first["joined_thread"]) if known else "",
+        int(str(first["joined_cpu"])) if known else None,
     )
 
 

@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from netprobe.errors import NotPossibleHereError
 
 PATH = "/sys/kernel/btf/vmlinux"
-_STRUCT, _UNION, _TYPEDEF = 4, 5, 8
+_STRUCT, _UNION, _TYPEDEF, _FUNCTION = 4, 5, 8, 12
 # Kinds that only add a name or a qualifier to another type: const, volatile, restrict, typedef, type tag.
 _WRAPPERS = {_TYPEDEF, 9, 10, 11, 18}
 
@@ -125,6 +125,13 @@ class Btf:
         if typedef is None:
             raise NotPossibleHereError(f"This kernel has no tracepoint {name}.")
         return typedef
+
+    def function_id(self, name: str) -> int:
+        """BTF id by which a program attaches to a kernel function."""
+        found = self._find(name, _FUNCTION)
+        if found is None:
+            raise NotPossibleHereError(f"This kernel has no function {name}.")
+        return found
 
     def _find(self, name: str, kind: int) -> int | None:
         type_id = self._lib.btf__find_by_name_kind(self._btf, name.encode(), kind)

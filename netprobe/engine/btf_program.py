@@ -16,7 +16,8 @@ from netprobe.probes.syscall_names import native_number
 
 _PROG_LOAD = 5
 _TRACING = 26
-_TRACE_RAW_TP = 23
+# enum bpf_attach_type
+TRACE_RAW_TP, TRACE_FEXIT = 23, 25
 # prog_type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version, prog_flags, prog_name,
 # prog_ifindex, expected_attach_type, [BTF of the program's own: none], attach_btf_id
 _ATTR = struct.Struct("=IIQQIIQII16sII36xI")
@@ -24,8 +25,8 @@ _LOG_BYTES = 1 << 20
 _INSTRUCTION_BYTES = 8
 
 
-def load_raw_tracepoint(name: str, instructions: int, size: int, btf_id: int) -> int:
-    """Load a program for the tracepoint whose typedef has this BTF id; returns its descriptor.
+def load_typed(name: str, instructions: int, size: int, btf_id: int, attach_type: int) -> int:
+    """Load a program for the tracepoint's typedef or the function with this BTF id; returns its descriptor.
 
     `instructions` is an address, `size` in bytes. Raises `NotPossibleHereError` with the verifier's words.
     """
@@ -44,7 +45,7 @@ def load_raw_tracepoint(name: str, instructions: int, size: int, btf_id: int) ->
             0,
             name.encode()[:15],
             0,
-            _TRACE_RAW_TP,
+            attach_type,
             btf_id,
         )
         libc = ctypes.CDLL(None, use_errno=True)
@@ -56,6 +57,6 @@ def load_raw_tracepoint(name: str, instructions: int, size: int, btf_id: int) ->
     raise NotPossibleHereError(f"The kernel refused netprobe's program {name}: {reason}.\n{words}".strip())
 
 
-def attach_raw_tracepoint(program: int) -> int:
+def attach_typed(program: int) -> int:
     """Attach it; returns the link's descriptor, negative if the kernel refuses."""
     return int(load_libbpf().bpf_raw_tracepoint_open(None, program))

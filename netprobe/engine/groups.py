@@ -26,13 +26,13 @@ _PROGRAM_RECORD = struct.Struct("=IIQII16s")
 _FILTER = struct.Struct("=HBBI")
 _FILTER_LENGTH = 24
 _PROGRAM_SIZE = _PROGRAM_RECORD.size + _FILTER_LENGTH * _FILTER.size
-_LISTENING = np.dtype([("ns", "u8"), ("tid", "u4"), ("cpu", "u4"), ("comm", "S16")])
+_JOINING = np.dtype([("ns", "u8"), ("tid", "u4"), ("cpu", "u4"), ("comm", "S16")])
 _CLONE_NEWNET = 0x40000000
 
 
 @dataclass(frozen=True)
-class Listening:
-    """When and where a socket's state became LISTEN; nanoseconds of the monotonic clock."""
+class Joining:
+    """When and where a socket joined its group; nanoseconds of the monotonic clock."""
 
     ns: int
     tid: int
@@ -48,7 +48,7 @@ class Member:
     inode: int
     incoming_cpu: int
     index: int | None = None
-    listening: Listening | None = None
+    joining: Joining | None = None
 
 
 @dataclass
@@ -83,10 +83,10 @@ def read_groups(program: Program, pids: Iterable[int]) -> list[Group]:
     for namespace, pid in _network_namespaces(pids).items():
         data = _read_in(program, namespace, pid)
         groups += _parse(data, namespace)
-    listening = _read_listening(program)
+    joining = _read_joining(program)
     for group in groups:
         for member in group.members:
-            member.listening = listening.get(member.sock)
+            member.joining = joining.get(member.sock)
     return groups
 
 
@@ -192,10 +192,10 @@ def _joined(records: _Records) -> list[Group]:
     return list(records.groups.values())
 
 
-def _read_listening(program: Program) -> dict[int, Listening]:
-    name = "listening"
-    keys, values = HashReader(program.map_fd(name), program.map_entries(name), "u8", _LISTENING).read()
+def _read_joining(program: Program) -> dict[int, Joining]:
+    name = "joining"
+    keys, values = HashReader(program.map_fd(name), program.map_entries(name), "u8", _JOINING).read()
     return {
-        sock: Listening(ns, tid, cpu, comm.decode("utf-8", "backslashreplace"))
+        sock: Joining(ns, tid, cpu, comm.decode("utf-8", "backslashreplace"))
         for sock, (ns, tid, cpu, comm) in zip(keys.tolist(), values.tolist(), strict=True)
     }

@@ -123,7 +123,7 @@ _GROUP_COLUMNS = (
 )  # fmt: skip
 _MEMBER_COLUMNS = (
     "group", "index", "inode", "incoming_cpu", "owner_pids", "pid", "tid", "process", "thread", "how",
-    "cpus_allowed", "last_cpu", "listened_s", "listened_tid", "listened_thread", "listened_cpu",
+    "cpus_allowed", "last_cpu", "joined_s", "joined_tid", "joined_thread", "joined_cpu",
 )  # fmt: skip
 
 
@@ -150,17 +150,17 @@ def _group_row(number: int, group: Group) -> dict[str, Any]:
 
 
 def _member_row(number: int, member: Member, owners: Sequence[int], started_ns: int) -> dict[str, Any]:
-    listening = member.listening
+    joining = member.joining
     return {
         "group": number,
         "index": -1 if member.index is None else member.index,
         "inode": member.inode,
         "incoming_cpu": member.incoming_cpu,
         "owner_pids": ",".join(map(str, owners)),
-        "listened_s": (listening.ns - started_ns) / 1e9 if listening else float("nan"),
-        "listened_tid": listening.tid if listening else -1,
-        "listened_thread": listening.thread if listening else "",
-        "listened_cpu": listening.cpu if listening else -1,
+        "joined_s": (joining.ns - started_ns) / 1e9 if joining else float("nan"),
+        "joined_tid": joining.tid if joining else -1,
+        "joined_thread": joining.thread if joining else "",
+        "joined_cpu": joining.cpu if joining else -1,
     }
 
 

@@ -13,15 +13,17 @@ from typing import Any
 from netprobe.engine.background import Background
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.btf import Btf, load_libbpf
-from netprobe.engine.btf_program import attach_raw_tracepoint, load_raw_tracepoint
+from netprobe.engine.btf_program import TRACE_FEXIT, TRACE_RAW_TP, attach_typed, load_typed
 from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.options import RecordOptions
 from netprobe.errors import NetprobeError, NotPossibleHereError
-from netprobe.probes.base import AttachPoint, BtfTracepoint, Probe, RawTracepoint
+from netprobe.probes.base import AttachPoint, BtfTracepoint, FirstOf, FunctionExit, Kprobe, Probe, RawTracepoint
 from netprobe.probes.histogram import QUARTER_OCTAVES
 from netprobe.resources import resource
 
+# Tests force one of several ways in by its name.
+TEST_WAY = "NETPROBE_TEST_WAY"
 _TRACING = 26  # BPF_PROG_TYPE_TRACING, which BCC has no name for
 _LIFE_CYCLE = (
     RawTracepoint("on_fork", "sched_process_fork"),
@@ -107,14 +109,25 @@ def _source(probes: Sequence[Probe], options: ProgramOptions, btf: Btf) -> str:
     return "".join(parts)
 
 
-def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[str, int]:
-    """BTF id by tracepoint, of those that this kernel has."""
-    ids = {}
+def _all_points(probes: Sequence[Probe]) -> Iterator[AttachPoint]:
     for probe in probes:
         for point in probe.attach_points():
+            if isinstance(point, FirstOf):
+                for _, points in point.ways:
+                    yield from points
+            else:
+                yield point
+
+
+def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[AttachPoint, int]:
+    """BTF ids of what typed programs attach to, where this kernel has it."""
+    ids: dict[AttachPoint, int] = {}
+    for point in _all_points(probes):
+        with suppress(NotPossibleHereError):
             if isinstance(point, BtfTracepoint):
-                with suppress(NotPossibleHereError):
-                    ids[point.tracepoint] = btf.raw_tracepoint_id(point.tracepoint)
+                ids[point] = btf.raw_tracepoint_id(point.tracepoint)
+            elif isinstance(point, FunctionExit):
+                ids[point] = btf.function_id(point.kernel_function)
     return ids
 
 
@@ -168,16 +181,17 @@ class Program:
                 raise _explain(failure, f"load its program {function}", noise[0]) from failure
         return self._loaded[function]
 
-    def _load_typed(self, point: BtfTracepoint) -> int:
-        if point.tracepoint not in self._btf_ids:
-            raise NotPossibleHereError(f"This kernel has no tracepoint {point.tracepoint}.")
-        if point.function not in self._loaded:
-            name, module = point.function, self._bpf.module
-            start = self.lib.bpf_function_start(module, name.encode())
-            size = self.lib.bpf_function_size(module, name.encode())
-            self._loaded[name] = load_raw_tracepoint(name, start, size, self._btf_ids[point.tracepoint])
+    def _load_typed(self, point: BtfTracepoint | FunctionExit) -> int:
+        if point not in self._btf_ids:
+            raise NotPossibleHereError(f"This kernel does not have what {point} needs.")
+        name = point.function
+        if name not in self._loaded:
+            start = self.lib.bpf_function_start(self._bpf.module, name.encode())
+            size = self.lib.bpf_function_size(self._bpf.module, name.encode())
+            kind = TRACE_FEXIT if isinstance(point, FunctionExit) else TRACE_RAW_TP
+            self._loaded[name] = load_typed(name, start, size, self._btf_ids[point], kind)
             self._owned.append(self._loaded[name])
-        return self._loaded[point.function]
+        return self._loaded[name]
 
     def attach_life_cycle(self) -> None:
         """From here on, children and new threads of traced threads are traced."""
@@ -187,16 +201,48 @@ class Program:
     def attach(self, point: AttachPoint) -> None:
         """Attach one program; raises `NotPossibleHereError` if the kernel refuses."""
         ctypes.set_errno(0)
-        if isinstance(point, BtfTracepoint):
-            fd = attach_raw_tracepoint(self._load_typed(point))
-        else:
+        if isinstance(point, Kprobe):
+            fd = self._attach_kprobe(point)
+        elif isinstance(point, RawTracepoint):
             program = self._load(point.function, self._bcc_class.RAW_TRACEPOINT)
             fd = self.lib.bpf_attach_raw_tracepoint(program, point.tracepoint.encode())
+        else:
+            fd = attach_typed(self._load_typed(point))
         if fd < 0:
             raise NotPossibleHereError(
                 f"The kernel did not let netprobe attach to {point}: {os.strerror(ctypes.get_errno() or -fd)}."
             )
         self._attached.append((point, fd))
+
+    def _attach_kprobe(self, point: Kprobe) -> int:
+        program = self._load(point.function, self._bcc_class.KPROBE)
+        name = f"netprobe_{os.getpid()}_{'r' if point.at_return else 'p'}_{point.kernel_function}"
+        with compiler_noise():
+            return int(
+                self.lib.bpf_attach_kprobe(
+                    program, int(point.at_return), name.encode(), point.kernel_function.encode(), 0, 0
+                )
+            )
+
+    def attach_first(self, choice: FirstOf) -> tuple[str, list[str]]:
+        """Attach the best way that the kernel allows: its name, and why those before it were refused."""
+        refused: list[str] = []
+        wanted = os.environ.get(TEST_WAY)
+        for name, points in choice.ways:
+            if wanted and wanted != name:
+                continue
+            before = len(self._attached)
+            try:
+                for point in points:
+                    self.attach(point)
+            except NotPossibleHereError as error:
+                refused.append(error.what.splitlines()[0])
+                for _, fd in self._attached[before:]:
+                    os.close(fd)
+                del self._attached[before:]
+            else:
+                return name, refused
+        raise NotPossibleHereError(f"There is no way to see the {choice.what}: {' '.join(refused)}")
 
     def attached(self) -> list[str]:
         """What is attached, in words."""

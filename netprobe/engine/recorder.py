@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,7 @@ from netprobe.engine.program import Cost, Program, ProgramOptions
 from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
 from netprobe.errors import NotPossibleHereError
-from netprobe.probes.base import Counted, Probe, Thread
+from netprobe.probes.base import AttachPoint, Counted, FirstOf, Probe, Thread
 
 if TYPE_CHECKING:
     from netprobe.engine.blocks import BlockLoop, OnBlock
@@ -37,6 +37,8 @@ class Recording:
     attached: Sequence[str]
     missed: Sequence[str]
     unavailable: Sequence[str]
+    # What can be seen in several ways -> the way that was used.
+    ways: Mapping[str, str]
     costs: Sequence[Cost]
     accounted_seconds: float
     peak_resident_kib: int
@@ -62,6 +64,7 @@ class Recorder:
     def __init__(self, options: RecordOptions, probes: Sequence[Probe], observers: Sequence[Observer] = ()) -> None:
         self._options, self._probes, self._observers = options, probes, observers
         self._unavailable: list[str] = []
+        self._ways: dict[str, str] = {}
 
     def run(
         self,
@@ -112,12 +115,7 @@ class Recorder:
 
         readers = {}
         for probe in self._probes:
-            refused = []
-            for point in probe.attach_points():
-                try:
-                    program.attach(point)
-                except NotPossibleHereError as error:
-                    refused.append(str(error))
+            refused = [text for point in probe.attach_points() if (text := self._attach_point(program, point))]
             self._unavailable += refused
             if len(refused) == len(probe.attach_points()):
                 raise NotPossibleHereError(
@@ -126,6 +124,17 @@ class Recorder:
             for counters in probe.counters():
                 readers[counters.map] = open_reader(program, counters)
         return readers
+
+    def _attach_point(self, program: Program, point: AttachPoint | FirstOf) -> str:
+        """Attach it; the reason if that was not possible, else nothing."""
+        try:
+            if isinstance(point, FirstOf):
+                self._ways[point.what], _ = program.attach_first(point)
+            else:
+                program.attach(point)
+        except NotPossibleHereError as error:
+            return error.what
+        return ""
 
     def _gather(
         self, program: Program, target: Target, loop: BlockLoop, ended_by: str, attach_seconds: float
@@ -146,6 +155,7 @@ class Recorder:
             attached=attached,
             missed=[text.format(count=count) for text, count in missed.items() if count],
             unavailable=self._unavailable,
+            ways=self._ways,
             costs=costs,
             accounted_seconds=loop.accounted_seconds,
             peak_resident_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,

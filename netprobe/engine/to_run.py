@@ -46,6 +46,7 @@ def as_run(
         },
         "probes": [probe.name for probe in probes],
         "attached": list(recording.attached),
+        "ways": dict(recording.ways),
         "unavailable": list(recording.unavailable),
         "missed": list(recording.missed),
         "cost": _cost(recording),

@@ -54,7 +54,38 @@ class BtfTracepoint:
         return f"BTF tracepoint {self.tracepoint}"
 
 
-AttachPoint = RawTracepoint | BtfTracepoint
+@dataclass(frozen=True)
+class FunctionExit:
+    """A function of the probe's C file, called with arguments and result when a kernel function returns (fexit)."""
+
+    function: str
+    kernel_function: str
+
+    def __str__(self) -> str:
+        return f"fentry on {self.kernel_function}"
+
+
+@dataclass(frozen=True)
+class Kprobe:
+    """A function of the probe's C file, called when a kernel function begins or returns."""
+
+    function: str
+    kernel_function: str
+    at_return: bool = False
+
+    def __str__(self) -> str:
+        return f"{'kretprobe' if self.at_return else 'kprobe'} on {self.kernel_function}"
+
+
+AttachPoint = RawTracepoint | BtfTracepoint | FunctionExit | Kprobe
+
+
+@dataclass(frozen=True)
+class FirstOf:
+    """Several ways to see the same, best first: the first of which every point attaches is used and reported."""
+
+    what: str
+    ways: tuple[tuple[str, tuple[AttachPoint, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -141,7 +172,7 @@ class Probe(Protocol):
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """The constants that its C file is compiled with."""
 
-    def attach_points(self) -> tuple[AttachPoint, ...]:
+    def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
         """Its programs, in the order in which they are attached."""
 
     def counters(self) -> tuple[Counters, ...]:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netprobe.probes.base import AttachPoint, Counted, Counters, KernelLayout, RawTracepoint
+from netprobe.probes.base import (
+    AttachPoint,
+    Counted,
+    Counters,
+    FirstOf,
+    FunctionExit,
+    KernelLayout,
+    Kprobe,
+    RawTracepoint,
+)
 from netprobe.run.table import Table
 
 _FIELDS = {
@@ -35,7 +44,7 @@ class Probe:
 
     name = "reuseport"
     source = "reuseport.c"
-    missed: Mapping[str, str] = {"MISSED_LISTENING": "{count} listeners are missing from the order in time"}
+    missed: Mapping[str, str] = {"MISSED_JOINING": "{count} listeners are missing from the order in time"}
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """Where the kernel keeps groups and their members."""
@@ -45,9 +54,18 @@ class Probe:
         defines["SOCKET_TO_INODE"] = inode - kernel.offset("socket_alloc", "socket")
         return defines
 
-    def attach_points(self) -> tuple[AttachPoint, ...]:
-        """The state change to LISTEN."""
-        return (RawTracepoint("on_set_state", "inet_sock_set_state"),)
+    def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
+        """Who joins when."""
+        functions = ("reuseport_alloc", "reuseport_add_sock")
+        exits = (FunctionExit("on_alloc_exit", functions[0]), FunctionExit("on_add_sock_exit", functions[1]))
+        kprobes = tuple(
+            point
+            for function in functions
+            for point in (Kprobe("on_join_enter", function), Kprobe("on_join_return", function, at_return=True))
+        )
+        listen = (RawTracepoint("on_set_state", "inet_sock_set_state"),)
+        ways = (("fentry", exits), ("kprobe", kprobes), ("tracepoint", listen))
+        return (FirstOf("order in which listeners join", ways),)
 
     def counters(self) -> tuple[Counters, ...]:
         """None: groups are read, not counted."""

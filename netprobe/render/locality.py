@@ -33,7 +33,7 @@ def group_heading(group: Group) -> str:
 
 def members_as_text(group: Group, top: int) -> TextTable:
     """One line a member and serving thread; wrong ones first where not all are shown."""
-    order_seen = any(member.listened_s is not None for member in group.members)
+    order_seen = any(member.joined_s is not None for member in group.members)
     columns = [
         Column("INDEX", True),
         Column("GETS CPU"),
@@ -42,7 +42,7 @@ def members_as_text(group: Group, top: int) -> TextTable:
         Column("TID", True),
         Column("MAY RUN ON"),
         Column("RAN ON"),
-        *([Column("LISTENED AT", True), Column("BY")] if order_seen else []),
+        *([Column("JOINED AT", True), Column("BY")] if order_seen else []),
         Column("VERDICT"),
     ]
     rows: list[list[str]] = []
@@ -83,8 +83,8 @@ def _member_cells(group: Group, member: Member, server: Server | None, order_see
     ]
     if order_seen:
         cells += [
-            "-" if member.listened_s is None else f"{1000 * member.listened_s:+.3f} ms",
-            member.listened_by + (f" on CPU {member.listened_cpu}" if member.listened_cpu is not None else ""),
+            "-" if member.joined_s is None else f"{1000 * member.joined_s:+.3f} ms",
+            member.joined_by + (f" on CPU {member.joined_cpu}" if member.joined_cpu is not None else ""),
         ]
     return [*cells, verdict]
 
@@ -221,9 +221,9 @@ def _member_json(member: Member) -> dict[str, Any]:
         "steered_cpus": None if member.steered_cpus is None else list(member.steered_cpus),
         "verdict": member.judgement,
         "why": member.words,
-        "listened_s": member.listened_s,
-        "listened_by": member.listened_by,
-        "listened_cpu": member.listened_cpu,
+        "joined_s": member.joined_s,
+        "joined_by": member.joined_by,
+        "joined_cpu": member.joined_cpu,
         "served_by": [
             {
                 "pid": server.pid,
