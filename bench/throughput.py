@@ -29,7 +29,8 @@ def _tools(pids: list[int]) -> dict[str, list[str]]:
     master, listed = str(pids[0]), ",".join(map(str, pids))
     tools = {
         "netprobe syscalls": [NETPROBE, "syscalls", "-p", master, "-d", "600"],
-        "netprobe, both probes": [sys.executable, str(Path(__file__).with_name("record_all.py")), master],
+        "netprobe locality": [NETPROBE, "locality", "-p", master, "-d", "600"],
+        "netprobe syscalls and switches": [sys.executable, str(Path(__file__).with_name("record_all.py")), master],
     }
     if program := shutil.which("bpftrace"):
         count = "tracepoint:raw_syscalls:sys_enter { @[comm, args->id] = count(); }"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from netprobe.errors import NetprobeError
 from netprobe.lab.nginx import Nginx, NginxOptions
+from netprobe.lab.server import Server, ServerOptions
 from netprobe.lab.wrk import wrk_command
 
 _NETPROBE = Path(sys.executable).with_name("netprobe")
@@ -38,10 +42,32 @@ def nginx_under_load() -> None:
             load.wait()
 
 
+def lab_server_locality() -> None:
+    """The article's fault on two CPUs: listeners in the wrong order of CPUs, then in the right one."""
+    cpus = tuple(sorted(os.sched_getaffinity(0)))
+    if cpus[: len(cpus)] != tuple(range(len(cpus))):
+        print("This needs the CPUs from 0 on; it is left out here.")
+        return
+    faulty = ServerOptions(threads=len(cpus), cpus=cpus, steer="cbpf", listen_order="reversed")
+    for words, options in (
+        ("listens in the wrong order of CPUs", faulty),
+        ("listens in the order of its CPUs", replace(faulty, listen_order=())),
+    ):
+        heading(f"a thread-per-core server, steered by CPU, that {words}")
+        with Server(options) as server, contextlib.ExitStack() as stack:
+            for cpu in cpus:
+                command = wrk_command(f"http://127.0.0.1:{server.port}/", _SECONDS + 4, connections=8)
+                load = subprocess.Popen(["taskset", "-c", str(cpu), *command], stdout=subprocess.DEVNULL)
+                stack.callback(load.wait)
+                stack.callback(load.terminate)
+            show("locality", "-p", str(server.pid), "-d", str(_SECONDS))
+
+
 def main() -> None:
     """All parts, one after another."""
     try:
         nginx_under_load()
+        lab_server_locality()
     except NetprobeError as error:
         sys.exit(f"demo: {error.what} {error.todo}")
 

@@ -33,7 +33,7 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     from netprobe.engine.observe_groups import GroupObserver
     from netprobe.probes import locality, reuseport, serving
     from netprobe.render.json import envelope
-    from netprobe.render.locality import as_json
+    from netprobe.render.locality import as_json, how_seen
     from netprobe.render.notes import heading
 
     observer = GroupObserver(request.options().whole_machine)
@@ -49,6 +49,7 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     else:
         click.echo(heading(run))
         _show_groups(found, top)
+        click.echo(how_seen(found, run))
         if not groups_only:
             _show_matrices(whole, threads, tx, top)
         click.echo(f"\n{judged.sentence}")

@@ -103,7 +103,8 @@ class GroupObserver:
                 group.protocol, group.address, group.port, group.network_namespace
             ):  # fmt: skip
                 return [member.sock for member in before.members] != [member.sock for member in group.members]
-        return True
+        # A group that was not there at first has not changed: it is new.
+        return False
 
 
 class _Rows:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+
+# Characters of a command line that stand in headings; the Run has all of it.
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,8 @@ class RecordOptions:
     def describe(self) -> str:
         """The target in the user's words."""
         if self.command:
-            return f"`{' '.join(self.command)}`"
+            line = " ".join((os.path.basename(self.command[0]), *self.command[1:]))
+            return f"`{line if len(line) <= _SHOWN else line[: _SHOWN - 2] + ' …'}`"
         parts = [f"process {', '.join(map(str, self.pids))}"] if self.pids else []
         parts += [f"processes named {self.comm}"] if self.comm else []
         return " and ".join(parts) or "the whole machine"

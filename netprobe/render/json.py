@@ -20,6 +20,7 @@ def envelope(command: str, run: Run, results: Mapping[str, Any]) -> dict[str, An
         "target": info["target"],
         "window": info["window"],
         "attached": info["attached"],
+        "ways": info["ways"],
         "unavailable": info["unavailable"],
         "missed": info["missed"],
         "cost": info["cost"],

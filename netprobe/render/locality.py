@@ -9,6 +9,7 @@ from typing import Any
 from netprobe.analysis.locality import Group, Matrix, Member, Server, ThreadMatrix, TxMatrix, Verdict
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent
+from netprobe.run.model import Run
 
 _SHOWN_CPUS = 16
 _WORDS = {
@@ -29,6 +30,12 @@ def group_heading(group: Group) -> str:
     )
     changed = "; the group changed while recording" if group.changed else ""
     return f"{kind}: {group.size} listener{'' if group.size == 1 else 's'}, steering: {group.steering}{changed}"
+
+
+def how_seen(groups: Sequence[Group], run: Run) -> str:
+    """By which way in the groups, and the order in time, were read."""
+    ways = ", ".join(f"{what}: {way}" for what, way in run.info["ways"].items())
+    return f"(groups read by BPF iterator; {ways})" if groups else ""
 
 
 def members_as_text(group: Group, top: int) -> TextTable:
