@@ -69,7 +69,10 @@ def _under_load(server: Server) -> tuple[int, int, dict[str, Any]]:
 
 
 def _programs() -> dict[int, dict[str, Any]]:
-    return {p["id"]: p for p in json.loads(subprocess.run(["bpftool", "-j", "prog"], capture_output=True).stdout)}
+    return {
+        p["id"]: p
+        for p in json.loads(subprocess.run(["bpftool", "-j", "prog"], capture_output=True, check=True).stdout)
+    }
 
 
 def run(rounds: int) -> dict[str, Any]:
@@ -80,7 +83,7 @@ def run(rounds: int) -> dict[str, Any]:
     counted: list[float] = []
     with Server(ServerOptions(threads=2, cpus=(0, 1), steer="cbpf")) as server, kernel_accounting():
         empty = import_bcc().BPF(text=_EMPTY)
-        known = {number for number in _programs()}
+        known = set(_programs())
         for _ in range(max(3, rounds // 3)):
             before = _programs()
             requests, messages, document = _under_load(server)
@@ -89,9 +92,9 @@ def run(rounds: int) -> dict[str, Any]:
             # The empty programs ran at the same events; netprobe's own account covers a tenth of the time.
             for number in known & set(before):
                 name = after[number].get("name", "?")
-                runs = after[number]["run_cnt"] - before[number].get("run_cnt", 0)
+                runs = after[number].get("run_cnt", 0) - before[number].get("run_cnt", 0)
                 if runs > requests // 2:
-                    taken = after[number]["run_time_ns"] - before[number].get("run_time_ns", 0)
+                    taken = after[number].get("run_time_ns", 0) - before[number].get("run_time_ns", 0)
                     costs.setdefault(f"empty {name}", []).append(taken / runs)
             for program in document["cost"]["programs"]:
                 if program["program"] in _PROGRAMS:

@@ -14,7 +14,7 @@ int on_read(struct bpf_raw_tracepoint_args *ctx)
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     if (!slot) return 0;
     struct message_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id()};
-    key.rx_cpu = *(u32 *)((void *)ctx->args[0] + SKC_INCOMING_CPU);
+    key.rx_cpu = *(u32 *)(TYPED_ARGUMENT(ctx, 0) + SKC_INCOMING_CPU);
     u64 zero = 0, *count = messages.lookup(&key);
     if (!count) {
         messages.update(&key, &zero);
@@ -34,7 +34,7 @@ BPF_TABLE("hash", struct sent_key, struct sent, sent_packets, SENT_CELLS);
 // net_dev_start_xmit: only packets that leave in the context of a traced thread, on devices with a choice of queues.
 int on_send(struct bpf_raw_tracepoint_args *ctx)
 {
-    void *skb = (void *)ctx->args[0], *device = (void *)ctx->args[1];
+    void *skb = TYPED_ARGUMENT(ctx, 0), *device = TYPED_ARGUMENT(ctx, 1);
     u32 queues = *(u32 *)(device + DEVICE_TX_QUEUES);
     if (queues < 2) return 0;
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());

@@ -35,7 +35,7 @@ static __always_inline void starts_running(u32 slot)
 // sched_wakeup and sched_wakeup_new
 int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
 {
-    u32 slot = slot_of_tid(read_u32((void *)ctx->args[0] + TASK_PID));
+    u32 slot = slot_of_tid(*(u32 *)(TYPED_ARGUMENT(ctx, 0) + TASK_PID));
     if (slot) becomes_runnable(slot);
     return 0;
 }
@@ -62,13 +62,13 @@ static __always_inline void count_takeover(u32 slot, void *next, u32 next_tid, b
 
 int on_switch(struct bpf_raw_tracepoint_args *ctx)
 {
-    void *previous = (void *)ctx->args[1], *next = (void *)ctx->args[2];
-    u32 next_tid = read_u32(next + TASK_PID);
+    void *previous = TYPED_ARGUMENT(ctx, 1), *next = TYPED_ARGUMENT(ctx, 2);
+    u32 next_tid = *(u32 *)(next + TASK_PID);
 #ifdef RUN_QUEUE
     u32 next_slot = slot_of_tid(next_tid);
     if (next_slot) starts_running(next_slot);
 #endif
-    u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
+    u32 slot = slot_of_current(previous);
     if (!slot) return 0;
     // As in __schedule(): only a switch that nobody forced, of a thread that goes to sleep, is voluntary.
     bool preempted = ctx->args[0];

@@ -171,4 +171,4 @@ class Btf:
         if (self.raw_tracepoint_arguments("sched_switch") or 0) >= 4:
             return "((u32)ctx->args[3])"
         field = "__state" if self.has_field("task_struct", "__state") else "state"
-        return f"read_u32(previous + {self.offset('task_struct', field)})"
+        return f"(*(u32 *)(previous + {self.offset('task_struct', field)}))"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from netprobe.probes.base import (
     AttachPoint,
+    BtfTracepoint,
     Counted,
     Counters,
     KernelLayout,
     KeyedCounters,
-    RawTracepoint,
     ThreadCounters,
 )
 from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
@@ -48,10 +48,10 @@ class Probe:
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
         """The switch, and the wake-ups where waiting times are wanted."""
-        points: list[AttachPoint] = [RawTracepoint("on_switch", "sched_switch")]
+        points: list[AttachPoint] = [BtfTracepoint("on_switch", "sched_switch")]
         if self._options.run_queue:
-            points.append(RawTracepoint("on_wakeup", "sched_wakeup"))
-            points.append(RawTracepoint("on_wakeup", "sched_wakeup_new"))
+            points.append(BtfTracepoint("on_wakeup", "sched_wakeup"))
+            points.append(BtfTracepoint("on_wakeup", "sched_wakeup_new"))
         return tuple(points)
 
     def counters(self) -> tuple[Counters, ...]:
