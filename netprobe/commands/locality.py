@@ -31,13 +31,13 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     """
     from netprobe.analysis.locality import groups, thread_matrices, tx_matrices, verdict, whole_matrix
     from netprobe.engine.observe_groups import GroupObserver
-    from netprobe.probes import locality, reuseport, serving
+    from netprobe.probes import locality, serving, sockets
     from netprobe.render.json import envelope
     from netprobe.render.locality import as_json, how_seen
     from netprobe.render.notes import heading
 
     observer = GroupObserver(request.options().whole_machine)
-    probes: list[Probe] = [serving.Probe(), reuseport.Probe(), locality.Probe()]
+    probes: list[Probe] = [serving.Probe(), sockets.Probe(), locality.Probe()]
     run = record(request, probes, "Counting messages", observers=[observer], only_look=groups_only)
     threads = thread_matrices(run.tables)
     whole = whole_matrix(threads)

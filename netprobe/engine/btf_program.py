@@ -17,7 +17,7 @@ from netprobe.probes.syscall_names import native_number
 _PROG_LOAD = 5
 _TRACING = 26
 # enum bpf_attach_type
-TRACE_RAW_TP, TRACE_FEXIT = 23, 25
+TRACE_RAW_TP, TRACE_FENTRY, TRACE_FEXIT = 23, 24, 25
 # prog_type, insn_cnt, insns, license, log_level, log_size, log_buf, kern_version, prog_flags, prog_name,
 # prog_ifindex, expected_attach_type, [BTF of the program's own: none], attach_btf_id
 _ATTR = struct.Struct("=IIQQIIQII16sII36xI")

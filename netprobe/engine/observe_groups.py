@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from netprobe.engine.descriptors import Descriptors, last_cpu, read_descriptors, waiting_calls
-from netprobe.engine.groups import Group, Member, read_groups
+from netprobe.engine.socket_tables import Group, Member, read_socket_tables
 from netprobe.engine.target import cpu_list
 from netprobe.probes.base import Counted, Thread
 from netprobe.probes.serving import HOW
@@ -68,7 +68,9 @@ class GroupObserver:
         descriptors = {pid: read_descriptors(pid) for pid in pids}
         owned = {inode for found in descriptors.values() for inode in found.sockets.values()}
         groups = [
-            group for group in read_groups(program, pids) if any(member.inode in owned for member in group.members)
+            group
+            for group in read_socket_tables(program, pids).groups
+            if any(member.inode in owned for member in group.members)
         ]
         ids = _threads_of(pids) if groups else []
         return _Look(

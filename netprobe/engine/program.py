@@ -13,12 +13,21 @@ from typing import Any
 from netprobe.engine.background import Background
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.btf import Btf, load_libbpf
-from netprobe.engine.btf_program import TRACE_FEXIT, TRACE_RAW_TP, attach_typed, load_typed
+from netprobe.engine.btf_program import TRACE_FENTRY, TRACE_FEXIT, TRACE_RAW_TP, attach_typed, load_typed
 from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.options import RecordOptions
 from netprobe.errors import NetprobeError, NotPossibleHereError
-from netprobe.probes.base import AttachPoint, BtfTracepoint, FirstOf, FunctionExit, Kprobe, Probe, RawTracepoint
+from netprobe.probes.base import (
+    AttachPoint,
+    BtfTracepoint,
+    FirstOf,
+    FunctionEntry,
+    FunctionExit,
+    Kprobe,
+    Probe,
+    RawTracepoint,
+)
 from netprobe.probes.histogram import QUARTER_OCTAVES
 from netprobe.resources import resource
 
@@ -32,6 +41,14 @@ _LIFE_CYCLE = (
 )
 THREAD_MISSED = {
     "MISSED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
+}
+
+
+_Typed = BtfTracepoint | FunctionEntry | FunctionExit
+_ATTACH_TYPES: dict[type[_Typed], int] = {
+    BtfTracepoint: TRACE_RAW_TP,
+    FunctionEntry: TRACE_FENTRY,
+    FunctionExit: TRACE_FEXIT,
 }
 
 
@@ -126,9 +143,16 @@ def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[AttachPoint, int]:
         with suppress(NotPossibleHereError):
             if isinstance(point, BtfTracepoint):
                 ids[point] = btf.raw_tracepoint_id(point.tracepoint)
-            elif isinstance(point, FunctionExit):
+            elif isinstance(point, FunctionEntry | FunctionExit):
                 ids[point] = btf.function_id(point.kernel_function)
     return ids
+
+
+@dataclass(frozen=True)
+class _Attached:
+    point: AttachPoint
+    program: int
+    link: int
 
 
 class Program:
@@ -149,7 +173,7 @@ class Program:
         for probe in probes:
             self.missed += probe.missed.items()
         self._loaded: dict[str, int] = {}
-        self._attached: list[tuple[AttachPoint, int]] = []
+        self._attached: list[_Attached] = []
         # Descriptors of programs that BCC does not know of.
         self._owned: list[int] = []
         self._bpf: Any = None
@@ -181,17 +205,15 @@ class Program:
                 raise _explain(failure, f"load its program {function}", noise[0]) from failure
         return self._loaded[function]
 
-    def _load_typed(self, point: BtfTracepoint | FunctionExit) -> int:
+    def _load_typed(self, point: _Typed) -> int:
         if point not in self._btf_ids:
             raise NotPossibleHereError(f"This kernel does not have what {point} needs.")
         name = point.function
-        if name not in self._loaded:
-            start = self.lib.bpf_function_start(self._bpf.module, name.encode())
-            size = self.lib.bpf_function_size(self._bpf.module, name.encode())
-            kind = TRACE_FEXIT if isinstance(point, FunctionExit) else TRACE_RAW_TP
-            self._loaded[name] = load_typed(name, start, size, self._btf_ids[point], kind)
-            self._owned.append(self._loaded[name])
-        return self._loaded[name]
+        start = self.lib.bpf_function_start(self._bpf.module, name.encode())
+        size = self.lib.bpf_function_size(self._bpf.module, name.encode())
+        program = load_typed(name, start, size, self._btf_ids[point], _ATTACH_TYPES[type(point)])
+        self._owned.append(program)
+        return program
 
     def attach_life_cycle(self) -> None:
         """From here on, children and new threads of traced threads are traced."""
@@ -202,20 +224,21 @@ class Program:
         """Attach one program; raises `NotPossibleHereError` if the kernel refuses."""
         ctypes.set_errno(0)
         if isinstance(point, Kprobe):
-            fd = self._attach_kprobe(point)
+            program = self._load(point.function, self._bcc_class.KPROBE)
+            fd = self._attach_kprobe(point, program)
         elif isinstance(point, RawTracepoint):
             program = self._load(point.function, self._bcc_class.RAW_TRACEPOINT)
             fd = self.lib.bpf_attach_raw_tracepoint(program, point.tracepoint.encode())
         else:
-            fd = attach_typed(self._load_typed(point))
+            program = self._load_typed(point)
+            fd = attach_typed(program)
         if fd < 0:
             raise NotPossibleHereError(
                 f"The kernel did not let netprobe attach to {point}: {os.strerror(ctypes.get_errno() or -fd)}."
             )
-        self._attached.append((point, fd))
+        self._attached.append(_Attached(point, program, fd))
 
-    def _attach_kprobe(self, point: Kprobe) -> int:
-        program = self._load(point.function, self._bcc_class.KPROBE)
+    def _attach_kprobe(self, point: Kprobe, program: int) -> int:
         name = f"netprobe_{os.getpid()}_{'r' if point.at_return else 'p'}_{point.kernel_function}"
         with compiler_noise():
             return int(
@@ -237,8 +260,8 @@ class Program:
                     self.attach(point)
             except NotPossibleHereError as error:
                 refused.append(error.what.splitlines()[0])
-                for _, fd in self._attached[before:]:
-                    os.close(fd)
+                for attached in self._attached[before:]:
+                    os.close(attached.link)
                 del self._attached[before:]
             else:
                 return name, refused
@@ -246,7 +269,7 @@ class Program:
 
     def attached(self) -> list[str]:
         """What is attached, in words."""
-        return [f"{point.function}: {point}" for point, _ in self._attached]
+        return [f"{attached.point.function}: {attached.point}" for attached in self._attached]
 
     def map_fd(self, name: str) -> int:
         """File descriptor of a map."""
@@ -292,8 +315,9 @@ class Program:
     def costs(self) -> list[Cost]:
         """Time in the kernel by program, from the descriptors' fdinfo (Documentation/bpf, bpf_stats)."""
         costs = []
-        for point, _ in self._attached:
-            info = Path(f"/proc/self/fdinfo/{self._loaded[point.function]}").read_text()
+        for attached in self._attached:
+            point = attached.point
+            info = Path(f"/proc/self/fdinfo/{attached.program}").read_text()
             fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
             run_ns, runs = int(fields.get("run_time_ns", 0)), int(fields.get("run_cnt", 0))
             costs.append(Cost(point.function, str(point), run_ns, runs))
@@ -302,7 +326,7 @@ class Program:
     def detach(self) -> None:
         """Stop counting; the maps can still be read."""
         while self._attached:
-            os.close(self._attached.pop()[1])
+            os.close(self._attached.pop().link)
 
     def close(self) -> None:
         """Detach and free everything."""

@@ -62,6 +62,17 @@ class FunctionExit:
     kernel_function: str
 
     def __str__(self) -> str:
+        return f"fexit on {self.kernel_function}"
+
+
+@dataclass(frozen=True)
+class FunctionEntry:
+    """A function of the probe's C file, called with the arguments when a kernel function begins (fentry)."""
+
+    function: str
+    kernel_function: str
+
+    def __str__(self) -> str:
         return f"fentry on {self.kernel_function}"
 
 
@@ -77,7 +88,7 @@ class Kprobe:
         return f"{'kretprobe' if self.at_return else 'kprobe'} on {self.kernel_function}"
 
 
-AttachPoint = RawTracepoint | BtfTracepoint | FunctionExit | Kprobe
+AttachPoint = RawTracepoint | BtfTracepoint | FunctionEntry | FunctionExit | Kprobe
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""SO_REUSEPORT groups: who is in which at which index. The engine reads them (netprobe/engine/groups.py)."""
+"""Sockets as they stand: reuseport groups, connections. The engine reads them (netprobe/engine/socket_tables.py)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,10 @@ from netprobe.run.table import Table
 _FIELDS = {
     "SOCK_REUSEPORT_CB": ("sock", "sk_reuseport_cb"),
     "SOCK_SOCKET": ("sock", "sk_socket"),
+    "SOCK_NAPI_ID": ("sock", "sk_napi_id"),
+    "SOCK_LL_USEC": ("sock", "sk_ll_usec"),
+    "SOCK_PREFER_BUSY_POLL": ("sock", "sk_prefer_busy_poll"),
+    "SOCK_BUSY_POLL_BUDGET": ("sock", "sk_busy_poll_budget"),
     "SKC_FAMILY": ("sock_common", "skc_family"),
     "SKC_STATE": ("sock_common", "skc_state"),
     "SKC_NUM": ("sock_common", "skc_num"),
@@ -40,11 +44,14 @@ _FIELDS = {
 
 
 class Probe:
-    """Reads groups through iterators; sees LISTEN as it happens, in the order of time."""
+    """Reads groups, and on request connections, through iterators; sees who joins a group as it happens."""
 
-    name = "reuseport"
-    source = "reuseport.c"
+    name = "sockets"
+    source = "sockets.c"
     missed: Mapping[str, str] = {"MISSED_JOINING": "{count} listeners are missing from the order in time"}
+
+    def __init__(self, connections: bool = False) -> None:
+        self._connections = connections
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """Where the kernel keeps groups and their members."""
@@ -52,7 +59,7 @@ class Probe:
         # From a struct socket to the inode number of the file that it belongs to (struct socket_alloc).
         inode = kernel.offset("socket_alloc", "vfs_inode") + kernel.offset("inode", "i_ino")
         defines["SOCKET_TO_INODE"] = inode - kernel.offset("socket_alloc", "socket")
-        return defines
+        return defines | ({"CONNECTIONS": 1} if self._connections else {})
 
     def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
         """Who joins when."""

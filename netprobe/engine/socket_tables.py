@@ -1,4 +1,4 @@
-"""Reads the SO_REUSEPORT groups of running servers: from the kernel's socket tables, exactly as they stand."""
+"""Reads the kernel's socket tables as they stand: the SO_REUSEPORT groups of running servers, their connections."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from netprobe.errors import NetprobeError
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
 
-# The records of bpf/reuseport.c.
-_MEMBER, _ORDER, _PROGRAM = 1, 2, 3
+# The records of bpf/sockets.c.
+_MEMBER, _ORDER, _PROGRAM, _CONNECTION = 1, 2, 3, 4
 _MEMBER_RECORD = struct.Struct("=II4Q16siIHHII4x")
 _ORDER_RECORD = struct.Struct("=IIQ32Q")
 _PROGRAM_RECORD = struct.Struct("=IIQII16s")
+_CONNECTION_RECORD = struct.Struct("=IIQIIII")
 _FILTER = struct.Struct("=HBBI")
 _FILTER_LENGTH = 24
 _PROGRAM_SIZE = _PROGRAM_RECORD.size + _FILTER_LENGTH * _FILTER.size
@@ -77,17 +78,38 @@ class Group:
     steering: Steering | None = None
 
 
-def read_groups(program: Program, pids: Iterable[int]) -> list[Group]:
-    """All groups in the network namespaces of these processes (PIDs as the user sees them), members by index."""
-    groups: list[Group] = []
+@dataclass(frozen=True)
+class Connection:
+    """What an established TCP socket says about busy polling; `napi_id` 0 = its packets come from no NAPI instance."""
+
+    inode: int
+    port: int
+    napi_id: int
+    busy_poll_us: int
+    budget: int
+    prefer: bool
+
+
+@dataclass
+class SocketTables:
+    """Groups with their members by index, and (if the probe was made for it) connections."""
+
+    groups: list[Group] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
+
+
+def read_socket_tables(program: Program, pids: Iterable[int]) -> SocketTables:
+    """What stands in the network namespaces of these processes (PIDs as the user sees them)."""
+    tables = SocketTables()
     for namespace, pid in _network_namespaces(pids).items():
-        data = _read_in(program, namespace, pid)
-        groups += _parse(data, namespace)
+        found = _parse(_read_in(program, namespace, pid), namespace)
+        tables.groups += found.groups
+        tables.connections += found.connections
     joining = _read_joining(program)
-    for group in groups:
+    for group in tables.groups:
         for member in group.members:
             member.joining = joining.get(member.sock)
-    return groups
+    return tables
 
 
 def _network_namespaces(pids: Iterable[int]) -> dict[int, int]:
@@ -136,9 +158,10 @@ class _Records:
     programs_of: dict[int, int] = field(default_factory=dict)
     places: dict[int, dict[int, int]] = field(default_factory=dict)
     programs: dict[int, Steering] = field(default_factory=dict)
+    connections: list[Connection] = field(default_factory=list)
 
 
-def _parse(data: bytes, namespace: int) -> list[Group]:
+def _parse(data: bytes, namespace: int) -> SocketTables:
     records, position = _Records(), 0
     while position < len(data):
         kind = int.from_bytes(data[position : position + 4], "little")
@@ -153,6 +176,10 @@ def _parse(data: bytes, namespace: int) -> list[Group]:
         elif kind == _PROGRAM:
             _take_program(records, data, position)
             position += _PROGRAM_SIZE
+        elif kind == _CONNECTION:
+            _, napi_id, inode, busy_poll_us, budget, prefer, port = _CONNECTION_RECORD.unpack_from(data, position)
+            records.connections.append(Connection(inode, port, napi_id, busy_poll_us, budget, bool(prefer)))
+            position += _CONNECTION_RECORD.size
         else:
             raise NetprobeError(f"netprobe's socket iterator wrote a record of unknown kind {kind}.")
     return _joined(records)
@@ -180,7 +207,7 @@ def _take_program(records: _Records, data: bytes, position: int) -> None:
     records.programs[program] = Steering(number, text, classic, length - read)
 
 
-def _joined(records: _Records) -> list[Group]:
+def _joined(records: _Records) -> SocketTables:
     for address, group in records.groups.items():
         places = records.places.get(address, {})
         for member in group.members:
@@ -189,7 +216,7 @@ def _joined(records: _Records) -> list[Group]:
             member.index = place if place is not None and place < group.size else None
         group.members.sort(key=lambda member: (member.index is None, member.index))
         group.steering = records.programs.get(records.programs_of[address])
-    return list(records.groups.values())
+    return SocketTables(list(records.groups.values()), records.connections)
 
 
 def _read_joining(program: Program) -> dict[int, Joining]:
