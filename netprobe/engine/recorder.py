@@ -133,6 +133,9 @@ class Recorder:
             else:
                 program.attach(point)
         except NotPossibleHereError as error:
+            if isinstance(point, FirstOf) and point.optional:
+                self._ways[point.what] = "not on this kernel"
+                return ""
             return error.what
         return ""
 

@@ -93,10 +93,14 @@ AttachPoint = RawTracepoint | BtfTracepoint | FunctionEntry | FunctionExit | Kpr
 
 @dataclass(frozen=True)
 class FirstOf:
-    """Several ways to see the same, best first: the first of which every point attaches is used and reported."""
+    """Several ways to see the same, best first: the first of which every point attaches is used and reported.
+
+    `optional`: the probe is whole without it.
+    """
 
     what: str
     ways: tuple[tuple[str, tuple[AttachPoint, ...]], ...]
+    optional: bool = False
 
 
 @dataclass(frozen=True)

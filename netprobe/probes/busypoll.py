@@ -1,0 +1,108 @@
+"""Busy polls by thread and NAPI instance, and what the softirq took from the same instances."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from netprobe.probes.base import (
+    AttachPoint,
+    BtfTracepoint,
+    Counted,
+    Counters,
+    FirstOf,
+    FunctionEntry,
+    FunctionExit,
+    KernelLayout,
+    KeyedCounters,
+    Kprobe,
+    ThreadCounters,
+)
+from netprobe.probes.threads import thread_columns
+from netprobe.run.table import Table
+
+if TYPE_CHECKING:
+    from netprobe.probes.base import Rows
+
+# io_uring polls through the second one.
+_LOOPS = ("napi_busy_loop", "napi_busy_loop_rcu")
+
+
+class Probe:
+    """Counts every poll of every NAPI instance, busy or not. A poll that finds nothing costs some 15 ns."""
+
+    name = "busypoll"
+    source = "busypoll.c"
+    missed: Mapping[str, str] = {
+        "MISSED_BUSY_POLL": "{count} busy-poll episodes are not counted: their map was full",
+        "MISSED_SOFTIRQ_POLL": "{count} softirq polls are not counted: their map was full",
+    }
+
+    def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
+        """Where the kernel keeps a NAPI instance's owner, state and deferral."""
+        defines: dict[str, str | int] = {
+            "NAPI_STATE": kernel.offset("napi_struct", "state"),
+            "NAPI_ID": kernel.offset("napi_struct", "napi_id"),
+            "NAPI_WEIGHT": kernel.offset("napi_struct", "weight"),
+            "NAPI_DEV": kernel.offset("napi_struct", "dev"),
+            "NAPI_DEV_LIST": kernel.offset("napi_struct", "dev_list"),
+            "NAPI_THREAD": kernel.offset("napi_struct", "thread"),
+            "DEVICE_NAME": kernel.offset("net_device", "name"),
+            "DEVICE_NAPI_LIST": kernel.offset("net_device", "napi_list"),
+            "TASK_STACK": kernel.offset("task_struct", "stack"),
+            "TASK_FLAGS": kernel.offset("task_struct", "flags"),
+        }
+        # Of the instance since 6.13 (kernel commit f15e3b3ddb9f), of the device before.
+        own = kernel.has_field("napi_struct", "defer_hard_irqs")
+        struct, prefix = ("napi_struct", "") if own else ("net_device", "napi_")
+        defines["DEFERRAL_OWNER"] = "napi" if own else "device"
+        defines["DEFER_HARD_IRQS"] = kernel.offset(struct, f"{prefix}defer_hard_irqs")
+        defines["GRO_FLUSH_TIMEOUT"] = kernel.offset(struct, "gro_flush_timeout")
+        return defines
+
+    def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
+        """Every poll; and where the kernel allows it, the loops that poll."""
+        typed: tuple[AttachPoint, ...] = tuple(
+            point
+            for loop in _LOOPS
+            for point in (FunctionEntry("on_loop_enter", loop), FunctionExit("on_loop_exit", loop))
+        )
+        kprobes: tuple[AttachPoint, ...] = tuple(
+            point
+            for loop in _LOOPS
+            for point in (Kprobe("on_loop_enter", loop), Kprobe("on_loop_exit", loop, at_return=True))
+        )
+        # napi_busy_loop_rcu is newer than some kernels (6.9).
+        ways = (
+            ("fentry", typed),
+            ("fentry, no io_uring", typed[:2]),
+            ("kprobe", kprobes),
+            ("kprobe, no io_uring", kprobes[:2]),
+        )
+        return (BtfTracepoint("on_napi_poll", "napi_poll"), FirstOf("entries into the poll loop", ways, optional=True))
+
+    def counters(self) -> tuple[Counters, ...]:
+        """Busy polls by thread, instance and budget; other polls by instance; loops by thread."""
+        return (
+            KeyedCounters("busy_polls", (("napi_id", "u4"), ("budget", "u4")), 6),
+            KeyedCounters("softirq_polls", (("napi_id", "u4"), ("threaded", "u4")), 2),
+            ThreadCounters("busy_loops", 2),
+        )
+
+    def tables(self, counted: Counted) -> list[Table]:
+        """`busy_polls`, `softirq_polls`, `busy_loops` (empty where the loops cannot be seen)."""
+        block, rows = counted.rows("busy_polls")
+        names = ("attempts", "hits", "packets", "episodes", "last_poll_packets", "polling_ns")
+        busy = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        busy |= {"napi_id": rows["napi_id"], "budget": rows["budget"]} | _counts(rows, names)
+        block, rows = counted.rows("softirq_polls")
+        softirq = {"block": block, "napi_id": rows["napi_id"], "threaded": rows["threaded"] != 0}
+        softirq |= _counts(rows, ("polls", "packets"))
+        block, rows = counted.rows("busy_loops")
+        loops = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        loops |= {"what": [("entered", "ns")[cell] for cell in rows["cell"].tolist()], "value": rows["count"]}
+        return [Table("busy_polls", busy), Table("softirq_polls", softirq), Table("busy_loops", loops)]
+
+
+def _counts(rows: Rows, names: tuple[str, ...]) -> dict[str, object]:
+    return {name: rows["count"][:, index] for index, name in enumerate(names)}
