@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -71,6 +71,8 @@ class BlockLoop:
     signals: Interruptible
     server: HeldServer | None
     on_block: OnBlock
+    # Called at both edges of the window.
+    marks: Sequence[Callable[[], None]] = ()
 
     def run(self) -> str:
         """Record; returns what ended it, in words."""
@@ -80,6 +82,7 @@ class BlockLoop:
             self._watched = self._watch(stack)
             # What was counted while the probes were being attached one after another belongs to no block.
             self._read_counters()
+            self._mark()
             self.start = before = time.monotonic()
             self.started_at = time.time()
             self._machine = read_machine()
@@ -87,8 +90,13 @@ class BlockLoop:
             while not ended_by:
                 ended_by = self._wait_for_block(before)
                 before = self._take_block(before)
+            self._mark()
         self.seconds = before - self.start
         return ended_by
+
+    def _mark(self) -> None:
+        for mark in self.marks:
+            mark()
 
     def _watch(self, stack: contextlib.ExitStack) -> list[int]:
         """A descriptor for each process named by the user, readable when it ends."""

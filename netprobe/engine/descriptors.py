@@ -16,10 +16,11 @@ _WATCHED = re.compile(r"^tfd:.* ino:([0-9a-f]+) ", re.MULTILINE)
 
 @dataclass
 class Descriptors:
-    """Of one process: socket inode by descriptor, and the inodes in each epoll set by descriptor."""
+    """Of one process: socket inode by descriptor, the inodes in each epoll set by descriptor, and its io_urings."""
 
     sockets: dict[int, int] = field(default_factory=dict)
     epolls: dict[int, set[int]] = field(default_factory=dict)
+    rings: list[int] = field(default_factory=list)
 
 
 def read_descriptors(pid: int) -> Descriptors:
@@ -37,6 +38,8 @@ def read_descriptors(pid: int) -> Descriptors:
             elif link == "anon_inode:[eventpoll]":
                 with open(f"/proc/{pid}/fdinfo/{name}") as file:
                     found.epolls[int(name)] = {int(inode, 16) for inode in _WATCHED.findall(file.read())}
+            elif link == "anon_inode:[io_uring]":
+                found.rings.append(int(name))
         except OSError:
             continue
     return found

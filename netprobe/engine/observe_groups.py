@@ -56,6 +56,9 @@ class GroupObserver:
         """Look once the probes are attached."""
         self._first = self._last = self._look(program, threads)
 
+    def mark(self) -> None:
+        """Nothing is counted at the window's edges."""
+
     def end(self, program: Program, threads: Sequence[Thread]) -> None:
         """Look again before they are detached."""
         look = self._look(program, threads)
@@ -64,7 +67,7 @@ class GroupObserver:
 
     def _look(self, program: Program, threads: Sequence[Thread]) -> _Look:
         alive = [thread for thread in threads if thread.tid and not thread.exit_ns]
-        pids = _all_processes() if self._whole_machine else {thread.pid for thread in alive}
+        pids = all_processes() if self._whole_machine else {thread.pid for thread in alive}
         descriptors = {pid: read_descriptors(pid) for pid in pids}
         owned = {inode for found in descriptors.values() for inode in found.sockets.values()}
         groups = [
@@ -205,7 +208,8 @@ def _counted_serving(counted: Counted) -> Iterable[Serving]:
         yield thread.pid, thread.tid, fd, HOW[how]
 
 
-def _all_processes() -> set[int]:
+def all_processes() -> set[int]:
+    """PIDs of all processes that this PID namespace shows."""
     return {int(name) for name in os.listdir("/proc") if name.isdigit()}
 
 

@@ -51,6 +51,9 @@ class Observer(Protocol):
     def begin(self, program: Program, threads: Sequence[Thread]) -> None:
         """The first look."""
 
+    def mark(self) -> None:
+        """Called at both edges of the window, as close to the counters as can be."""
+
     def end(self, program: Program, threads: Sequence[Thread]) -> None:
         """The last look."""
 
@@ -99,7 +102,8 @@ class Recorder:
                 observer.begin(program, target.describe_all())
             attach_seconds = time.monotonic() - began
             on_attached(attach_seconds)
-            loop = BlockLoop(self._options, target, readers, signals, server, on_block)
+            marks = [observer.mark for observer in self._observers]
+            loop = BlockLoop(self._options, target, readers, signals, server, on_block, marks)
             ended_by = loop.run()
             return self._gather(program, target, loop, ended_by, attach_seconds)
 

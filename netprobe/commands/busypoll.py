@@ -1,0 +1,65 @@
+"""`netprobe busypoll`: busy-poll attempts and hits; if there are none, why not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from netprobe.commands.recording import Request, keep, print_json, print_notes, record, recording_options
+
+if TYPE_CHECKING:
+    from netprobe.analysis.busypoll import BusyPolling
+    from netprobe.probes.base import Probe
+
+
+@click.command(short_help="Busy-poll attempts and hits by thread and NAPI instance; if none, why not.")
+@recording_options
+@click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Rows; 0 = all.")
+def command(request: Request, top: int) -> None:
+    """Judge busy polling.
+
+    Busy polling needs a chain of conditions. netprobe counts every poll of every NAPI instance, by busy-polling
+    threads and by the softirq, and checks the chain on the running process: which link is broken, what shows it,
+    and what to do.
+
+    \b
+    netprobe busypoll -p $(pgrep -o nginx) -d 10
+    """
+    from netprobe.analysis.busypoll import analyse
+    from netprobe.engine.observe_polling import PollingObserver
+    from netprobe.probes import busypoll, sockets, syscalls
+    from netprobe.render.busypoll import as_json
+    from netprobe.render.json import envelope
+    from netprobe.render.notes import heading
+
+    observer = PollingObserver(request.options().whole_machine)
+    waits = syscalls.SyscallOptions(only=syscalls.WAITS)
+    probes: list[Probe] = [busypoll.Probe(), syscalls.Probe(waits), sockets.Probe(connections=True)]
+    run = record(request, probes, "Counting NAPI polls", observers=[observer])
+    found = analyse(run.tables)
+    if request.as_json:
+        print_json(envelope("busypoll", run, as_json(found)))
+    else:
+        click.echo(heading(run))
+        _show(found, run.seconds, top)
+        print_notes(run)
+    keep(request, run)
+
+
+def _show(found: BusyPolling, seconds: float, top: int) -> None:
+    from netprobe.render.busypoll import cross_check, links_as_text, napis_as_text, remedies, rows_as_text
+    from netprobe.render.text import show
+
+    if found.rows:
+        click.echo("\nBusy polls")
+        show(rows_as_text(found.rows, found.napis, seconds, top))
+    if found.napis:
+        click.echo("\nNAPI instances of its connections")
+        show(napis_as_text(found.napis))
+    click.echo("\nThe chain")
+    show(links_as_text(found.links))
+    click.echo(f"\n{found.sentence}")
+    for line in (*remedies(found.links), cross_check(found)):
+        if line:
+            click.echo(line)

@@ -1,0 +1,177 @@
+"""Observes what stands between a server and busy polling: settings, NAPI ids, the kernel's own counter."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from netprobe.engine.descriptors import read_descriptors
+from netprobe.engine.maps import HashReader
+from netprobe.engine.observe_groups import all_processes
+from netprobe.engine.polling_settings import (
+    PollParameters,
+    busy_poll_packets,
+    epoll_parameters,
+    ring_parameters,
+    sysctl,
+    voluntary_switches,
+)
+from netprobe.engine.socket_tables import Connection, read_socket_tables
+from netprobe.probes.base import Counted, Thread
+from netprobe.run.table import Table
+
+if TYPE_CHECKING:
+    from netprobe.engine.program import Program
+
+# struct napi in bpf/busypoll.c
+_NAPI = np.dtype([("queue", "u8"), ("defer_hard_irqs", "u8"), ("gro_flush_timeout_ns", "u8"), ("device", "S16")])
+
+
+@dataclass(frozen=True)
+class _Set:
+    """An epoll set or a ring: its parameters, and its connections by NAPI id."""
+
+    pid: int
+    fd: int
+    kind: str
+    parameters: PollParameters | None
+    napi_ids: Counter[int]
+
+
+@dataclass
+class _Edge:
+    """What the kernel counted at one end of the window."""
+
+    packets: dict[int, int | None] = field(default_factory=dict)
+    switches: dict[tuple[int, int], int] = field(default_factory=dict)
+
+
+class PollingObserver:
+    """Looks at settings and connections at the beginning and at the end; the richer look counts."""
+
+    def __init__(self, whole_machine: bool) -> None:
+        self._whole_machine = whole_machine
+        self._connections: list[tuple[int, Connection]] = []
+        self._sets: list[_Set] = []
+        self._edges: list[_Edge] = []
+        self._alive: list[tuple[int, int]] = []
+        self._namespaces: dict[int, int] = {}
+        self._napis: list[tuple[int, Any]] = []
+        self._settings: dict[str, int | None] = {}
+
+    def begin(self, program: Program, threads: Sequence[Thread]) -> None:
+        """Look once the probes are attached."""
+        self._look(program, threads)
+
+    def mark(self) -> None:
+        """Called at both edges of the window."""
+        self._edges.append(
+            _Edge(
+                {namespace: busy_poll_packets(pid) for namespace, pid in self._namespaces.items()},
+                {key: voluntary_switches(*key) for key in self._alive},
+            )
+        )
+
+    def end(self, program: Program, threads: Sequence[Thread]) -> None:
+        """Look again: by now the connections are those of the load."""
+        self._look(program, threads)
+        keys, values = HashReader(program.map_fd("napis"), program.map_entries("napis"), "u4", _NAPI).read()
+        self._napis = list(zip(keys.tolist(), values.tolist(), strict=True))
+
+    def _look(self, program: Program, threads: Sequence[Thread]) -> None:
+        alive = [(thread.pid, thread.tid) for thread in threads if thread.tid and not thread.exit_ns]
+        pids = sorted(all_processes() if self._whole_machine else {pid for pid, _ in alive})
+        self._settings = {
+            "net.core.busy_poll": sysctl("busy_poll"),
+            "net.core.busy_read": sysctl("busy_read"),
+        }
+        owners: dict[int, int] = {}
+        sets: list[tuple[int, int, str, set[int]]] = []
+        for pid in pids:
+            opened = read_descriptors(pid)
+            owners |= dict.fromkeys(opened.sockets.values(), pid)
+            sets += [(pid, fd, "epoll", inodes) for fd, inodes in opened.epolls.items()]
+            sets += [(pid, fd, "io_uring", set(opened.sockets.values())) for fd in opened.rings]
+        tables = read_socket_tables(program, pids)
+        connections = [(owners[found.inode], found) for found in tables.connections if found.inode in owners]
+        if connections or not self._connections:
+            napi_ids = {found.inode: found.napi_id for _, found in connections}
+            self._connections = connections
+            self._sets = [_describe(pid, fd, kind, inodes, napi_ids) for pid, fd, kind, inodes in sets]
+        self._alive = self._alive or alive
+        self._namespaces = self._namespaces or _namespaces(pids)
+
+    def tables(self, counted: Counted, started_ns: int) -> list[Table]:
+        """`polling_settings`, `polling_sets`, `polling_connections`, `napis`, `polling_kernel`, `polling_sleeps`."""
+        by_kind = Counter(
+            (pid, found.napi_id, found.busy_poll_us, found.budget, found.prefer) for pid, found in self._connections
+        )
+        first, last = (self._edges[0], self._edges[-1]) if self._edges else (_Edge(), _Edge())
+        return [
+            _table("polling_settings", ("name", "value"), self._settings.items()),
+            _table(
+                "polling_sets",
+                ("pid", "fd", "kind", "known", "busy_poll_us", "budget", "prefer", "napi_id", "connections"),
+                (row for found in self._sets for row in _set_rows(found)),
+            ),
+            _table(
+                "polling_connections",
+                ("pid", "napi_id", "busy_poll_us", "budget", "prefer", "connections"),
+                ((*key, count) for key, count in sorted(by_kind.items())),
+            ),
+            _table(
+                "napis",
+                ("napi_id", "queue", "defer_hard_irqs", "gro_flush_timeout_ns", "device"),
+                ((number, *row[:3], row[3].decode("utf-8", "backslashreplace")) for number, row in self._napis),
+            ),
+            _table(
+                "polling_kernel",
+                ("network_namespace", "busy_poll_rx_packets"),
+                _differences(first.packets, last.packets),
+            ),
+            _table(
+                "polling_sleeps",
+                ("pid", "tid", "voluntary_switches"),
+                ((*key, count - first.switches.get(key, 0)) for key, count in last.switches.items()),
+            ),
+        ]
+
+
+def _describe(pid: int, fd: int, kind: str, inodes: Iterable[int], napi_ids: dict[int, int]) -> _Set:
+    parameters = epoll_parameters(pid, fd) if kind == "epoll" else ring_parameters(pid, fd)
+    return _Set(pid, fd, kind, parameters, Counter(napi_ids[inode] for inode in inodes if inode in napi_ids))
+
+
+def _set_rows(found: _Set) -> Iterable[tuple[Any, ...]]:
+    """One row a NAPI id in the set; a set without connections has one with NAPI id -1."""
+    parameters = found.parameters or PollParameters(0, 0, False)
+    settings = (parameters.busy_poll_us, parameters.budget, parameters.prefer)
+    head = (found.pid, found.fd, found.kind, found.parameters is not None, *settings)
+    return [(*head, napi_id, count) for napi_id, count in sorted(found.napi_ids.items())] or [(*head, -1, 0)]
+
+
+def _differences(first: dict[int, int | None], last: dict[int, int | None]) -> Iterable[tuple[int, int]]:
+    for namespace, after in last.items():
+        before = first.get(namespace)
+        if after is not None and before is not None:
+            yield namespace, after - before
+
+
+def _namespaces(pids: Iterable[int]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for pid in pids:
+        try:
+            found.setdefault(os.stat(f"/proc/{pid}/ns/net").st_ino, pid)
+        except OSError:
+            continue
+    return found
+
+
+def _table(name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
+    values = list(rows)
+    return Table(name, {column: [row[index] for row in values] for index, column in enumerate(columns)})

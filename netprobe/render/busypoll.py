@@ -1,0 +1,96 @@
+"""Busy polling as text and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from netprobe.analysis.busypoll import BusyPolling, Link, Napi, PollRow
+from netprobe.render.text import Column, TextTable
+from netprobe.render.units import percent, rate
+
+_MARKS = {"ok": "ok", "broken": "BROKEN", "unknown": "cannot tell", "not needed": "-"}
+_STYLES = {"ok": "green", "broken": "bold red", "unknown": "yellow", "not needed": "dim"}
+
+
+def rows_as_text(rows: Sequence[PollRow], napis: Sequence[Napi], seconds: float, top: int) -> TextTable:
+    """Busy polls by thread and NAPI instance."""
+    names = {napi.napi_id: napi for napi in napis}
+    columns = [
+        Column("PID", True), Column("TID", True), Column("THREAD"), Column("NAPI", True), Column("DEVICE"),
+        Column("QUEUE", True), Column("BUDGET", True), Column("ATTEMPTS/s", True), Column("HITS/s", True),
+        Column("HIT %", True), Column("PACKETS/s", True), Column("POLLING %", True),
+    ]  # fmt: skip
+    cells = [
+        [
+            str(row.pid), str(row.tid), row.thread, str(row.napi_id),
+            names[row.napi_id].device if row.napi_id in names else "?",
+            _queue(names.get(row.napi_id)), str(row.budget),
+            rate(row.attempts, seconds), rate(row.hits, seconds), percent(row.hits, row.attempts),
+            rate(row.packets + row.last_poll_packets, seconds), percent(row.polling_ns / 1e9, seconds),
+        ]
+        for row in rows[: top or None]
+    ]  # fmt: skip
+    return TextTable(columns, cells)
+
+
+def _queue(napi: Napi | None) -> str:
+    return str(napi.queue) if napi and napi.queue >= 0 else "?"
+
+
+def napis_as_text(napis: Sequence[Napi]) -> TextTable:
+    """Who took the packets of each instance."""
+    columns = [
+        Column("NAPI", True), Column("DEVICE"), Column("QUEUE", True), Column("PACKETS", True),
+        Column("BY THE TARGET %", True), Column("BY OTHER POLLERS %", True), Column("BY SOFTIRQ %", True),
+        Column("BY NAPI THREAD %", True), Column("DEFER IRQS", True), Column("FLUSH TIMEOUT ns", True),
+    ]  # fmt: skip
+    cells = []
+    for napi in napis:
+        total = napi.by_target + napi.by_others + napi.by_softirq + napi.by_thread
+        parts = (napi.by_target, napi.by_others, napi.by_softirq, napi.by_thread)
+        cells.append(
+            [
+                str(napi.napi_id), napi.device, _queue(napi), str(total), *(percent(part, total) for part in parts),
+                str(napi.defer_hard_irqs), str(napi.gro_flush_timeout_ns),
+            ]
+        )  # fmt: skip
+    return TextTable(columns, cells)
+
+
+def links_as_text(links: Sequence[Link]) -> TextTable:
+    """The chain, link by link."""
+    cells = [[_MARKS[link.state], link.name, link.evidence] for link in links]
+    styles = {(number, 0): _STYLES[link.state] for number, link in enumerate(links)}
+    return TextTable([Column("STATE"), Column("CONDITION"), Column("EVIDENCE")], cells, cell_styles=styles)
+
+
+def remedies(links: Sequence[Link]) -> list[str]:
+    """What to do, one line a broken link."""
+    return [f"To do: {link.remedy}" for link in links if link.state == "broken" and link.remedy]
+
+
+def cross_check(found: BusyPolling) -> str:
+    """A line where the kernel's own counter disagrees; empty otherwise."""
+    if not found.disagrees:
+        return ""
+    return (
+        f"Not sure: the kernel's BusyPollRxPackets grew by {found.kernel_packets}, netprobe counted "
+        f"{found.counted_packets} packets that busy polling took from these NAPI instances."
+    )
+
+
+def as_json(found: BusyPolling) -> dict[str, Any]:
+    """Everything, as documented in schema/busypoll.json."""
+    return {
+        "verdict": {"kind": found.verdict, "sentence": found.sentence, "share_pct": found.share_pct},
+        "polls": [asdict(row) for row in found.rows],
+        "napis": [asdict(napi) for napi in found.napis],
+        "links": [asdict(link) for link in found.links],
+        "cross_check": {
+            "kernel_busy_poll_rx_packets": found.kernel_packets,
+            "counted_packets": found.counted_packets,
+            "disagrees": found.disagrees,
+        },
+    }
