@@ -12,7 +12,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-PARTS = ("startup", "event_cost", "locality", "throughput")
+PARTS = ("startup", "event_cost", "locality", "throughput", "busypoll")
 
 
 def main() -> None:

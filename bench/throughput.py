@@ -43,10 +43,8 @@ def _tools(pids: list[int]) -> dict[str, list[str]]:
 
 
 @contextlib.contextmanager
-def _running(command: list[str] | None) -> Iterator[None]:
-    if command is None:
-        yield
-        return
+def running(command: list[str]) -> Iterator[None]:
+    """The tool, from its being ready to its end."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr
     try:
@@ -78,7 +76,7 @@ def run(rounds: int) -> dict[str, Any]:
             order = list(tools)[number % len(tools) :] + list(tools)[: number % len(tools)]
             for name in order:
                 before = run_wrk(nginx.url, _LOAD_SECONDS).per_second
-                with _running(tools[name]):
+                with running(tools[name]):
                     during = run_wrk(nginx.url, _LOAD_SECONDS).per_second
                 after = run_wrk(nginx.url, _LOAD_SECONDS).per_second
                 alone += [before, after]

@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from netprobe.errors import NetprobeError
+from netprobe.lab.namespaces import LabOptions, lab
 from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.server import Server, ServerOptions
 from netprobe.lab.wrk import wrk_command
 
 _NETPROBE = Path(sys.executable).with_name("netprobe")
 _SECONDS = 5
+_SHORT = 3
 
 
 def heading(text: str) -> None:
@@ -63,11 +65,32 @@ def lab_server_locality() -> None:
             show("locality", "-p", str(server.pid), "-d", str(_SECONDS))
 
 
+def busy_polling() -> None:
+    """Busy polling over a veth pair: with a time-out of 0 it never starts; with all conditions met it works."""
+    impatient = ServerOptions(epoll_timeout_us=0, cpus=(0,))
+    patient = ServerOptions(epoll_timeout_us=100, cpus=(0,), busy_poll_us=200, prefer=True)
+    for words, options, defer in (
+        ("calls epoll_wait with a time-out of 0", impatient, False),
+        ("waits 100 µs, and the softirq leaves it the packets", patient, True),
+    ):
+        heading(f"net.core.busy_poll is on, and a server in a network namespace {words}")
+        with lab(LabOptions(queues=1, defer=defer, busy_poll_us=50)) as bed, contextlib.ExitStack() as stack:
+            there = replace(options, address=bed.server.address)
+            server = stack.enter_context(Server(there, namespace=bed.server.namespace))
+            url = f"http://{bed.server.address}:{server.port}/"
+            client = ["ip", "netns", "exec", bed.client.namespace, "taskset", "-c", str(max(os.sched_getaffinity(0)))]
+            load = subprocess.Popen([*client, *wrk_command(url, _SHORT + 4)], stdout=subprocess.DEVNULL)
+            stack.callback(load.wait)
+            stack.callback(load.terminate)
+            show("busypoll", "-p", str(server.pid), "-d", str(_SHORT))
+
+
 def main() -> None:
     """All parts, one after another."""
     try:
         nginx_under_load()
         lab_server_locality()
+        busy_polling()
     except NetprobeError as error:
         sys.exit(f"demo: {error.what} {error.todo}")
 

@@ -49,7 +49,7 @@ def command(request: Request, top: int) -> None:
 
 def _show(found: BusyPolling, seconds: float, top: int) -> None:
     from netprobe.render.busypoll import cross_check, links_as_text, napis_as_text, remedies, rows_as_text
-    from netprobe.render.text import show
+    from netprobe.render.text import say, show
 
     if found.rows:
         click.echo("\nBusy polls")
@@ -59,7 +59,7 @@ def _show(found: BusyPolling, seconds: float, top: int) -> None:
         show(napis_as_text(found.napis))
     click.echo("\nThe chain")
     show(links_as_text(found.links))
-    click.echo(f"\n{found.sentence}")
-    for line in (*remedies(found.links), cross_check(found)):
+    click.echo("")
+    for line in (found.sentence, *remedies(found.links), cross_check(found)):
         if line:
-            click.echo(line)
+            say(line)

@@ -35,6 +35,7 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     from netprobe.render.json import envelope
     from netprobe.render.locality import as_json, how_seen
     from netprobe.render.notes import heading
+    from netprobe.render.text import say
 
     observer = GroupObserver(request.options().whole_machine)
     probes: list[Probe] = [serving.Probe(), sockets.Probe(), locality.Probe()]
@@ -52,7 +53,8 @@ def command(request: Request, top: int, groups_only: bool) -> None:
         click.echo(how_seen(found, run))
         if not groups_only:
             _show_matrices(whole, threads, tx, top)
-        click.echo(f"\n{judged.sentence}")
+        click.echo("")
+        say(judged.sentence)
         print_notes(run)
     keep(request, run)
 

@@ -169,9 +169,10 @@ def print_json(document: Mapping[str, Any]) -> None:
 def print_notes(run: Run) -> None:
     """What is missing goes with the result; the cost goes to standard error."""
     from netprobe.render.notes import cost, missing
+    from netprobe.render.text import say
 
     for line in missing(run):
-        click.echo(line)
+        say(line)
     _tell(cost(run))
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +39,14 @@ def show(table: TextTable, out: TextIO | None = None) -> None:
         _show_rich(table, out)
     else:
         out.write(plain(table))
+
+
+def say(text: str, out: TextIO | None = None) -> None:
+    """Print a sentence, broken between words on a terminal."""
+    out = out or sys.stdout
+    if out.isatty():
+        text = textwrap.fill(text, shutil.get_terminal_size().columns)
+    out.write(text + "\n")
 
 
 def plain(table: TextTable) -> str:
