@@ -1,0 +1,83 @@
+"""The command as users run it, and when tests that need the kernel may run."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netprobe.engine.privileges import require_tracing
+from netprobe.errors import NetprobeError
+
+COMMAND = Path(sys.executable).with_name("netprobe")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left."""
+
+    status: int
+    out: str
+    err: str
+
+    def json(self) -> dict[str, Any]:
+        """Standard output as one JSON document."""
+        assert self.status == 0, self.err
+        document = json.loads(self.out)
+        assert isinstance(document, dict)
+        return document
+
+    def refused(self) -> str:
+        """The message of a command that could not be done: exit status 2, nothing else printed, no traceback."""
+        assert self.status == 2, (self.status, self.out, self.err)
+        assert self.out == ""
+        assert "Traceback" not in self.err
+        return self.err
+
+
+def _run(*arguments: str | bytes | Path, timeout: float = 60) -> Outcome:
+    command = [COMMAND, *arguments]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+    return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@pytest.fixture(scope="session")
+def netprobe() -> Callable[..., Outcome]:
+    """Run the command to its end."""
+    return _run
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """Where the sources are."""
+    return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def outcome() -> type[Outcome]:
+    """For those who start commands by themselves."""
+    return Outcome
+
+
+def _no_kernel() -> str:
+    """Why kernel tests cannot run here; empty if they can."""
+    try:
+        require_tracing()
+    except NetprobeError as error:
+        return error.what
+    return ""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Without the kernel its tests are skipped, or fail where it was promised to be there."""
+    if item.get_closest_marker("kernel") is None or not (reason := _no_kernel()):
+        return
+    if os.environ.get("NETPROBE_REQUIRE_KERNEL") == "1":
+        pytest.fail(f"NETPROBE_REQUIRE_KERNEL=1, but: {reason}", pytrace=False)
+    pytest.skip(reason)

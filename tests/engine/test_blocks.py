@@ -1,0 +1,64 @@
+"""A long recording keeps few blocks, of equal length, and loses nothing."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from netprobe.engine.blocks import MOST_BLOCKS, BlockStore
+from netprobe.engine.counting import THREAD_ROWS
+from netprobe.probes.base import Block
+
+KEYED = np.dtype([("thread", "u4"), ("cpu", "u4"), ("count", "u8", (2,)), ("next", "S16")])
+
+
+def block(number: int) -> Block:
+    """Counts that depend on the number, some threads in some blocks only."""
+    rows = np.array([(number % 3, 7, number + 1), (9, number % 5, 2)], THREAD_ROWS)
+    keyed = np.array([(number % 2, 1, (number, 1), b"wrk"), (number % 2, 1, (5, 0), b"nginx")], KEYED)
+    return Block(float(number), 1.0, {"calls": rows, "keyed": keyed}, number * 10, 1)
+
+
+def store_of(reads: int) -> BlockStore:
+    store = BlockStore()
+    for number in range(reads):
+        store.add(block(number))
+    return store
+
+
+@pytest.mark.parametrize("reads", [1, 2, 239, 240, 241, 359, 480, 481, 959, 960, 1000, 3601])
+def test_nothing_is_lost(reads):
+    blocks = store_of(reads).blocks
+    assert sum(int(one.rows["calls"]["count"].sum()) for one in blocks) == sum(n + 3 for n in range(reads))
+    keyed = sum(one.rows["keyed"]["count"].sum(axis=0) for one in blocks)
+    assert keyed.tolist() == [sum(n + 5 for n in range(reads)), reads]
+    assert sum(one.machine_switches for one in blocks) == sum(n * 10 for n in range(reads))
+    assert sum(one.machine_forks for one in blocks) == reads
+    assert sum(one.duration_s for one in blocks) == reads
+
+
+@pytest.mark.parametrize("reads", [1, 239, 240, 241, 480, 1000, 3601, 10_000])
+def test_few_and_of_equal_length(reads):
+    blocks = store_of(reads).blocks
+    assert len(blocks) <= MOST_BLOCKS
+    assert len(blocks) >= min(reads, MOST_BLOCKS // 2)
+    lengths = {one.duration_s for one in blocks[:-1]}
+    assert len(lengths) <= 1
+    assert blocks[-1].duration_s <= max(lengths, default=1)
+    for before, after in itertools.pairwise(blocks):
+        assert after.start_s == before.start_s + before.duration_s
+
+
+def test_merged_blocks_keep_each_thread():
+    blocks = store_of(480).blocks
+    for one in blocks:
+        rows = one.rows["calls"]
+        assert len(np.unique(rows[["thread", "cell"]])) == len(rows), "equal keys are one row"
+    by_thread = {
+        thread: sum(int(one.rows["calls"]["count"][one.rows["calls"]["thread"] == thread].sum()) for one in blocks)
+        for thread in (0, 1, 2, 9)
+    }
+    assert by_thread == {
+        **{thread: sum(n + 1 for n in range(480) if n % 3 == thread) for thread in range(3)},
+        9: 960,
+    }

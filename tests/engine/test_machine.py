@@ -1,0 +1,24 @@
+from pathlib import Path
+
+from netprobe.engine.host import describe_host
+from netprobe.engine.machine import read_machine
+
+
+def test_counters_rise():
+    before, after = read_machine(), read_machine()
+    assert 0 < before.switches <= after.switches
+    assert 0 < before.forks <= after.forks
+
+
+def test_fields(tmp_path):
+    (tmp_path / "stat").write_text("cpu  1 2\nctxt 12345\nbtime 1\nprocesses 77\nsoftirq 1 2\n")
+    machine = read_machine(str(tmp_path / "stat"))
+    assert (machine.switches, machine.forks) == (12345, 77)
+
+
+def test_host():
+    host = describe_host()
+    assert host["memory_kib"] > 1000
+    assert host["cpus_online"]
+    assert host["kernel"]
+    assert host["boot_parameters"] == Path("/proc/cmdline").read_text().strip()

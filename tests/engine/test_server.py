@@ -1,0 +1,101 @@
+"""A server started by netprobe: held back, let go, ended."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from netprobe.engine.server import HeldServer
+from netprobe.errors import NetprobeError
+
+
+def wait_until(condition, seconds=5):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_it_waits_for_its_release(tmp_path):
+    mark = tmp_path / "mark"
+    server = HeldServer(("touch", str(mark)))
+    time.sleep(0.1)
+    assert not mark.exists()
+    assert not server.ended()
+    server.release()
+    wait_until(server.ended)
+    assert mark.exists()
+    assert server.exit_code == 0
+    assert server.end() is False
+
+
+def test_exit_status_and_signal():
+    for script, expected in (("exit 7", 7), ("kill -9 $$", -9)):
+        server = HeldServer(("sh", "-c", script))
+        server.release()
+        wait_until(server.ended)
+        assert server.exit_code == expected
+
+
+def test_ended_before_its_release(tmp_path):
+    server = HeldServer(("touch", str(tmp_path / "mark")))
+    server.end()
+    assert server.ended()
+    assert not (tmp_path / "mark").exists()
+
+
+def test_one_that_does_not_mind_sigterm(monkeypatch):
+    monkeypatch.setattr("netprobe.engine.server._PATIENCE_S", 0.2)
+    server = HeldServer(("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"))
+    server.release()
+    time.sleep(0.2)
+    assert server.end() is True
+    assert server.exit_code == -9
+
+
+def test_it_is_told_of_netprobe_s_end(tmp_path):
+    """The pipe is closed unused when netprobe dies: the held process must see that."""
+    server = HeldServer(("touch", str(tmp_path / "mark")))
+    os.close(server._go)
+    server._go = -1
+    try:
+        wait_until(server.ended, 2)
+    finally:
+        server.end()
+    assert server.exit_code == 127
+    assert not (tmp_path / "mark").exists()
+
+
+def test_no_such_program():
+    with pytest.raises(NetprobeError, match="nosuchprogram") as error:
+        HeldServer(("nosuchprogram",))
+    assert error.value.todo
+
+
+def test_no_descriptor_of_netprobe_s_is_inherited():
+    server = HeldServer(("sleep", "9"))
+    server.release()
+    wait_until(lambda: Path(f"/proc/{server.pid}/comm").read_text() == "sleep\n")
+    numbers = {int(fd.name) for fd in Path(f"/proc/{server.pid}/fd").iterdir()}
+    server.end()
+    assert numbers <= {fd for fd in map(int, os.listdir("/proc/self/fd")) if inheritable(fd)}
+
+
+def inheritable(fd: int) -> bool:
+    try:
+        return os.get_inheritable(fd)
+    except OSError:
+        return False
+
+
+def test_signals_are_those_of_a_new_process(tmp_path):
+    """Python ignores SIGPIPE and SIGXFSZ; a server must not inherit that."""
+    status = tmp_path / "status"
+    server = HeldServer(("cp", "/proc/self/status", str(status)))
+    server.release()
+    wait_until(server.ended)
+    ignored = int(status.read_text().split("SigIgn:")[1].split()[0], 16)
+    own = int(Path("/proc/self/status").read_text().split("SigIgn:")[1].split()[0], 16)
+    assert own, "there is something to inherit"
+    assert ignored == 0

@@ -1,0 +1,228 @@
+"""Runs on disk: complete or not at all, and clear words for all that is no Run."""
+
+import contextlib
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import netprobe
+from netprobe.errors import NetprobeError
+from netprobe.run import store
+from netprobe.run.model import FORMAT_VERSION, Run
+from netprobe.run.table import Table
+
+
+def a_run(calls: int = 7, **info: Any) -> Run:
+    table = Table("syscalls", {"block": [0, 1], "syscall": ["read", "a\x1b[31m"], "calls": [calls, 5]})
+    window = {"seconds": 2.0, "ended_by": "time"}
+    return Run({"window": window, "target": {"description": "a test"}} | info, {"syscalls": table})
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_is_written_can_be_read(tmp_path):
+    store.write_run(a_run(), tmp_path / "run")
+    run = netprobe.load(tmp_path / "run")
+    assert run.table("syscalls").to_dict("list") == {"block": [0, 1], "syscall": ["read", "a\x1b[31m"], "calls": [7, 5]}
+    assert run.info["format_version"] == FORMAT_VERSION
+    assert run.seconds == 2.0
+    assert "a test" in repr(run)
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["run.json", "syscalls.parquet"]
+
+
+def test_paths_as_text_and_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store.write_run(a_run(), "run")
+    assert len(netprobe.load("run").table("syscalls")) == 2
+
+
+def test_an_older_run_is_replaced(tmp_path):
+    store.write_run(a_run(7), tmp_path / "run")
+    store.write_run(a_run(11), tmp_path / "run")
+    assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [11, 5]
+    assert names(tmp_path) == ["run"]
+
+
+def test_there_is_always_one_of_the_two(tmp_path, monkeypatch):
+    """At every rename a complete Run stands under the name."""
+    store.write_run(a_run(7), tmp_path / "run")
+    real, seen = os.fsync, []
+
+    def watched(fd: int) -> None:
+        real(fd)
+        seen.append(netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist()[0])
+
+    monkeypatch.setattr(os, "fsync", watched)
+    store.write_run(a_run(11), tmp_path / "run")
+    assert set(seen) == {7}
+    assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [11, 5]
+
+
+def test_a_failure_leaves_the_older_one(tmp_path, monkeypatch):
+    store.write_run(a_run(7), tmp_path / "run")
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(NetprobeError, match="No space left on device") as error:
+        store.write_run(a_run(11), tmp_path / "run")
+    assert "Make room" in error.value.todo
+    assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [7, 5]
+    assert names(tmp_path) == ["run"]
+
+
+def test_file_systems_that_cannot_exchange(tmp_path, monkeypatch):
+    """renameat2 fails: the older Run steps aside for a moment."""
+
+    class NoExchange:
+        def renameat2(self, *arguments: object) -> int:
+            return -1
+
+    monkeypatch.setattr(store.ctypes, "CDLL", lambda *a, **k: NoExchange())
+    store.write_run(a_run(7), tmp_path / "run")
+    store.write_run(a_run(11), tmp_path / "run")
+    assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [11, 5]
+    assert names(tmp_path) == ["run"]
+
+
+def test_permissions_are_those_of_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        store.write_run(a_run(), tmp_path / "run")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o750
+    assert stat.S_IMODE((tmp_path / "run" / "run.json").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "empty directory", "link", "no parent"])
+def test_destinations_that_will_not_do(tmp_path, kind):
+    path = tmp_path / "there"
+    if kind == "file":
+        path.write_text("mine")
+    elif kind == "no parent":
+        path = tmp_path / "no" / "there"
+    elif kind == "link":
+        store.write_run(a_run(), tmp_path / "elsewhere")
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.mkdir()
+        if kind == "directory":
+            (path / "thesis").write_text("mine")
+    before = {str(one): one.read_text() for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".parquet"}
+    for ask in (store.check_destination, lambda place: store.write_run(a_run(), place)):
+        with pytest.raises(NetprobeError) as error:
+            ask(path)
+        assert error.value.todo
+    after = {str(one): one.read_text() for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".parquet"}
+    assert before == after
+
+
+def test_no_run(tmp_path):
+    with pytest.raises(NetprobeError, match="no Run at") as error:
+        netprobe.load(tmp_path / "nowhere")
+    assert "-o" in error.value.todo
+    with pytest.raises(NetprobeError):
+        netprobe.load(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(NetprobeError):
+        netprobe.load(tmp_path / "file")
+
+
+def damaged(tmp_path: Path, **changes: Any) -> Path:
+    """A Run whose run.json has these changes; None removes a key."""
+    store.write_run(a_run(), tmp_path / "run")
+    file = tmp_path / "run" / "run.json"
+    info = json.loads(file.read_text()) | changes
+    file.write_text(json.dumps({key: value for key, value in info.items() if value is not None}))
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 99, 0, -1, "1", 1.5, [], {}, True])
+def test_versions_that_are_not_known(tmp_path, version):
+    with pytest.raises(NetprobeError, match="format version") as error:
+        netprobe.load(damaged(tmp_path, format_version=version))
+    assert repr(version) in error.value.what
+    assert "Update" in error.value.todo
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"5", b"null", b'"text"', b"{}", b"\xff\xfe\x00", b"[" * 100_000, b'{"format_version": 1'],
+)
+def test_a_corrupt_run_json(tmp_path, content):
+    path = damaged(tmp_path)
+    (path / "run.json").write_bytes(content)
+    with pytest.raises(NetprobeError, match=r"cannot be read|format version") as error:
+        netprobe.load(path)
+    assert "run.json" in error.value.what
+
+
+@pytest.mark.parametrize(
+    "tables", [5, "syscalls", {"syscalls": 1}, [5, None, ["x"]], ["../../etc/passwd", "/etc/passwd"]]
+)
+def test_a_list_of_tables_that_is_none(tmp_path, tables):
+    path = damaged(tmp_path, tables=tables)
+    try:
+        run = netprobe.load(path)
+    except NetprobeError:
+        return
+    for name in run.tables:
+        assert Path(name).name == name
+    with pytest.raises(NetprobeError):
+        run.table("nosuchtable")
+
+
+@pytest.mark.parametrize("key", ["window", "target"])
+def test_a_run_json_that_lacks_a_part(tmp_path, key):
+    """Whoever uses it is told which file is at fault."""
+    with pytest.raises(NetprobeError, match=r"run\.json"):
+        repr(netprobe.load(damaged(tmp_path, **{key: None})))
+
+
+def test_a_missing_table(tmp_path):
+    path = damaged(tmp_path)
+    (path / "syscalls.parquet").unlink()
+    run = netprobe.load(path)
+    with pytest.raises(NetprobeError, match=r"syscalls\.parquet"):
+        run.table("syscalls")
+
+
+def test_a_table_that_is_not_in_the_run(tmp_path):
+    with pytest.raises(NetprobeError, match="no table 'switches'") as error:
+        netprobe.load(damaged(tmp_path)).table("switches")
+    assert "syscalls" in error.value.todo
+
+
+@pytest.mark.parametrize("keep", [0, 4, 30, -1, -9])
+def test_a_truncated_table(tmp_path, keep):
+    file = damaged(tmp_path) / "syscalls.parquet"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(NetprobeError, match=r"syscalls\.parquet"):
+        netprobe.load(tmp_path / "run").table("syscalls")
+
+
+def test_a_table_of_garbage(tmp_path):
+    file = damaged(tmp_path) / "syscalls.parquet"
+    content = file.read_bytes()
+    for place in range(4, len(content) - 8, 37):
+        file.write_bytes(content[:place] + b"\xff\x00\xff\x00" + content[place + 4 :])
+        # What still makes a table may pass; nothing but our own error may come.
+        with contextlib.suppress(NetprobeError):
+            netprobe.load(tmp_path / "run").table("syscalls")
+
+
+def test_tables_are_read_once_and_late(tmp_path):
+    store.write_run(a_run(), tmp_path / "run")
+    run = netprobe.load(tmp_path / "run")
+    assert run.columns("syscalls") is run.columns("syscalls")
+    assert list(run.tables) == ["syscalls"]
+    assert len(run.tables) == 1
