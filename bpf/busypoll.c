@@ -139,7 +139,7 @@ int on_napi_poll(struct bpf_raw_tracepoint_args *ctx)
 
 struct loops { u64 entered, ns; };
 BPF_F_TABLE("array", u32, struct loops, busy_loops, SLOTS, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, busy_loop_since, SLOTS, 0);
+BPF_F_TABLE("array", u32, u64, busy_loop_since, SLOTS, MMAPABLE);
 
 int on_loop_enter(void *ctx)
 {

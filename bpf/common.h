@@ -185,10 +185,21 @@ static __always_inline bool has_wanted_comm(void *task)
     return name[0] == *(u64 *)&c->comm[0] && name[1] == *(u64 *)&c->comm[8];
 }
 
+static __always_inline void end_thread(u32 tid, void *task)
+{
+    u32 slot = slot_of_tid(tid);
+    if (slot <= SHARED_SLOT) return;
+    struct thread *t = threads.lookup(&slot);
+    if (!t) return;
+    t->exit_ns = bpf_ktime_get_ns();
+    name_thread(t, task);
+}
+
 int on_exec(struct bpf_raw_tracepoint_args *ctx)
 {
     void *task = (void *)ctx->args[0];
-    u32 tid = bpf_get_current_pid_tgid();
+    u32 tid = bpf_get_current_pid_tgid(), old_tid = ctx->args[1];
+    if (old_tid != tid) end_thread(old_tid, task);
     u32 *known = slot_of.lookup(&tid);
     if (!known) return 0;
     u32 slot = *known;
@@ -211,12 +222,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
 
 int on_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-    u32 slot = slot_of_tid((u32)bpf_get_current_pid_tgid());
-    if (slot <= SHARED_SLOT) return 0;
-    struct thread *t = threads.lookup(&slot);
-    if (!t) return 0;
-    t->exit_ns = bpf_ktime_get_ns();
-    name_thread(t, (void *)ctx->args[0]);
+    end_thread((u32)bpf_get_current_pid_tgid(), (void *)ctx->args[0]);
     return 0;
 }
 

@@ -11,7 +11,7 @@ BPF_TABLE("hash", struct takeover_key, struct takeover, takeovers, TAKEOVERS);
 #ifdef RUN_QUEUE
 struct run_queue { u64 total_ns; u64 buckets[QUARTER_OCTAVES]; };
 BPF_F_TABLE("array", u32, struct run_queue, run_queue_latency, SLOTS, MMAPABLE);
-BPF_F_TABLE("array", u32, u64, runnable_since, SLOTS, 0);
+BPF_F_TABLE("array", u32, u64, runnable_since, SLOTS, MMAPABLE);
 
 static __always_inline void becomes_runnable(u32 slot)
 {

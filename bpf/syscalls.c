@@ -108,13 +108,13 @@ static __always_inline void count_wait(u32 slot, int wait, void *regs)
 // ---- Failures and latency: what a thread is in the middle of, so that its exit needs no hash look-up. ----
 
 #ifdef ON_SYS_EXIT
-struct in_flight { u64 since_ns; u32 number; };
-BPF_F_TABLE("array", u32, struct in_flight, syscalls_in_flight, SLOTS, 0);
+struct in_flight { u64 since_ns; u32 number; u16 compat, under_way; };
+BPF_F_TABLE("array", u32, struct in_flight, syscalls_in_flight, SLOTS, MMAPABLE);
 
-struct failed_call { u32 slot; u32 number; u32 error; };
+struct failed_call { u32 slot; u32 number; u32 compat; u32 error; };
 BPF_TABLE("hash", struct failed_call, u64, failed_calls, 8192);
 
-struct timed_call { u32 slot; u32 number; };
+struct timed_call { u32 slot; u32 number; u32 compat; };
 struct latency { u64 total_ns; u64 buckets[QUARTER_OCTAVES]; };
 #ifdef LATENCY
 BPF_TABLE("hash", struct timed_call, struct latency, syscall_latency, TIMED_CALLS);
@@ -122,21 +122,27 @@ BPF_TABLE("hash", struct timed_call, struct latency, syscall_latency, TIMED_CALL
 BPF_ARRAY(no_latency, struct latency, 1);
 #endif
 
-static __always_inline void remember(u32 slot, u32 number)
+static __always_inline void remember(u32 slot, u32 number, u32 compat)
 {
     struct in_flight *f = syscalls_in_flight.lookup(&slot);
-    if (!f || slot == SHARED_SLOT) return;
-    // 0 marks "none": a number is kept as number + 1.
-    f->number = number + 1;
+    if (!f) return;
+    if (slot == SHARED_SLOT) {
+        // Whose call it is that returns could not be told.
+        miss(MISSED_RETURN);
+        return;
+    }
+    f->number = number;
+    f->compat = compat != 0;
+    f->under_way = 1;
 #ifdef LATENCY
     f->since_ns = bpf_ktime_get_ns();
 #endif
 }
 
 #ifdef LATENCY
-static __always_inline void count_latency(u32 slot, u32 number, u64 ns)
+static __always_inline void count_latency(u32 slot, struct in_flight *f, u64 ns)
 {
-    struct timed_call key = {.slot = slot, .number = number};
+    struct timed_call key = {.slot = slot, .number = f->number, .compat = f->compat};
     struct latency *l = syscall_latency.lookup(&key);
     if (!l) {
         u32 zero = 0;
@@ -162,15 +168,14 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
     if (!slot) return 0;
     struct in_flight *f = syscalls_in_flight.lookup(&slot);
     // A call that was under way when tracing began has no number here.
-    if (!f || !f->number) return 0;
-    u32 number = f->number - 1;
-    f->number = 0;
+    if (!f || !f->under_way) return 0;
+    f->under_way = 0;
 #ifdef LATENCY
-    count_latency(slot, number, bpf_ktime_get_ns() - f->since_ns);
+    count_latency(slot, f, bpf_ktime_get_ns() - f->since_ns);
 #endif
     s64 result = ctx->args[1];
     if (result >= 0 || result < -4095) return 0;
-    struct failed_call key = {.slot = slot, .number = number, .error = -result};
+    struct failed_call key = {.slot = slot, .number = f->number, .compat = f->compat, .error = -result};
     u64 zero = 0, *count = failed_calls.lookup_or_try_init(&key, &zero);
     if (count)
         __sync_fetch_and_add(count, 1);
@@ -201,13 +206,13 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 #ifdef ONLY_SYSCALLS
     if (compat || !(ONLY_SYSCALLS)) return 0;
 #endif
+#ifdef ON_SYS_EXIT
+    remember(slot, number, compat);
+#endif
     if (compat || number >= SYSCALLS) return count_other(slot, number, compat);
     struct calls *calls = syscall_calls.lookup(&slot);
     if (calls) add(slot, &calls->by_number[number], 1);
     int wait = wait_of(number);
     if (wait >= 0) count_wait(slot, wait, (void *)ctx->args[0]);
-#ifdef ON_SYS_EXIT
-    remember(slot, number);
-#endif
     return 0;
 }

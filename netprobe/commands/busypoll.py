@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.recording import Request, keep, print_json, print_notes, record, recording_options
+from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
 
 if TYPE_CHECKING:
     from netprobe.analysis.busypoll import BusyPolling
@@ -38,13 +38,16 @@ def command(request: Request, top: int) -> None:
     probes: list[Probe] = [busypoll.Probe(), syscalls.Probe(waits), sockets.Probe(connections=True)]
     run = record(request, probes, "Counting NAPI polls", observers=[observer])
     found = analyse(run.tables)
-    if request.as_json:
-        print_json(envelope("busypoll", run, as_json(found)))
-    else:
-        click.echo(heading(run))
-        _show(found, run.seconds, top)
-        print_notes(run)
-    keep(request, run)
+
+    def show_result() -> None:
+        if request.as_json:
+            print_json(envelope("busypoll", run, as_json(found)))
+        else:
+            click.echo(heading(run))
+            _show(found, run.seconds, top)
+            print_notes(run)
+
+    deliver(request, run, show_result)
 
 
 def _show(found: BusyPolling, seconds: float, top: int) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.recording import Request, keep, print_json, print_notes, record, recording_options
+from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
 
 if TYPE_CHECKING:
     from netprobe.analysis.locality import Group, Matrix, ThreadMatrix, TxMatrix
@@ -45,18 +45,21 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     found = groups(run.tables, run.info["host"]["cpus_online"], threads)
     tx = tx_matrices(run.tables)
     judged = verdict(found, whole)
-    if request.as_json:
-        print_json(envelope("locality", run, as_json(found, threads, tx, judged)))
-    else:
-        click.echo(heading(run))
-        _show_groups(found, top)
-        click.echo(how_seen(found, run))
-        if not groups_only:
-            _show_matrices(whole, threads, tx, top)
-        click.echo("")
-        say(judged.sentence)
-        print_notes(run)
-    keep(request, run)
+
+    def show_result() -> None:
+        if request.as_json:
+            print_json(envelope("locality", run, as_json(found, threads, tx, judged)))
+        else:
+            click.echo(heading(run))
+            _show_groups(found, top)
+            click.echo(how_seen(found, run))
+            if not groups_only:
+                _show_matrices(whole, threads, tx, top)
+            click.echo("")
+            say(judged.sentence)
+            print_notes(run)
+
+    deliver(request, run, show_result)
 
 
 def _show_groups(found: list[Group], top: int) -> None:

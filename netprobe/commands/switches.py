@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.recording import Request, keep, print_json, print_notes, record, recording_options
+from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
 
 if TYPE_CHECKING:
     from netprobe.analysis.switches import SwitchRow
@@ -43,19 +43,22 @@ def command(request: Request, top: int, latency: bool, no_fold: bool) -> None:
 
     run = record(request, [Probe(SwitchOptions(run_queue=latency))], "Counting context switches", interval)
     rows = summarise(run.tables, not no_fold)
-    if request.as_json:
-        results = {
-            "machine": machine_as_json(run.columns("blocks")),
-            "threads": threads_as_json(rows, run.seconds, latency),
-        }
-        print_json(envelope("switches", run, results))
-    else:
-        click.echo("The whole machine")
-        show(machine_as_text(run.columns("blocks"), run.info["window"]["started"]))
-        click.echo(f"\n{heading(run)}")
-        _show(rows, run.seconds, top, not no_fold, latency)
-        print_notes(run)
-    keep(request, run)
+
+    def show_result() -> None:
+        if request.as_json:
+            results = {
+                "machine": machine_as_json(run.columns("blocks")),
+                "threads": threads_as_json(rows, run.seconds, latency),
+            }
+            print_json(envelope("switches", run, results))
+        else:
+            click.echo("The whole machine")
+            show(machine_as_text(run.columns("blocks"), run.info["window"]["started"]))
+            click.echo(f"\n{heading(run)}")
+            _show(rows, run.seconds, top, not no_fold, latency)
+            print_notes(run)
+
+    deliver(request, run, show_result)
 
 
 def _show(rows: list[SwitchRow], seconds: float, top: int, fold: bool, latency: bool) -> None:

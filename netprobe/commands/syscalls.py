@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.recording import Request, keep, print_json, print_notes, record, recording_options
+from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
 
 if TYPE_CHECKING:
     from netprobe.analysis.syscalls import By, SyscallRow
@@ -43,11 +43,14 @@ def command(
     netprobe syscalls -d 5 -- ./server --port 8080
     """
     from netprobe.analysis.syscalls import summarise
+    from netprobe.probes.syscall_names import check_native
     from netprobe.probes.syscalls import Probe, SyscallOptions
     from netprobe.render.json import envelope
     from netprobe.render.notes import heading
     from netprobe.render.syscalls import SyscallView, as_json
 
+    for name in only:
+        check_native(name)
     view = SyscallView(by, top, failed, _known_errno(error), latency)
     probe = Probe(SyscallOptions(failures=failed or bool(error), latency=latency, only=only))
 
@@ -57,14 +60,17 @@ def command(
 
     run = record(request, [probe], "Counting system calls", interval)
     rows = summarise(run.tables, by)
-    if request.as_json:
-        results = {"by": by, "syscalls": as_json(rows, view, run.seconds)}
-        print_json(envelope("syscalls", run, results))
-    else:
-        click.echo(heading(run))
-        _show(rows, view, run.seconds)
-        print_notes(run)
-    keep(request, run)
+
+    def show_result() -> None:
+        if request.as_json:
+            results = {"by": by, "syscalls": as_json(rows, view, run.seconds)}
+            print_json(envelope("syscalls", run, results))
+        else:
+            click.echo(heading(run))
+            _show(rows, view, run.seconds)
+            print_notes(run)
+
+    deliver(request, run, show_result)
 
 
 def _show(rows: list[SyscallRow], view: SyscallView, seconds: float) -> None:
@@ -81,15 +87,12 @@ def _show(rows: list[SyscallRow], view: SyscallView, seconds: float) -> None:
 
 
 def _known_errno(name: str | None) -> str | None:
-    import errno
-
     from netprobe.errors import NetprobeError
+    from netprobe.probes.syscalls import known_errno
 
     if name is None:
         return None
-    upper = name.upper()
-    if upper not in errno.errorcode.values() and not upper.startswith("ERESTART"):
+    known = known_errno(name)
+    if known is None:
         raise NetprobeError(f"There is no error named {name!r}.", todo="Names are those of errno(3): EAGAIN, EINTR …")
-    number = getattr(errno, upper, None)
-    # Two names of one number, such as EWOULDBLOCK and EAGAIN: the table knows one of them.
-    return errno.errorcode[number] if number is not None else upper
+    return known

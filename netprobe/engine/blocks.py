@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netprobe.engine.counting import Reader, merged
+from netprobe.engine.counting import Reader, ScratchCleaner, merged
 from netprobe.engine.machine import read_machine
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.program import kernel_accounting
@@ -63,7 +63,10 @@ def _join(first: Block, second: Block) -> Block:
 
 @dataclass
 class BlockLoop:
-    """Waits and reads. After `run`: the blocks, the seconds, and for how many of them run times were kept."""
+    """Waits and reads, from `begin` to the end of `run`.
+
+    Then it has the blocks, the seconds, and for how many of them run times were kept.
+    """
 
     options: RecordOptions
     target: Target
@@ -71,22 +74,26 @@ class BlockLoop:
     signals: Interruptible
     server: HeldServer | None
     on_block: OnBlock
+    # What programs keep by thread between two events.
+    scratch: Sequence[ScratchCleaner]
     # Called at both edges of the window.
     marks: Sequence[Callable[[], None]] = ()
 
-    def run(self) -> str:
-        """Record; returns what ended it, in words."""
+    def begin(self) -> None:
+        """Open the window: what the probes counted while they were being attached one after another is left out."""
         self.store = BlockStore()
         self.accounted_seconds = 0.0
+        self._read_counters()
+        self._mark()
+        self.start = time.monotonic()
+        self.started_at = time.time()
+        self._machine = read_machine()
+
+    def run(self) -> str:
+        """Record until the end; returns what ended it, in words."""
         with contextlib.ExitStack() as stack:
             self._watched = self._watch(stack)
-            # What was counted while the probes were being attached one after another belongs to no block.
-            self._read_counters()
-            self._mark()
-            self.start = before = time.monotonic()
-            self.started_at = time.time()
-            self._machine = read_machine()
-            ended_by = ""
+            before, ended_by = self.start, ""
             while not ended_by:
                 ended_by = self._wait_for_block(before)
                 before = self._take_block(before)
@@ -156,5 +163,7 @@ class BlockLoop:
         ended = self.target.release_ended()
         for reader in self.readers.values():
             reader.forget(ended)
+        for kept in self.scratch:
+            kept.forget(ended)
         self.target.reuse(ended)
         return now

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from netprobe.engine.maps import HashReader, MappedArray
 from netprobe.engine.program import Program
 from netprobe.engine.target import Target
-from netprobe.probes.base import Counters, KeyedCounters, ThreadCounters
+from netprobe.probes.base import Counters, KeyedCounters, ThreadCounters, ThreadScratch
 
 if TYPE_CHECKING:
     from netprobe.probes.base import Rows
@@ -38,6 +38,23 @@ def open_reader(program: Program, counters: Counters) -> Reader:
     if isinstance(counters, ThreadCounters):
         return _ThreadReader(program, counters)
     return _KeyedReader(program, counters)
+
+
+class ScratchCleaner:
+    """Zeroes what programs kept for a thread that has ended, before the slot's next owner finds it."""
+
+    def __init__(self, memory: MappedArray) -> None:
+        self._memory = memory
+
+    def forget(self, slots: Sequence[int]) -> None:
+        """Zero it for these slots."""
+        self._memory.view[slots] = 0
+
+
+def open_scratch(program: Program, kept: ThreadScratch) -> ScratchCleaner:
+    """The cleaner for a probe's map."""
+    entries = program.map_entries(kept.map)
+    return ScratchCleaner(MappedArray(program.map_fd(kept.map), entries, ("u8", (kept.words,))))
 
 
 THREAD_ROWS = np.dtype([("thread", "u4"), ("cell", "u4"), ("count", "u8")])

@@ -34,6 +34,8 @@ from netprobe.resources import resource
 # Tests force one of several ways in by its name.
 TEST_WAY = "NETPROBE_TEST_WAY"
 _TRACING = 26  # BPF_PROG_TYPE_TRACING, which BCC has no name for
+# PROC_PID_INIT_INO in include/linux/proc_ns.h; PID_MAX_LIMIT in include/linux/threads.h, for 64 bits.
+_FIRST_PID_NAMESPACE, _LARGEST_PID_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
 _LIFE_CYCLE = (
     RawTracepoint("on_fork", "sched_process_fork"),
     RawTracepoint("on_exec", "sched_process_exec"),
@@ -67,7 +69,12 @@ class ProgramOptions:
 
 
 def pid_limit() -> int:
-    """One more than the largest thread number this kernel gives out."""
+    """One more than the largest thread number, as the kernel itself counts them.
+
+    pid_max belongs to the PID namespace since 6.14 (commit 7863dcc72d0f): only the first one's says it.
+    """
+    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+        return _LARGEST_PID_LIMIT
     return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
 
 

@@ -87,6 +87,7 @@ class Recorder:
             stack.callback(program.close)
             # NumPy takes as long to load as a third of the compilation, which goes on meanwhile.
             from netprobe.engine.blocks import BlockLoop
+            from netprobe.engine.counting import open_scratch
             from netprobe.engine.target import Target
 
             program.wait_until_compiled()
@@ -96,14 +97,18 @@ class Recorder:
             readers = self._attach(program)
             for reader in readers.values():
                 stack.callback(reader.close)
-            if server:
-                server.release()
+            scratch = [open_scratch(program, kept) for probe in self._probes for kept in probe.scratch()]
             for observer in self._observers:
                 observer.begin(program, target.describe_all())
-            attach_seconds = time.monotonic() - began
-            on_attached(attach_seconds)
             marks = [observer.mark for observer in self._observers]
-            loop = BlockLoop(self._options, target, readers, signals, server, on_block, marks)
+            loop = BlockLoop(self._options, target, readers, signals, server, on_block, scratch, marks)
+            # The window opens before anyone can know that it does: whoever waits for the word is counted from the
+            # first event on.
+            loop.begin()
+            attach_seconds = time.monotonic() - began
+            if server:
+                server.release()
+            on_attached(attach_seconds)
             ended_by = loop.run()
             return self._gather(program, target, loop, ended_by, attach_seconds)
 

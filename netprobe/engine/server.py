@@ -10,6 +10,8 @@ import time
 from netprobe.errors import NetprobeError
 
 _PATIENCE_S = 5.0
+# Those that netprobe handles, and those that Python ignores.
+_DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class HeldServer:
@@ -22,6 +24,8 @@ class HeldServer:
         go_read, self._go = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
+            # Its own copy of the writing end would keep the pipe open when netprobe is gone.
+            os.close(self._go)
             _become(program, command, go_read)
         os.close(go_read)
         self._status: int | None = None
@@ -70,7 +74,7 @@ def _become(program: str, command: tuple[str, ...], go: int) -> None:
         os.dup2(2, 1)
         # netprobe may be gone before it gives the word; then the pipe just ends.
         if os.read(go, 1) == b"g":
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+            for number in _DEFAULT_SIGNALS:
                 signal.signal(number, signal.SIG_DFL)
             os.execv(program, command)
     except OSError as error:

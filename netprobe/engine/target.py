@@ -85,7 +85,7 @@ class Target:
 
     def _configure(self, tasks: Tasks) -> None:
         config = MappedArray(self._program.map_fd("config"), 1, _CONFIG)
-        name = (self._options.comm or "").encode()[:15]
+        name = os.fsencode(self._options.comm or "")[:15]
         config.view[0] = (tasks.pid_namespace, tasks.pid_level, bool(name), name)
         config.close()
 

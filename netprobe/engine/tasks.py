@@ -67,7 +67,7 @@ def decode_name(name: bytes) -> str:
 
 def processes_named(tasks: Iterable[Task], name: str) -> set[int]:
     """The tgids of processes that have this name, or a thread of this name."""
-    wanted = name.encode()[:15]
+    wanted = os.fsencode(name)[:15]
     return {task.tgid for task in tasks if task.comm == wanted}
 
 

@@ -132,6 +132,14 @@ Counters = ThreadCounters | KeyedCounters
 
 
 @dataclass(frozen=True)
+class ThreadScratch:
+    """A memory-mapped array map in which programs keep `words` u64 by thread slot, from one event to the next."""
+
+    map: str
+    words: int
+
+
+@dataclass(frozen=True)
 class Thread:
     """A traced thread; times in nanoseconds of the monotonic clock, tid and pid as the user sees them."""
 
@@ -192,6 +200,9 @@ class Probe(Protocol):
 
     def counters(self) -> tuple[Counters, ...]:
         """The maps that are read once a block."""
+
+    def scratch(self) -> tuple[ThreadScratch, ...]:
+        """The maps to be zeroed for a slot before it gets another owner."""
 
     def tables(self, counted: Counted) -> list[Table]:
         """Its part of a Run."""

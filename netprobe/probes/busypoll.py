@@ -17,6 +17,7 @@ from netprobe.probes.base import (
     KeyedCounters,
     Kprobe,
     ThreadCounters,
+    ThreadScratch,
 )
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
@@ -88,6 +89,10 @@ class Probe:
             KeyedCounters("softirq_polls", (("napi_id", "u4"), ("threaded", "u4")), 2),
             ThreadCounters("busy_loops", 2),
         )
+
+    def scratch(self) -> tuple[ThreadScratch, ...]:
+        """Since when a thread is in the poll loop."""
+        return (ThreadScratch("busy_loop_since", 1),)
 
     def tables(self, counted: Counted) -> list[Table]:
         """`busy_polls`, `softirq_polls`, `busy_loops` (empty where the loops cannot be seen)."""

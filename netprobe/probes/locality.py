@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netprobe.probes.base import AttachPoint, BtfTracepoint, Counted, Counters, KernelLayout, KeyedCounters
+from netprobe.probes.base import (
+    AttachPoint,
+    BtfTracepoint,
+    Counted,
+    Counters,
+    KernelLayout,
+    KeyedCounters,
+    ThreadScratch,
+)
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
 
@@ -52,6 +60,10 @@ class Probe:
                 (("queues", "u8"), ("device_name", "S16")),
             ),
         )
+
+    def scratch(self) -> tuple[ThreadScratch, ...]:
+        """None."""
+        return ()
 
     def tables(self, counted: Counted) -> list[Table]:
         """`messages`: by receiving and reading CPU. `sent_packets`: by device, TX queue and sending CPU."""

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from netprobe.probes.base import AttachPoint, Counted, Counters, KernelLayout, KeyedCounters, RawTracepoint
+from netprobe.probes.base import (
+    AttachPoint,
+    Counted,
+    Counters,
+    KernelLayout,
+    KeyedCounters,
+    RawTracepoint,
+    ThreadScratch,
+)
 from netprobe.probes.syscall_names import native_number
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
@@ -31,6 +39,10 @@ class Probe:
     def counters(self) -> tuple[Counters, ...]:
         """Calls by thread, descriptor and kind."""
         return (KeyedCounters("served", (("fd", "u4"), ("how", "u4")), 1),)
+
+    def scratch(self) -> tuple[ThreadScratch, ...]:
+        """None."""
+        return ()
 
     def tables(self, counted: Counted) -> list[Table]:
         """`serving`: block, thread, fd, how (epoll, accept, io_uring), calls."""

@@ -13,6 +13,7 @@ from netprobe.probes.base import (
     KernelLayout,
     Kprobe,
     RawTracepoint,
+    ThreadScratch,
 )
 from netprobe.run.table import Table
 
@@ -76,6 +77,10 @@ class Probe:
 
     def counters(self) -> tuple[Counters, ...]:
         """None: groups are read, not counted."""
+        return ()
+
+    def scratch(self) -> tuple[ThreadScratch, ...]:
+        """None."""
         return ()
 
     def tables(self, counted: Counted) -> list[Table]:

@@ -13,6 +13,7 @@ from netprobe.probes.base import (
     KernelLayout,
     KeyedCounters,
     ThreadCounters,
+    ThreadScratch,
 )
 from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
 from netprobe.probes.threads import thread_columns
@@ -69,6 +70,10 @@ class Probe:
             counters.append(ThreadCounters("run_queue_latency", 1 + QUARTER_OCTAVES))
         return tuple(counters)
 
+    def scratch(self) -> tuple[ThreadScratch, ...]:
+        """Since when a thread waits for a CPU."""
+        return (ThreadScratch("runnable_since", 1),) if self._options.run_queue else ()
+
     def tables(self, counted: Counted) -> list[Table]:
         """`switches`, `takeovers`; with run-queue latency its two tables."""
         tables = [self._switches(counted), self._takeovers(counted)]
@@ -98,7 +103,12 @@ class Probe:
         import numpy as np
 
         block, rows = counted.rows("takeovers")
-        names = [name.decode("utf-8", "backslashreplace") for name in rows["next"].tolist()]
+        # The kernel's copy is of the first time; a traced thread's last name is the better one.
+        last_names = {thread.tid: thread.name for thread in counted.threads if thread.tid}
+        names = [
+            last_names.get(tid) or name.decode("utf-8", "backslashreplace")
+            for tid, name in zip(rows["next_user_tid"].tolist(), rows["next"].tolist(), strict=True)
+        ]
         idle = rows["next_tid"] == 0
         return Table(
             "takeovers",

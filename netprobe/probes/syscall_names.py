@@ -37,6 +37,15 @@ def native_number(name: str) -> int:
         ) from None
 
 
+def check_native(name: str) -> None:
+    """Raise `NetprobeError` for a name that is no call of this architecture."""
+    if native_number(name) < 0:
+        raise NetprobeError(
+            f"{name} is not a system call of {platform.machine()}.",
+            todo="Programs there use another one: wait4 for waitpid, recvfrom for recv.",
+        )
+
+
 def native_name(number: int) -> str:
     """Name of a native call; one newer than the table is named by its number."""
     return _name(number, _architectures()[0])
@@ -46,10 +55,10 @@ def other_name(number: int, compat: bool) -> str:
     """Name of a call that did not come through the native table."""
     if compat:
         return f"{_name(number, _architectures()[1])} (32-bit)"
-    if number & _X32 and number != 0xFFFFFFFF:
-        return f"{_name(number & ~_X32, 'x32')} (x32)"
-    signed = number - (1 << 32) if number >> 31 else number
-    return f"(invalid number {signed})"
+    if number >> 31:
+        return f"(invalid number {number - (1 << 32)})"
+    # The table has the numbers of x32 with the bit.
+    return f"{_name(number, 'x32')} (x32)" if number & _X32 else f"(invalid number {number})"
 
 
 @cache

@@ -16,6 +16,7 @@ from netprobe.probes.base import (
     KeyedCounters,
     RawTracepoint,
     ThreadCounters,
+    ThreadScratch,
 )
 from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
 from netprobe.probes.threads import thread_columns
@@ -23,6 +24,8 @@ from netprobe.run.table import Table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from netprobe.probes.base import Rows
 
 # The order of bpf/syscalls.c.
 WAITS = (
@@ -34,9 +37,13 @@ _CELLS_PER_WAIT = len(_CLASSES) + 2 * _OCTAVES
 _SYSCALLS = 512
 _TIMED_CALLS = 8192
 
+# include/linux/errno.h: never seen by programs, but by whoever looks at the kernel's results.
+_RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
+
 MISSED = {
     "MISSED_OTHER_CALL": "{count} calls through a 32-bit or unknown entry are not counted: their map was full",
     "MISSED_FAILURE": "{count} failed calls are not counted as failed: their map was full",
+    "MISSED_RETURN": "{count} calls of threads without a slot are missing from failures and latencies",
     "MISSED_LATENCY": "{count} calls are missing from the latencies: their map was full",
 }
 
@@ -91,10 +98,15 @@ class Probe:
             KeyedCounters("other_calls", (("number", "u4"), ("compat", "u4")), 1),
         ]
         if self._options.failures or self._options.latency:
-            counters.append(KeyedCounters("failed_calls", (("number", "u4"), ("error", "u4")), 1))
+            counters.append(KeyedCounters("failed_calls", (("number", "u4"), ("compat", "u4"), ("error", "u4")), 1))
         if self._options.latency:
-            counters.append(KeyedCounters("syscall_latency", (("number", "u4"),), 1 + QUARTER_OCTAVES))
+            counters.append(KeyedCounters("syscall_latency", (("number", "u4"), ("compat", "u4")), 1 + QUARTER_OCTAVES))
         return tuple(counters)
+
+    def scratch(self) -> tuple[ThreadScratch, ...]:
+        """The call that a thread is in."""
+        used = self._options.failures or self._options.latency
+        return (ThreadScratch("syscalls_in_flight", 2),) if used else ()
 
     def tables(self, counted: Counted) -> list[Table]:
         """`syscalls`, `syscall_timeouts`; with failures `syscall_errors`; with latency its two tables."""
@@ -111,10 +123,7 @@ class Probe:
         block, native = counted.rows("syscall_calls")
         other_block, other = counted.rows("other_calls")
         names = [syscall_names.native_name(number) for number in native["cell"].tolist()]
-        names += [
-            syscall_names.other_name(number, bool(compat))
-            for number, compat in zip(other["number"].tolist(), other["compat"].tolist(), strict=True)
-        ]
+        names += _names(other)
         columns = _columns(
             counted, np.concatenate((block, other_block)), np.concatenate((native["thread"], other["thread"]))
         )
@@ -154,7 +163,7 @@ class Probe:
     def _errors(self, counted: Counted) -> Table:
         block, rows = counted.rows("failed_calls")
         columns = _columns(counted, block, rows["thread"])
-        columns["syscall"] = [syscall_names.native_name(number) for number in rows["number"].tolist()]
+        columns["syscall"] = _names(rows)
         columns["errno"] = [errno_name(number) for number in rows["error"].tolist()]
         columns["calls"] = rows["count"][:, 0]
         return Table("syscall_errors", columns)
@@ -164,7 +173,7 @@ class Probe:
 
         block, rows = counted.rows("syscall_latency")
         columns = _columns(counted, block, rows["thread"])
-        names = np.array([syscall_names.native_name(number) for number in rows["number"].tolist()], object)
+        names = np.array(_names(rows), object)
         totals = columns | {
             "syscall": names,
             "calls": rows["count"][:, 1:].sum(axis=1, dtype=np.uint64),
@@ -179,10 +188,29 @@ class Probe:
         return [Table("syscall_latency", totals), Table("syscall_latency_histogram", histogram)]
 
 
+def _names(rows: Rows) -> list[str]:
+    """Names of the calls in rows with a number and whether it came in through a 32-bit entry."""
+    pairs = zip(rows["number"].tolist(), rows["compat"].tolist(), strict=True)
+    return [
+        syscall_names.other_name(number, bool(compat))
+        if compat or number >= _SYSCALLS
+        else syscall_names.native_name(number)
+        for number, compat in pairs
+    ]
+
+
 def errno_name(number: int) -> str:
     """ENOENT for 2; the kernel's own restart codes, which errno(3) does not list, by their names."""
-    restart = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
-    return errno.errorcode.get(number) or restart.get(number) or f"errno {number}"
+    return errno.errorcode.get(number) or _RESTARTS.get(number) or f"errno {number}"
+
+
+def known_errno(name: str) -> str | None:
+    """The name that the tables use: EAGAIN for EWOULDBLOCK; None for a name that stands for no error."""
+    upper = name.upper()
+    if upper in _RESTARTS.values():
+        return upper
+    number = getattr(errno, upper, None)
+    return errno.errorcode.get(number) if isinstance(number, int) else None
 
 
 def _columns(counted: Counted, block: npt.NDArray[Any], thread: npt.NDArray[Any]) -> dict[str, Any]:

@@ -12,10 +12,12 @@ def heading(run: Run) -> str:
     """One line: target, threads, time, and why it is shorter than asked for, if it is."""
     target, window = run.info["target"], run.info["window"]
     threads = target["threads"]
+    whole = not (target["pids"] or target["comm"] or target["command"])
+    seen = "active" if whole else "seen"
     ended = {"time": "", "target ended": " (ended with the target)"}
     reason = ended.get(window["ended_by"], f" (ended by {window['ended_by']})")
     return (
-        f"{printable(target['description'])}, {threads} thread{'' if threads == 1 else 's'} seen, "
+        f"{printable(target['description'])}, {threads} thread{'' if threads == 1 else 's'} {seen}, "
         f"{window['seconds']:.1f} s{reason}"
     )
 
@@ -32,10 +34,9 @@ def cost(run: Run) -> str:
     """One line on what netprobe itself took."""
     taken: dict[str, Any] = run.info["cost"]
     share = taken["estimated_cpu_pct_of_one"]
-    attach = f"attached in {taken['attach_seconds']:.2f} s"
     if share is None:
-        return f"netprobe: {attach}; this kernel keeps no account of what the probes cost."
+        return "netprobe: this kernel keeps no account of what the probes cost."
     events = sum(program["run_cnt"] for program in taken["programs"])
     time_ns = sum(program["run_time_ns"] for program in taken["programs"])
     mean = f" ({time_ns / events:.0f} ns an event)" if events else ""
-    return f"netprobe: {attach}; its probes took {share:.2f} % of one CPU{mean}."
+    return f"netprobe: its probes took {share:.2f} % of one CPU{mean}."

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def write_run(run: Run, path: str | Path) -> None:
     path = Path(path).absolute()
     check_destination(path)
     aside = None
+    # A signal in the middle would leave half a Run behind; the few files are written at once.
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
         aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         _write_files(run, aside)
@@ -56,6 +59,7 @@ def write_run(run: Run, path: str | Path) -> None:
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
 
 def _write_files(run: Run, folder: Path) -> None:
@@ -111,20 +115,35 @@ def read_run(path: str | Path) -> Run:
     path = Path(path)
     try:
         info = json.loads((path / _INFO).read_text())
-        version = info["format_version"]
     except FileNotFoundError:
         raise NetprobeError(
             f"There is no Run at {path}.", todo="A Run is the directory that `netprobe … -o DIRECTORY` wrote."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NetprobeError(f"{path / _INFO} cannot be read: {error}.") from error
-    if not isinstance(version, int) or version > FORMAT_VERSION or version < 1:
+    if not isinstance(info, dict) or "format_version" not in info:
+        raise NetprobeError(f"{path / _INFO} cannot be read: it is not the description of a Run.")
+    version = info["format_version"]
+    if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise NetprobeError(
             f"The Run at {path} has format version {version!r}; this netprobe knows versions up to {FORMAT_VERSION}.",
             todo="Update netprobe.",
         )
-    names = tuple(name for name in info.get("tables", ()) if isinstance(name, str) and "/" not in name)
+    if not _is_whole(info):
+        raise NetprobeError(f"{path / _INFO} is damaged: it lacks what every Run has.")
+    names = tuple(name for name in info["tables"] if isinstance(name, str) and "/" not in name)
     return Run(info, LazyTables(names, lambda name: _read_table(path, name)))
+
+
+def _is_whole(info: dict[str, Any]) -> bool:
+    window, target = info.get("window"), info.get("target")
+    return (
+        isinstance(info.get("tables"), list)
+        and isinstance(window, dict)
+        and isinstance(window.get("seconds"), int | float)
+        and isinstance(target, dict)
+        and isinstance(target.get("description"), str)
+    )
 
 
 def _read_table(path: Path, name: str) -> Table:
@@ -134,7 +153,7 @@ def _read_table(path: Path, name: str) -> Table:
     file = path / f"{name}.parquet"
     try:
         table = pq.read_table(file)
+        columns = {column: table.column(column).to_numpy(zero_copy_only=False) for column in table.column_names}
     except (OSError, pa.ArrowException) as error:
         raise NetprobeError(f"The table {file} cannot be read: {error}.") from error
-    columns = {column: table.column(column).to_numpy(zero_copy_only=False) for column in table.column_names}
     return Table(name, columns)

@@ -119,8 +119,6 @@ class Recording:
         """Wait until it records."""
         wait_for(lambda: "Attached in" in self.errors() or self.process.poll() is not None, "the attachment")
         assert "Attached in" in self.errors(), self.errors()
-        # test_following.py has a test of the moment after this message; here it must not disturb others.
-        time.sleep(0.05)
         return self
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> Any:

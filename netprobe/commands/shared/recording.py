@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from netprobe.commands.shared.seconds import Seconds
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def recording_options(function: _F) -> _F:
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
     wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
     decorated: Any = wrapper
-    positive = click.FloatRange(min=0, min_open=True)
+    positive = Seconds()
     for decorate in reversed(
         (
             click.option(
@@ -108,8 +110,9 @@ def _check(request: Request) -> None:
     if request.command and request.command[0].isdigit() and not os.path.exists(request.command[0]):
         number = request.command[0]
         raise NetprobeError(f"{number!r} is not a program.", todo=f"For process {number} write -p {number}.")
-    if request.interval and request.seconds and request.interval > request.seconds:
-        raise NetprobeError("The interval (-i) is longer than the recording (-d).")
+    seconds = request.options().seconds
+    if request.interval and seconds and request.interval > seconds:
+        raise NetprobeError(f"The interval (-i {request.interval:g}) is longer than the recording (-d {seconds:g}).")
 
 
 def record(
@@ -120,10 +123,7 @@ def record(
     observers: Sequence[Observer] = (),
     only_look: bool = False,
 ) -> Run:
-    """Record. `what` is counted, in words; `on_interval` shows each interval; `only_look` ends at once.
-
-    A Run that cannot be written does not take the result with it: the caller prints first, then `keep`s.
-    """
+    """Record. `what` is counted, in words; `on_interval` shows each interval; `only_look` ends at once."""
     from netprobe.engine.recorder import Recorder
     from netprobe.engine.to_run import as_run
     from netprobe.run.store import check_destination
@@ -147,18 +147,32 @@ def record(
 
     recording = Recorder(options, probes, observers).run(attached, on_block)
     if recording.server_exit:
-        _tell(f"{options.describe()} ended with exit status {recording.server_exit}.")
+        _tell(f"{options.describe()} ended {_how(recording.server_exit)}.")
     return as_run(recording, options, probes, observers)
 
 
-def keep(request: Request, run: Run) -> None:
-    """Write the Run, if -o asks for it."""
-    if request.output:
-        from netprobe.run.store import write_run
+def _how(status: int) -> str:
+    if status >= 0:
+        return f"with exit status {status}"
+    return f"by signal {-status} ({signal.Signals(-status).name})"
 
-        sys.stdout.flush()
-        write_run(run, request.output)
-        _tell(f"Run written to {request.output}.")
+
+def deliver(request: Request, run: Run, show: Callable[[], None]) -> None:
+    """Write the Run if -o asks for it, then show the result: neither takes the other with it when it fails."""
+    from netprobe.run.store import write_run
+
+    failure = None
+    if request.output:
+        try:
+            write_run(run, request.output)
+        except NetprobeError as error:
+            failure = error
+        else:
+            _tell(f"Run written to {request.output}.")
+    show()
+    sys.stdout.flush()
+    if failure:
+        raise failure
 
 
 def print_json(document: Mapping[str, Any]) -> None:
