@@ -9,9 +9,8 @@
 #define NO_SLOT 0
 // Threads for which no slot was free share this one: their events still count, but under no name.
 #define SHARED_SLOT 1
-// In slot_of: a thread of netprobe itself, or one to be traced from its next exec on.
+// In slot_of: a thread of netprobe itself.
 #define HOLD 0xffffffffU
-#define HOLD_UNTIL_EXEC 0xfffffffeU
 
 struct thread {
     u64 start_ns;
@@ -63,7 +62,7 @@ static __always_inline void *read_pointer(void *address)
     return value;
 }
 
-// An argument of the system call whose registers these are: SYSCALL_ARG_n.
+// The number (SYSCALL_NUMBER) or an argument (SYSCALL_ARG_n) of the system call whose registers these are.
 static __always_inline u64 syscall_argument(void *regs, u64 offset)
 {
     u64 value = 0;
@@ -203,7 +202,7 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
     u32 *known = slot_of.lookup(&tid);
     if (!known) return 0;
     u32 slot = *known;
-    if (slot == HOLD_UNTIL_EXEC || (slot == NO_SLOT && has_wanted_comm(task))) {
+    if (slot == NO_SLOT && has_wanted_comm(task)) {
         take_slot(task);
         return 0;
     }

@@ -125,12 +125,7 @@ BPF_ARRAY(no_latency, struct latency, 1);
 static __always_inline void remember(u32 slot, u32 number, u32 compat)
 {
     struct in_flight *f = syscalls_in_flight.lookup(&slot);
-    if (!f) return;
-    if (slot == SHARED_SLOT) {
-        // Whose call it is that returns could not be told.
-        miss(MISSED_RETURN);
-        return;
-    }
+    if (!f || slot == SHARED_SLOT) return;
     f->number = number;
     f->compat = compat != 0;
     f->under_way = 1;
@@ -162,10 +157,34 @@ static __always_inline void count_latency(u32 slot, struct in_flight *f, u64 ns)
 }
 #endif
 
+static __always_inline int count_failure(u32 slot, u32 number, u32 compat, s64 result)
+{
+    if (result >= 0 || result < -4095) return 0;
+    struct failed_call key = {.slot = slot, .number = number, .compat = compat, .error = -result};
+    u64 zero = 0, *count = failed_calls.lookup_or_try_init(&key, &zero);
+    if (count)
+        __sync_fetch_and_add(count, 1);
+    else
+        miss(MISSED_FAILURE);
+    return 0;
+}
+
+// Threads that share a slot: the call's number is still in the registers, but when it began is not known.
+static __always_inline int on_shared_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+#ifdef LATENCY
+    miss(MISSED_LATENCY);
+#endif
+    void *task = (void *)bpf_get_current_task_btf();
+    u32 compat = (*(u32 *)(task + TASK_THREAD_INFO_STATUS) & TS_COMPAT) != 0;
+    return count_failure(SHARED_SLOT, syscall_argument((void *)ctx->args[0], SYSCALL_NUMBER), compat, ctx->args[1]);
+}
+
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     if (!slot) return 0;
+    if (slot == SHARED_SLOT) return on_shared_exit(ctx);
     struct in_flight *f = syscalls_in_flight.lookup(&slot);
     // A call that was under way when tracing began has no number here.
     if (!f || !f->under_way) return 0;
@@ -173,15 +192,7 @@ int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 #ifdef LATENCY
     count_latency(slot, f, bpf_ktime_get_ns() - f->since_ns);
 #endif
-    s64 result = ctx->args[1];
-    if (result >= 0 || result < -4095) return 0;
-    struct failed_call key = {.slot = slot, .number = f->number, .compat = f->compat, .error = -result};
-    u64 zero = 0, *count = failed_calls.lookup_or_try_init(&key, &zero);
-    if (count)
-        __sync_fetch_and_add(count, 1);
-    else
-        miss(MISSED_FAILURE);
-    return 0;
+    return count_failure(slot, f->number, f->compat, ctx->args[1]);
 }
 #endif
 

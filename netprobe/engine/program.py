@@ -194,7 +194,7 @@ class Program:
         mask_kallsyms()
         with compiler_noise() as noise:
             try:
-                return self._bcc_class(text=source)
+                return self._bcc_class(text=source.encode())
             except Exception as error:  # BCC knows one kind of error only
                 failure = error
         raise _explain(failure, "compile its probes for this kernel", noise[0]) from failure
@@ -203,7 +203,7 @@ class Program:
         if function not in self._loaded:
             with compiler_noise() as noise:
                 try:
-                    self._loaded[function] = self._bpf.load_func(function, kind).fd
+                    self._loaded[function] = self._bpf.load_func(function.encode(), kind).fd
                 except Exception as error:  # as above
                     failure: Exception | None = error
                 else:

@@ -107,6 +107,7 @@ class Recorder:
             loop.begin()
             attach_seconds = time.monotonic() - began
             if server:
+                target.adopt_held()
                 server.release()
             on_attached(attach_seconds)
             ended_by = loop.run()

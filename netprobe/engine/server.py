@@ -72,10 +72,11 @@ def _become(program: str, command: tuple[str, ...], go: int) -> None:
     """In the child: wait for the word, then be the server. Never returns."""
     try:
         os.dup2(2, 1)
-        # netprobe may be gone before it gives the word; then the pipe just ends.
+        for number in _DEFAULT_SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+        # netprobe may be gone before it gives the word; then the pipe just ends. From the word on every call is
+        # counted: the next one has to be the exec.
         if os.read(go, 1) == b"g":
-            for number in _DEFAULT_SIGNALS:
-                signal.signal(number, signal.SIG_DFL)
             os.execv(program, command)
     except OSError as error:
         os.write(2, f"netprobe: cannot start {program}: {error.strerror}\n".encode())

@@ -27,7 +27,7 @@ from netprobe.probes.base import Thread
 # As in bpf/common.h.
 SHARED_SLOT = 1
 _FIRST_OWN_SLOT = 2
-_HOLD, _HOLD_UNTIL_EXEC = 0xFFFFFFFF, 0xFFFFFFFE
+_HOLD = 0xFFFFFFFF
 _THREAD = np.dtype(
     [
         ("start_ns", "u8"),
@@ -116,15 +116,20 @@ class Target:
                 break
             for task in missing:
                 self._give_slot(task, free.pop(0) if free else SHARED_SLOT)
+        self._slot_of_held = free.pop() if free and self._held_pid is not None else SHARED_SLOT
         self._fill_queue(free)
 
     def _hold_back(self, tasks: Sequence[Task]) -> None:
-        """netprobe itself is never traced, nor the server before its exec."""
+        """netprobe itself is never traced, nor the server before it is let go."""
         for task in tasks:
-            if self._held_pid is not None and task.user_tid == self._held_pid:
-                self._slot_of.view[task.tid] = _HOLD_UNTIL_EXEC
-            elif task.user_tgid == os.getpid():
+            if task.user_tgid in (os.getpid(), self._held_pid):
                 self._slot_of.view[task.tid] = _HOLD
+
+    def adopt_held(self) -> None:
+        """From here on the server is traced: its next system call is the exec that starts it."""
+        for task in self._seen.tasks:
+            if task.user_tid == self._held_pid:
+                self._give_slot(task, self._slot_of_held)
 
     def _give_slot(self, task: Task, slot: int) -> None:
         if slot != SHARED_SLOT:

@@ -43,8 +43,7 @@ _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 5
 MISSED = {
     "MISSED_OTHER_CALL": "{count} calls through a 32-bit or unknown entry are not counted: their map was full",
     "MISSED_FAILURE": "{count} failed calls are not counted as failed: their map was full",
-    "MISSED_RETURN": "{count} calls of threads without a slot are missing from failures and latencies",
-    "MISSED_LATENCY": "{count} calls are missing from the latencies: their map was full",
+    "MISSED_LATENCY": "{count} calls are missing from the latencies: their map was full, or their threads had no slot",
 }
 
 

@@ -70,7 +70,8 @@ def test_latencies_of_threads_without_a_slot(record):
     run = record((20, GETPPID, GETPPID, 11), 8, latency=True)
     (row,) = [row for row in summarise(run.tables) if row.syscall == "getppid"]
     assert row.calls == 220
-    assert row.latency.calls + missed(run, "missing from the latencies") == 220
+    # The note counts every call of those threads, not the getppid alone.
+    assert row.latency.calls < 220 <= row.latency.calls + missed(run, "missing from the latencies")
 
 
 def test_a_full_map_of_failures(record):

@@ -5,6 +5,7 @@
 struct pt_regs {
     unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags, sp, ss;
 };
+#define SYSCALL_NUMBER offsetof(struct pt_regs, orig_ax)
 #define SYSCALL_ARG_0 offsetof(struct pt_regs, di)
 #define SYSCALL_ARG_2 offsetof(struct pt_regs, dx)
 #define SYSCALL_ARG_3 offsetof(struct pt_regs, r10)
