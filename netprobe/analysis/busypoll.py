@@ -106,7 +106,7 @@ class BusyPolling:
 
 def analyse(tables: Tables) -> BusyPolling:
     """Add up, judge every link of the chain, and say what it means."""
-    rows, others = _poll_rows(tables)
+    rows, others = poll_rows(tables)
     napis = _napis(tables, rows, others)
     own = _own_napis(tables, napis, rows)
     share = _share(own)
@@ -121,7 +121,7 @@ def analyse(tables: Tables) -> BusyPolling:
 # ---- What was counted ----
 
 
-def _poll_rows(tables: Tables) -> tuple[list[PollRow], list[PollRow]]:
+def poll_rows(tables: Tables) -> tuple[list[PollRow], list[PollRow]]:
     """The target's rows, most packets first, and those of everybody else."""
     found: dict[tuple[int, int, int, int], PollRow] = {}
     names = ("attempts", "hits", "packets", "episodes", "last_poll_packets", "polling_ns")

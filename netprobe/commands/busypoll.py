@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +13,7 @@ from netprobe.commands.shared.recording import Request, deliver, print_json, pri
 if TYPE_CHECKING:
     from netprobe.analysis.busypoll import BusyPolling
     from netprobe.probes.base import Probe
+    from netprobe.run.table import Table
 
 
 @click.command(short_help="Busy-poll attempts and hits by thread and NAPI instance; if none, why not.")
@@ -26,7 +29,7 @@ def command(request: Request, top: int) -> None:
     \b
     netprobe busypoll -p $(pgrep -o nginx) -d 10
     """
-    from netprobe.analysis.busypoll import analyse
+    from netprobe.analysis.busypoll import analyse, poll_rows
     from netprobe.engine.observe_polling import PollingObserver
     from netprobe.probes import busypoll, sockets, syscalls
     from netprobe.render.busypoll import as_json
@@ -36,7 +39,14 @@ def command(request: Request, top: int) -> None:
     observer = PollingObserver(request.options().whole_machine)
     waits = syscalls.SyscallOptions(only=syscalls.WAITS)
     probes: list[Probe] = [busypoll.Probe(), syscalls.Probe(waits), sockets.Probe(connections=True)]
-    run = record(request, probes, "Counting NAPI polls", observers=[observer])
+
+    def interval(tables: Mapping[str, Table], seconds: float) -> None:
+        rows, _ = poll_rows(tables)
+        attempts, hits = sum(row.attempts for row in rows), sum(row.hits for row in rows)
+        packets = sum(row.packets + row.last_poll_packets for row in rows)
+        click.echo(f"{time.strftime('[%H:%M:%S]')} {attempts} attempts, {hits} hits, {packets} packets")
+
+    run = record(request, probes, "Counting NAPI polls", interval, [observer])
     found = analyse(run.tables)
 
     def show_result() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +13,7 @@ from netprobe.commands.shared.recording import Request, deliver, print_json, pri
 if TYPE_CHECKING:
     from netprobe.analysis.locality import Group, Matrix, ThreadMatrix, TxMatrix
     from netprobe.probes.base import Probe
+    from netprobe.run.table import Table
 
 
 @click.command(short_help="Who serves which CPU's packets, and on which CPU they arrive.")
@@ -39,7 +42,13 @@ def command(request: Request, top: int, groups_only: bool) -> None:
 
     observer = GroupObserver(request.options().whole_machine)
     probes: list[Probe] = [serving.Probe(), sockets.Probe(), locality.Probe()]
-    run = record(request, probes, "Counting messages", observers=[observer], only_look=groups_only)
+
+    def interval(tables: Mapping[str, Table], seconds: float) -> None:
+        matrix = whole_matrix(thread_matrices(tables))
+        share = "-" if matrix.local_pct is None else f"{matrix.local_pct:.1f} %"
+        click.echo(f"{time.strftime('[%H:%M:%S]')} {matrix.total} messages, local {share}")
+
+    run = record(request, probes, "Counting messages", interval, [observer], groups_only)
     threads = thread_matrices(run.tables)
     whole = whole_matrix(threads)
     found = groups(run.tables, run.info["host"]["cpus_online"], threads)

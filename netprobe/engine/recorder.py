@@ -106,6 +106,8 @@ class Recorder:
             # first event on.
             loop.begin()
             attach_seconds = time.monotonic() - began
+            if signals.interrupted:
+                raise KeyboardInterrupt
             if server:
                 target.adopt_held()
                 server.release()

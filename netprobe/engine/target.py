@@ -201,12 +201,14 @@ class Target:
     def describe_all(self) -> list[Thread]:
         """Every thread that was traced, with its last name and, where it lives, the CPUs it may use."""
         names = {task.tid: task.comm for task in read_tasks(self._program).tasks}
-        for slot in self.used_slots().tolist():
-            if slot == SHARED_SLOT:
-                continue
+        used = [slot for slot in self.used_slots().tolist() if slot != SHARED_SLOT]
+        for slot in used:
             record = self._threads.view[slot]
             if not record["exit_ns"] and int(record["tid"]) in names:
                 record["comm"] = names[int(record["tid"])]
+            if record["tid"] == record["tgid"]:
+                self._leaders[int(record["tgid"])] = decode_name(bytes(record["comm"]))
+        for slot in used:
             number = int(self.thread_of_slot[slot])
             self._known[number] = _with_affinity(self._describe(slot, number))
         return self._known
