@@ -20,6 +20,8 @@ _WORDS = {
     "idle": "idle",
     "cannot tell": "cannot tell",
 }
+# In which order members are shown where not all are.
+_FIRST = ("wrong", "not pinned", "cannot tell", "unsteered", "right", "idle")
 _STYLES = {"right": "green", "wrong": "bold red", "not pinned": "bold red", "unsteered": "yellow"}
 
 
@@ -64,7 +66,7 @@ def members_as_text(group: Group, top: int) -> TextTable:
 def _shown(members: Sequence[Member], top: int) -> Sequence[Member]:
     if not top or len(members) <= top:
         return members
-    return sorted(members, key=lambda member: member.judgement == "right")[:top]
+    return sorted(members, key=lambda member: _FIRST.index(member.judgement))[:top]
 
 
 def rest(group: Group, top: int) -> str:
