@@ -193,4 +193,6 @@ def print_notes(run: Run) -> None:
 def _tell(message: str) -> None:
     from netprobe.render.safe import printable
 
+    # In a pipe the two streams would otherwise change order.
+    sys.stdout.flush()
     click.echo(printable(message), err=True)
