@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,7 @@ import click
 from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
 
 if TYPE_CHECKING:
-    from netprobe.analysis.switches import SwitchRow
+    from netprobe.run.model import Run
     from netprobe.run.table import Table
 
 
@@ -30,44 +31,53 @@ def command(request: Request, top: int, latency: bool, no_fold: bool) -> None:
     netprobe switches -p $(pgrep -o nginx) -d 10
     netprobe switches -L --no-fold --comm haproxy
     """
-    from netprobe.analysis.switches import summarise
     from netprobe.probes.switches import Probe, SwitchOptions
+
+    view = _View(top, not no_fold, latency)
+
+    def interval(tables: Mapping[str, Table], seconds: float) -> None:
+        click.echo(time.strftime("[%H:%M:%S]"))
+        _show(tables, view, seconds)
+
+    run = record(request, [Probe(SwitchOptions(run_queue=latency))], "Counting context switches", interval)
+    deliver(request, run, lambda: _show_result(request, run, view))
+
+
+@dataclass(frozen=True)
+class _View:
+    top: int
+    fold: bool
+    latency: bool
+
+
+def _show_result(request: Request, run: Run, view: _View) -> None:
+    from netprobe.analysis.switches import summarise
     from netprobe.render.json import envelope
     from netprobe.render.notes import heading
     from netprobe.render.switches import machine_as_json, machine_as_text, threads_as_json
     from netprobe.render.text import show
 
-    def interval(tables: Mapping[str, Table], seconds: float) -> None:
-        click.echo(time.strftime("[%H:%M:%S]"))
-        _show(summarise(tables, not no_fold), seconds, top, not no_fold, latency)
-
-    run = record(request, [Probe(SwitchOptions(run_queue=latency))], "Counting context switches", interval)
-    rows = summarise(run.tables, not no_fold)
-
-    def show_result() -> None:
-        if request.as_json:
-            results = {
-                "machine": machine_as_json(run.columns("blocks")),
-                "threads": threads_as_json(rows, run.seconds, latency),
-            }
-            print_json(envelope("switches", run, results))
-        else:
-            click.echo("The whole machine")
-            show(machine_as_text(run.columns("blocks"), run.info["window"]["started"]))
-            click.echo(f"\n{heading(run)}")
-            _show(rows, run.seconds, top, not no_fold, latency)
-            print_notes(run)
-
-    deliver(request, run, show_result)
+    blocks = run.columns("blocks")
+    if request.as_json:
+        threads = threads_as_json(summarise(run.tables, view.fold), run.seconds, view.latency)
+        print_json(envelope("switches", run, {"machine": machine_as_json(blocks), "threads": threads}))
+        return
+    click.echo("The whole machine")
+    show(machine_as_text(blocks, run.info["window"]["started"]))
+    click.echo(f"\n{heading(run)}")
+    _show(run.tables, view, run.seconds)
+    print_notes(run)
 
 
-def _show(rows: list[SwitchRow], seconds: float, top: int, fold: bool, latency: bool) -> None:
+def _show(tables: Mapping[str, Table], view: _View, seconds: float) -> None:
+    from netprobe.analysis.switches import summarise
     from netprobe.render.switches import rest, threads_as_text
     from netprobe.render.text import show
 
+    rows = summarise(tables, view.fold)
     if not rows:
         click.echo("No thread of it left a CPU.")
         return
-    show(threads_as_text(rows, seconds, top, fold, latency))
-    if left_out := rest(rows, top):
+    show(threads_as_text(rows, seconds, view.top, view.fold, view.latency))
+    if left_out := rest(rows, view.top):
         click.echo(left_out)

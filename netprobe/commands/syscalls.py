@@ -11,8 +11,9 @@ import click
 from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
 
 if TYPE_CHECKING:
-    from netprobe.analysis.syscalls import By, SyscallRow
+    from netprobe.analysis.syscalls import By
     from netprobe.render.syscalls import SyscallView
+    from netprobe.run.model import Run
     from netprobe.run.table import Table
 
 
@@ -42,41 +43,48 @@ def command(
     netprobe syscalls --comm redis-server --by thread -L
     netprobe syscalls -d 5 -- ./server --port 8080
     """
-    from netprobe.analysis.syscalls import summarise
     from netprobe.probes.syscall_names import check_native
     from netprobe.probes.syscalls import Probe, SyscallOptions
-    from netprobe.render.json import envelope
-    from netprobe.render.notes import heading
-    from netprobe.render.syscalls import SyscallView, as_json
 
     for name in only:
         check_native(name)
-    view = SyscallView(by, top, failed, _known_errno(error), latency)
+    wanted = _known_errno(error)
     probe = Probe(SyscallOptions(failures=failed or bool(error), latency=latency, only=only))
+
+    def view() -> SyscallView:
+        from netprobe.render.syscalls import SyscallView
+
+        return SyscallView(by, top, failed, wanted, latency)
 
     def interval(tables: Mapping[str, Table], seconds: float) -> None:
         click.echo(time.strftime("[%H:%M:%S]"))
-        _show(summarise(tables, by), view, seconds)
+        _show(tables, view(), seconds)
 
     run = record(request, [probe], "Counting system calls", interval)
-    rows = summarise(run.tables, by)
-
-    def show_result() -> None:
-        if request.as_json:
-            results = {"by": by, "syscalls": as_json(rows, view, run.seconds)}
-            print_json(envelope("syscalls", run, results))
-        else:
-            click.echo(heading(run))
-            _show(rows, view, run.seconds)
-            print_notes(run)
-
-    deliver(request, run, show_result)
+    deliver(request, run, lambda: _show_result(request, run, view()))
 
 
-def _show(rows: list[SyscallRow], view: SyscallView, seconds: float) -> None:
+def _show_result(request: Request, run: Run, view: SyscallView) -> None:
+    from netprobe.analysis.syscalls import summarise
+    from netprobe.render.json import envelope
+    from netprobe.render.notes import heading
+    from netprobe.render.syscalls import as_json
+
+    if request.as_json:
+        rows = as_json(summarise(run.tables, view.by), view, run.seconds)
+        print_json(envelope("syscalls", run, {"by": view.by, "syscalls": rows}))
+    else:
+        click.echo(heading(run))
+        _show(run.tables, view, run.seconds)
+        print_notes(run)
+
+
+def _show(tables: Mapping[str, Table], view: SyscallView, seconds: float) -> None:
+    from netprobe.analysis.syscalls import summarise
     from netprobe.render.syscalls import as_text, rest
     from netprobe.render.text import show
 
+    rows = summarise(tables, view.by)
     table = as_text(rows, view, seconds)
     if not table.rows:
         click.echo("No system call failed." if view.failed or view.error else "No system call was made.")

@@ -124,11 +124,12 @@ def record(
     only_look: bool = False,
 ) -> Run:
     """Record. `what` is counted, in words; `on_interval` shows each interval; `only_look` ends at once."""
+    # What only the result needs is loaded after the recording: the way to the first counted event is short.
     from netprobe.engine.recorder import Recorder
-    from netprobe.engine.to_run import as_run
-    from netprobe.run.store import check_destination
 
     if request.output:
+        from netprobe.run.store import check_destination
+
         check_destination(request.output)
     options = request.options()
     if only_look:
@@ -146,6 +147,8 @@ def record(
             on_interval(tables, counted.blocks[0].duration_s)
 
     recording = Recorder(options, probes, observers).run(attached, on_block)
+    from netprobe.engine.to_run import as_run
+
     if recording.server_exit:
         _tell(f"{options.describe()} ended {_how(recording.server_exit)}.")
     return as_run(recording, options, probes, observers)
