@@ -45,6 +45,17 @@ BPF_PERCPU_ARRAY(missed, u64, MISSED_KINDS);
         argument;                                                                                     \
     })
 
+// An index below a limit, in a form that the verifier believes: it must see the bound on the very register that
+// becomes the index, so the compiler may neither shorten the value nor compare a copy.
+#define BOUNDED(value, limit)                                                                         \
+    ({                                                                                                \
+        u64 bounded = (value);                                                                        \
+        asm volatile("" : "+r"(bounded));                                                             \
+        if (bounded >= (limit)) bounded = (limit) - 1;                                                \
+        asm volatile("" : "+r"(bounded));                                                             \
+        bounded;                                                                                      \
+    })
+
 static __always_inline void miss(u32 kind)
 {
     u64 *count = missed.lookup(&kind);
@@ -149,12 +160,7 @@ static __always_inline u64 quarter_octave(u64 value)
 {
     if (value < 4) return value;
     u64 octave = bpf_log2l(value) - 1;
-    u64 bucket = octave * 4 + ((value >> (octave - 2)) & 3) - 4;
-    // The verifier must see the bound on the very register that becomes an index.
-    asm volatile("" : "+r"(bucket));
-    if (bucket >= QUARTER_OCTAVES) bucket = QUARTER_OCTAVES - 1;
-    asm volatile("" : "+r"(bucket));
-    return bucket;
+    return BOUNDED(octave * 4 + ((value >> (octave - 2)) & 3) - 4, QUARTER_OCTAVES);
 }
 
 // ---- The life of a thread: a child of a traced thread is traced before its first event. ----

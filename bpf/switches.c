@@ -27,7 +27,7 @@ static __always_inline void starts_running(u32 slot)
     *since = 0;
     struct run_queue *q = run_queue_latency.lookup(&slot);
     u64 bucket = quarter_octave(ns);
-    if (!q || bucket >= QUARTER_OCTAVES) return;
+    if (!q) return;
     q->total_ns += ns;
     q->buckets[bucket] += 1;
 }

@@ -93,14 +93,13 @@ static __always_inline void count_wait(u32 slot, int wait, void *regs)
     enum timeout_class class = read_timeout(wait, regs, &timeout_ns);
     struct waits *all = syscall_waits.lookup(&slot);
     if (!all) return;
-    struct wait *w = &all->by_call[wait & 7];
+    struct wait *w = &all->by_call[BOUNDED(wait, WAITS)];
     if (class != POSITIVE) {
-        add(slot, &w->by_class[class], 1);
+        add(slot, &w->by_class[BOUNDED(class, POSITIVE)], 1);
         return;
     }
     u64 us = timeout_ns / 1000;
-    u32 octave = us ? bpf_log2l(us) : 0;
-    if (octave >= OCTAVES) octave = OCTAVES - 1;
+    u64 octave = BOUNDED(us ? bpf_log2l(us) : 0, OCTAVES);
     add(slot, &w->positive[octave].calls, 1);
     add(slot, &w->positive[octave].sum_ns, timeout_ns);
 }
@@ -151,7 +150,6 @@ static __always_inline void count_latency(u32 slot, struct in_flight *f, u64 ns)
         return;
     }
     u64 bucket = quarter_octave(ns);
-    if (bucket >= QUARTER_OCTAVES) return;
     l->total_ns += ns;
     l->buckets[bucket] += 1;
 }
