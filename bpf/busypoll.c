@@ -106,7 +106,9 @@ static __always_inline bool is_busy_poll(void *ctx, void *napi, u32 budget)
 {
     if (!(*(u64 *)(napi + NAPI_STATE) >> NAPI_STATE_IN_BUSY_POLL & 1)) return false;
     if (budget != *(u32 *)(napi + NAPI_WEIGHT)) return true;
-    return on_task_stack(ctx, (void *)bpf_get_current_task_btf());
+    // ksoftirqd runs softirqs on its own stack, and polls for nobody.
+    void *task = (void *)bpf_get_current_task_btf();
+    return !(*(u32 *)(task + TASK_FLAGS) & PF_KTHREAD) && on_task_stack(ctx, task);
 }
 
 // napi_poll: napi, work, budget.

@@ -37,8 +37,12 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
     void *skb = TYPED_ARGUMENT(ctx, 0), *device = TYPED_ARGUMENT(ctx, 1);
     u32 queues = *(u32 *)(device + DEVICE_TX_QUEUES);
     if (queues < 2) return 0;
-    u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
+    void *task = (void *)bpf_get_current_task_btf();
+    u32 slot = slot_of_current(task);
     if (!slot) return 0;
+    // A softirq that interrupts the thread may send for others; at least those of other namespaces are not its own.
+    void *namespaces = *(void **)(task + TASK_NSPROXY);
+    if (!namespaces || *(u64 *)(namespaces + NSPROXY_NET) != *(u64 *)(device + DEVICE_NET)) return 0;
     struct sent_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id()};
     key.device = *(u32 *)(device + DEVICE_IFINDEX);
     key.queue = *(u16 *)(skb + SKB_QUEUE_MAPPING);

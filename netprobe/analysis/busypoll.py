@@ -5,6 +5,7 @@ Source: Documentation/networking/napi.rst; ep_busy_loop() in fs/eventpoll.c, nap
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -208,8 +209,15 @@ def _enabled(settings: Mapping[str, int | None], sets: Sequence[PollSet], tables
     words.append(f"epoll sets and rings with parameters of their own: {_count_of(own, sets)}")
     words.append(f"connections with SO_BUSY_POLL: {sockets} of {total}")
     evidence = ", ".join(words)
-    if attempted or machine or own or sockets:
+    if attempted or own or (sockets and machine) or _suffices(_ways_to_wait(tables), machine, sockets):
         return Link(name, "ok", evidence)
+    if machine and _ways_to_wait(tables) != {"epoll"}:
+        return Link(
+            name,
+            "broken",
+            f"{evidence}; net.core.busy_poll alone is for epoll, and this server waits in another way",
+            "Set SO_BUSY_POLL on its sockets, or sysctl net.core.busy_read=50 before it accepts them.",
+        )
     if machine is None or reads is None:
         return Link(name, "unknown", evidence, "Read net.core.busy_poll in the machine's first network namespace.")
     return Link(
@@ -219,6 +227,22 @@ def _enabled(settings: Mapping[str, int | None], sets: Sequence[PollSet], tables
         "For the server alone: EPIOCSPARAMS on its epoll sets (kernel 6.9) or SO_BUSY_POLL on its sockets. For the "
         "machine: sysctl net.core.busy_poll=50.",
     )
+
+
+def _ways_to_wait(tables: Tables) -> set[str]:
+    """epoll, poll (or select), or neither: then it is the receive call that waits."""
+    calls = {row.syscall for row in summarise_syscalls(tables) if row.calls}
+    ways = {"epoll" for call in calls if call.startswith("epoll")}
+    ways |= {"poll" for call in calls if call in ("poll", "ppoll", "select", "pselect6")}
+    return ways or {"receive"}
+
+
+def _suffices(ways: set[str], machine: int | None, sockets: int) -> bool:
+    """net.core.busy_poll is enough for epoll; poll and select want a time on the socket besides; a receive only that.
+
+    Source: sock_poll() in net/socket.c, sk_can_busy_loop() in include/net/busy_poll.h.
+    """
+    return bool(("epoll" in ways and machine) or ("receive" in ways and sockets))
 
 
 def _count_of(own: set[int], sets: Sequence[PollSet]) -> str:
@@ -333,10 +357,10 @@ def _softirq(own: Sequence[Napi], sets: Sequence[PollSet], attempted: bool, shar
     deferred = all(napi.defer_hard_irqs and napi.gro_flush_timeout_ns for napi in own)
     steps = []
     if not deferred:
-        devices = sorted({napi.device for napi in own})
+        folder = f"/sys/class/net/{min(napi.device for napi in own)}"
         steps.append(
-            f"echo 2 > /sys/class/net/{devices[0]}/napi_defer_hard_irqs; "
-            f"echo 200000 > /sys/class/net/{devices[0]}/gro_flush_timeout"
+            f"echo 2 > {shlex.quote(f'{folder}/napi_defer_hard_irqs')}; "
+            f"echo 200000 > {shlex.quote(f'{folder}/gro_flush_timeout')}"
         )
     if not prefer:
         steps.append("set prefer_busy_poll (EPIOCSPARAMS, or SO_PREFER_BUSY_POLL on the sockets)")

@@ -22,7 +22,7 @@ def index_by_cpu(program: Sequence[Instruction], cpus: Sequence[int]) -> dict[in
     """The index that the program returns on each CPU; None if it also depends on the packet, or is broken."""
     try:
         return {cpu: _run(program, cpu) for cpu in cpus}
-    except (DependsOnPacketError, IndexError, ZeroDivisionError):
+    except (DependsOnPacketError, IndexError):
         return None
 
 
@@ -54,6 +54,9 @@ def _run(program: Sequence[Instruction], cpu: int) -> int:
             index = _load(code, k, cpu, memory)
         elif kind in (0x02, 0x03):
             memory[k] = accumulator if kind == 0x02 else index
+        elif kind == 0x04 and code & 0xF0 in (0x30, 0x90) and not source:
+            # The kernel ends a program that divides by zero, with 0 for its result.
+            return 0
         elif kind == 0x04:
             accumulator = _calculate(code & 0xF0, accumulator, source)
         elif kind == 0x05:
@@ -85,8 +88,8 @@ def _calculate(operation: int, left: int, right: int) -> int:
         0x20: left * right,
         0x40: left | right,
         0x50: left & right,
-        0x60: left << right if right < 64 else 0,
-        0x70: left >> right,
+        0x60: left << (right & 31),
+        0x70: left >> (right & 31),
         0x80: -left,
         0xA0: left ^ right,
     }

@@ -73,12 +73,13 @@ def command(request: Request, top: int, groups_only: bool) -> None:
 
 def _show_groups(found: list[Group], top: int) -> None:
     from netprobe.render.locality import group_heading, members_as_text, rest
-    from netprobe.render.text import show
+    from netprobe.render.text import say, show
 
     if not found:
         click.echo("\nNo SO_REUSEPORT group: no listener shares its port with another.")
     for group in found:
-        click.echo(f"\n{group_heading(group)}")
+        click.echo("")
+        say(group_heading(group))
         show(members_as_text(group, top))
         if left_out := rest(group, top):
             click.echo(left_out)
@@ -86,7 +87,7 @@ def _show_groups(found: list[Group], top: int) -> None:
 
 def _show_matrices(whole: Matrix, threads: list[ThreadMatrix], tx: list[TxMatrix], top: int) -> None:
     from netprobe.render.locality import matrix_as_text, threads_as_text, tx_as_text
-    from netprobe.render.text import show
+    from netprobe.render.text import say, show
 
     if not whole.cells:
         return
@@ -95,5 +96,6 @@ def _show_matrices(whole: Matrix, threads: list[ThreadMatrix], tx: list[TxMatrix
     click.echo("")
     show(threads_as_text(threads, top))
     for matrix in tx:
-        click.echo(f"\n{matrix.device}, {matrix.queues} TX queues")
+        click.echo("")
+        say(f"{matrix.device}, {matrix.queues} TX queues")
         show(tx_as_text(matrix))

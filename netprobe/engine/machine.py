@@ -22,3 +22,10 @@ def read_machine(path: str = "/proc/stat") -> MachineCounters:
             if name in ("ctxt", "processes"):
                 fields[name] = int(rest)
     return MachineCounters(fields["ctxt"], fields["processes"])
+
+
+def possible_cpus() -> int:
+    """How many CPUs the kernel could ever have here: per-CPU maps have a value for each."""
+    with open("/sys/devices/system/cpu/possible") as file:
+        last = file.read().strip().replace(",", "-").split("-")[-1]
+    return int(last) + 1

@@ -179,16 +179,17 @@ def _server_row(server: Server | None) -> dict[str, Any]:
 
 def _servers(look: _Look, member: Member, serving: set[Serving]) -> list[Server]:
     """The threads that wait on an epoll set with the member in it, or accept from it."""
-    found = []
-    for pid, tid, fd, how in sorted(serving):
+    found: dict[tuple[int, int], Server] = {}
+    # "epoll" comes after "accept": a thread that does both is one that waits in its epoll set.
+    for pid, tid, fd, how in sorted(serving, key=lambda one: (one[3], one)):
         opened = look.descriptors.get(pid)
         if opened is None:
             continue
         in_set = how == "epoll" and member.inode in opened.epolls.get(fd, ())
         accepts = how == "accept" and opened.sockets.get(fd) == member.inode
         if in_set or accepts:
-            found.append(_server(look, pid, tid, how))
-    return found
+            found[pid, tid] = _server(look, pid, tid, how)
+    return list(found.values())
 
 
 def _server(look: _Look, pid: int, tid: int, how: str) -> Server:

@@ -23,6 +23,7 @@ from netprobe.engine.polling_settings import (
 )
 from netprobe.engine.socket_tables import Connection, read_socket_tables
 from netprobe.probes.base import Counted, Thread
+from netprobe.probes.kernel_text import kernel_text
 from netprobe.run.table import Table
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class PollingObserver:
             _table(
                 "napis",
                 ("napi_id", "queue", "defer_hard_irqs", "gro_flush_timeout_ns", "device"),
-                ((number, *row[:3], row[3].decode("utf-8", "backslashreplace")) for number, row in self._napis),
+                ((number, *row[:3], kernel_text(row[3])) for number, row in self._napis),
             ),
             _table(
                 "polling_kernel",

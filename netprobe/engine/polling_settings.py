@@ -73,7 +73,9 @@ def ring_parameters(pid: int, fd: int) -> PollParameters | None:
     if found["NAPI"] == "disabled":
         return PollParameters(0, 0, False)
     prefer = found.get("napi_prefer_busy_poll") in ("true", "1", "yes")
-    return PollParameters(int(found.get("napi_busy_poll_to") or found.get("napi_busy_poll_dt") or 0), 0, prefer)
+    # Nanoseconds in the one, microseconds in the other, by kernel version (io_uring/fdinfo.c).
+    busy_poll_us = int(found.get("napi_busy_poll_dt") or 0) // 1000 or int(found.get("napi_busy_poll_to") or 0)
+    return PollParameters(busy_poll_us, 0, prefer)
 
 
 def busy_poll_packets(pid: int) -> int | None:

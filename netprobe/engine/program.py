@@ -16,6 +16,7 @@ from netprobe.engine.btf import Btf, load_libbpf
 from netprobe.engine.btf_program import TRACE_FENTRY, TRACE_FEXIT, TRACE_RAW_TP, attach_typed, load_typed
 from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
+from netprobe.engine.machine import possible_cpus
 from netprobe.engine.options import RecordOptions
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import (
@@ -313,7 +314,7 @@ class Program:
         """What could not be counted where it belongs: explanation with {count} -> count."""
         counts = {}
         for index, (_, text) in enumerate(self.missed):
-            values = (ctypes.c_uint64 * _possible_cpus())()
+            values = (ctypes.c_uint64 * possible_cpus())()
             key = ctypes.c_uint32(index)
             self.lib.bpf_lookup_elem(self.map_fd("missed"), ctypes.byref(key), ctypes.byref(values))
             counts[text] = sum(values)
@@ -343,11 +344,6 @@ class Program:
         # While the compiler runs, standard error is not itself: no message may be written before its end.
         with suppress(Exception):
             self._compiling.result().cleanup()
-
-
-def _possible_cpus() -> int:
-    last = Path("/sys/devices/system/cpu/possible").read_text().strip().replace(",", "-").split("-")[-1]
-    return int(last) + 1
 
 
 def _explain(error: Exception, step: str, noise: str) -> NetprobeError:

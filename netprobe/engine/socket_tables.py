@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netprobe.engine.background import Background
+from netprobe.engine.machine import possible_cpus
 from netprobe.engine.maps import HashReader
 from netprobe.errors import NetprobeError
+from netprobe.probes.kernel_text import kernel_text
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
@@ -162,7 +164,7 @@ class _Records:
 
 
 def _parse(data: bytes, namespace: int) -> SocketTables:
-    records, position = _Records(), 0
+    records, position, cpus = _Records(), 0, possible_cpus()
     while position < len(data):
         kind = int.from_bytes(data[position : position + 4], "little")
         if kind == _MEMBER:
@@ -178,6 +180,9 @@ def _parse(data: bytes, namespace: int) -> SocketTables:
             position += _PROGRAM_SIZE
         elif kind == _CONNECTION:
             _, napi_id, inode, busy_poll_us, budget, prefer, port = _CONNECTION_RECORD.unpack_from(data, position)
+            # Where there is none, the field of the packet holds the sender's CPU + 1 (struct sk_buff.sender_cpu); real
+            # ids begin above the number of CPUs that the kernel was built for (MIN_NAPI_ID).
+            napi_id = napi_id if napi_id > cpus else 0
             records.connections.append(Connection(inode, port, napi_id, busy_poll_us, budget, bool(prefer)))
             position += _CONNECTION_RECORD.size
         else:
@@ -203,7 +208,7 @@ def _take_program(records: _Records, data: bytes, position: int) -> None:
     _, _, program, number, length, name = _PROGRAM_RECORD.unpack_from(data, position)
     start, read = position + _PROGRAM_RECORD.size, min(length, _FILTER_LENGTH)
     classic = [_FILTER.unpack_from(data, start + index * _FILTER.size) for index in range(read)]
-    text = name.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
+    text = kernel_text(name)
     records.programs[program] = Steering(number, text, classic, length - read)
 
 
@@ -223,6 +228,6 @@ def _read_joining(program: Program) -> dict[int, Joining]:
     name = "joining"
     keys, values = HashReader(program.map_fd(name), program.map_entries(name), "u8", _JOINING).read()
     return {
-        sock: Joining(ns, tid, cpu, comm.decode("utf-8", "backslashreplace"))
+        sock: Joining(ns, tid, cpu, kernel_text(comm))
         for sock, (ns, tid, cpu, comm) in zip(keys.tolist(), values.tolist(), strict=True)
     }

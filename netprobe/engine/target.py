@@ -15,7 +15,6 @@ from netprobe.engine.program import Program
 from netprobe.engine.tasks import (
     Task,
     Tasks,
-    decode_name,
     processes_named,
     processes_numbered,
     read_tasks,
@@ -23,6 +22,7 @@ from netprobe.engine.tasks import (
 )
 from netprobe.errors import NetprobeError
 from netprobe.probes.base import Thread
+from netprobe.probes.kernel_text import kernel_text
 
 # As in bpf/common.h.
 SHARED_SLOT = 1
@@ -110,7 +110,7 @@ class Target:
         self._program.attach_life_cycle()
         for _ in range(_ROUNDS):
             tasks = read_tasks(self._program).tasks
-            self._leaders |= {task.tgid: decode_name(task.comm) for task in tasks if task.tid == task.tgid}
+            self._leaders |= {task.tgid: kernel_text(task.comm) for task in tasks if task.tid == task.tgid}
             missing = [task for task in self._wanted(tasks) if not self._slot_of.view[task.tid]]
             if not missing:
                 break
@@ -181,7 +181,7 @@ class Target:
 
     def _describe(self, slot: int, number: int | None = None) -> Thread:
         record = self._threads.view[slot]
-        tgid, name = int(record["tgid"]), decode_name(bytes(record["comm"]))
+        tgid, name = int(record["tgid"]), kernel_text(bytes(record["comm"]))
         if int(record["tid"]) == tgid:
             self._leaders[tgid] = name
         return Thread(
@@ -207,7 +207,7 @@ class Target:
             if not record["exit_ns"] and int(record["tid"]) in names:
                 record["comm"] = names[int(record["tid"])]
             if record["tid"] == record["tgid"]:
-                self._leaders[int(record["tgid"])] = decode_name(bytes(record["comm"]))
+                self._leaders[int(record["tgid"])] = kernel_text(bytes(record["comm"]))
         for slot in used:
             number = int(self.thread_of_slot[slot])
             self._known[number] = _with_affinity(self._describe(slot, number))

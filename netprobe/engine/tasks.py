@@ -60,11 +60,6 @@ def read_tasks(program: Program) -> Tasks:
     return Tasks(tasks, int(records[0]["pid_namespace"]), int(records[0]["pid_level"]))
 
 
-def decode_name(name: bytes) -> str:
-    """A comm as text; bytes that are not UTF-8 stay readable as escapes."""
-    return name.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")
-
-
 def processes_named(tasks: Iterable[Task], name: str) -> set[int]:
     """The tgids of processes that have this name, or a thread of this name."""
     wanted = os.fsencode(name)[:15]

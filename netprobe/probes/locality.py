@@ -13,6 +13,7 @@ from netprobe.probes.base import (
     KeyedCounters,
     ThreadScratch,
 )
+from netprobe.probes.kernel_text import kernel_text
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
 
@@ -42,6 +43,9 @@ class Probe:
             "SKB_QUEUE_MAPPING": kernel.offset("sk_buff", "queue_mapping"),
             "DEVICE_IFINDEX": kernel.offset("net_device", "ifindex"),
             "DEVICE_TX_QUEUES": kernel.offset("net_device", "real_num_tx_queues"),
+            "DEVICE_NET": kernel.offset("net_device", "nd_net.net"),
+            "TASK_NSPROXY": kernel.offset("task_struct", "nsproxy"),
+            "NSPROXY_NET": kernel.offset("nsproxy", "net_ns"),
             "DEVICE_NAME": kernel.offset("net_device", "name"),
         }
 
@@ -74,7 +78,7 @@ class Probe:
         block, rows = counted.rows("sent_packets")
         sent = {"block": block, **thread_columns(counted.threads, rows["thread"])}
         sent |= {
-            "device": [name.decode("utf-8", "backslashreplace") for name in rows["device_name"].tolist()],
+            "device": [kernel_text(name) for name in rows["device_name"].tolist()],
             "tx_queues": rows["queues"],
             "tx_queue": rows["queue"],
             "cpu": rows["cpu"],

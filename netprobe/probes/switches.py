@@ -16,6 +16,7 @@ from netprobe.probes.base import (
     ThreadScratch,
 )
 from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
+from netprobe.probes.kernel_text import kernel_text
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
 
@@ -106,7 +107,7 @@ class Probe:
         # The kernel's copy is of the first time; a traced thread's last name is the better one.
         last_names = {thread.tid: thread.name for thread in counted.threads if thread.tid}
         names = [
-            last_names.get(tid) or name.decode("utf-8", "backslashreplace")
+            last_names.get(tid) or kernel_text(name)
             for tid, name in zip(rows["next_user_tid"].tolist(), rows["next"].tolist(), strict=True)
         ]
         idle = rows["next_tid"] == 0

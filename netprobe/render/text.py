@@ -42,8 +42,9 @@ def show(table: TextTable, out: TextIO | None = None) -> None:
 
 
 def say(text: str, out: TextIO | None = None) -> None:
-    """Print a sentence, broken between words on a terminal."""
+    """Print a sentence, made harmless, and broken between words on a terminal."""
     out = out or sys.stdout
+    text = printable(text)
     if out.isatty():
         text = textwrap.fill(text, shutil.get_terminal_size().columns)
     out.write(text + "\n")

@@ -1,8 +1,9 @@
 import pytest
 
 from netprobe.engine.target import cpu_list
-from netprobe.engine.tasks import Task, decode_name, processes_named, processes_numbered, with_descendants
+from netprobe.engine.tasks import Task, processes_named, processes_numbered, with_descendants
 from netprobe.errors import NetprobeError
+from netprobe.probes.kernel_text import kernel_text
 
 
 @pytest.mark.parametrize(
@@ -83,5 +84,5 @@ def test_names_of_bytes():
         (b"x\xc3", "x\\xc3"),
     ],
 )
-def test_decode_name(raw, text):
-    assert decode_name(raw) == text
+def test_kernel_text(raw, text):
+    assert kernel_text(raw) == text
