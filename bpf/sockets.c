@@ -104,6 +104,7 @@ static __always_inline u64 inode_of(void *sock)
     return inode;
 }
 
+#ifdef CONNECTIONS
 static __always_inline void write_connection(struct seq_file *seq, void *sock)
 {
     struct connection_record r = {.kind = RECORD_CONNECTION, .inode = inode_of(sock)};
@@ -115,6 +116,7 @@ static __always_inline void write_connection(struct seq_file *seq, void *sock)
     r.port = read_u16(sock + SKC_NUM);
     bpf_seq_write(seq, &r, sizeof r);
 }
+#endif
 
 static __always_inline void write_member(struct seq_file *seq, void *sock, u32 udp)
 {

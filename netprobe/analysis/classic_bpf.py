@@ -22,7 +22,7 @@ def index_by_cpu(program: Sequence[Instruction], cpus: Sequence[int]) -> dict[in
     """The index that the program returns on each CPU; None if it also depends on the packet, or is broken."""
     try:
         return {cpu: _run(program, cpu) for cpu in cpus}
-    except (DependsOnPacketError, IndexError):
+    except (DependsOnPacketError, LookupError):
         return None
 
 
@@ -33,6 +33,8 @@ def describe(program: Sequence[Instruction], cpus: Sequence[int], size: int) -> 
         return f"something else ({len(program)} instructions that read the packet)"
     if all(index == cpu for cpu, index in indexes.items()):
         return "returns the CPU number"
+    if len(set(indexes.values())) == 1:
+        return f"always {next(iter(indexes.values()))}"
     for modulus in {size, *range(1, 65)}:
         if modulus and all(index == cpu % modulus for cpu, index in indexes.items()):
             return f"CPU modulo {modulus}"

@@ -281,6 +281,8 @@ def _judge(steered: tuple[int, ...] | None, servers: Sequence[Server], kind: str
     packets = f"CPU {_cpus(steered)}'s packets"
     if not servers:
         return "cannot tell", f"{packets}; no thread was seen waiting on it"
+    if any(not server.cpus_allowed for server in servers):
+        return "cannot tell", f"{packets}; where its thread may run is not known"
     elsewhere = [server for server in servers if not set(server.cpus_allowed) <= set(steered)]
     for server in elsewhere:
         if len(server.cpus_allowed) <= len(steered):
@@ -302,9 +304,9 @@ def verdict(found: Sequence[Group], matrix: Matrix) -> Verdict:
     reasons = [reason for group in found for reason in _group_reasons(group)]
     percent, total = matrix.local_pct, matrix.total
     enough = total >= _FEWEST_MESSAGES
-    if percent is not None and enough and percent >= PERFECT_PCT:
-        return Verdict("perfect", (), percent, total)
     wrong = any(member.judgement in ("wrong", "not pinned") for group in found for member in group.members)
+    if percent is not None and enough and percent >= PERFECT_PCT and not wrong:
+        return Verdict("perfect", (), percent, total)
     if wrong or (percent is not None and enough):
         return Verdict("broken", tuple(reasons) or (_elsewhere(found),), percent, total)
     why = "no TCP message was read" if not total else f"only {total} messages were read"
@@ -313,7 +315,7 @@ def verdict(found: Sequence[Group], matrix: Matrix) -> Verdict:
 
 def _group_reasons(group: Group) -> list[str]:
     if group.kind == "none":
-        return [f"{group.name} has {group.size} listeners and no steering, so any of them gets any CPU's packets"]
+        return [f"{group.name} has {_listeners(group)} and no steering, so any of them gets any CPU's packets"]
     reasons = []
     wrong = [member for member in group.members if member.judgement == "wrong"]
     if wrong:
@@ -326,10 +328,14 @@ def _group_reasons(group: Group) -> list[str]:
         beyond = [cpu for cpu, index in group.index_by_cpu.items() if index >= group.size]
         if beyond:
             reasons.append(
-                f"{group.name} has {group.size} listeners: the packets of CPU {_cpus(beyond)} have no listener of "
+                f"{group.name} has {_listeners(group)}: the packets of CPU {_cpus(beyond)} have no listener of "
                 "their own and are spread by hash"
             )
     return reasons
+
+
+def _listeners(group: Group) -> str:
+    return f"{group.size} listener{'' if group.size == 1 else 's'}"
 
 
 def _order(group: Group) -> str:

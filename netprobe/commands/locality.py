@@ -65,7 +65,8 @@ def command(request: Request, top: int, groups_only: bool) -> None:
             if not groups_only:
                 _show_matrices(whole, threads, tx, top)
             click.echo("")
-            say(judged.sentence)
+            unmeasured = groups_only and judged.kind == "cannot tell"
+            say("Messages were not measured, and the groups alone show no fault." if unmeasured else judged.sentence)
             print_notes(run)
 
     deliver(request, run, show_result)

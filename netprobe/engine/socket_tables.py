@@ -173,7 +173,9 @@ def _parse(data: bytes, namespace: int) -> SocketTables:
         elif kind == _ORDER:
             _, first, group, *socks = _ORDER_RECORD.unpack_from(data, position)
             places = records.places.setdefault(group, {})
-            places |= {sock: first + offset for offset, sock in enumerate(socks) if sock}
+            for offset, sock in enumerate(socks):
+                # A socket that moved into a closed one's place may still stand behind the group's end as well.
+                places.setdefault(sock, first + offset)
             position += _ORDER_RECORD.size
         elif kind == _PROGRAM:
             _take_program(records, data, position)

@@ -42,6 +42,7 @@ _FIELDS = {
     "FPROG_LEN": ("sock_fprog_kern", "len"),
     "FPROG_FILTER": ("sock_fprog_kern", "filter"),
 }
+_POLL_FIELDS = ("SOCK_NAPI_ID", "SOCK_LL_USEC", "SOCK_PREFER_BUSY_POLL", "SOCK_BUSY_POLL_BUDGET")
 
 
 class Probe:
@@ -56,11 +57,14 @@ class Probe:
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """Where the kernel keeps groups and their members."""
-        defines: dict[str, str | int] = {name: kernel.offset(*field) for name, field in _FIELDS.items()}
+        # A kernel without CONFIG_NET_RX_BUSY_POLL has no such fields, and its connections nothing to say.
+        polls = kernel.has_field("sock", "sk_napi_id")
+        fields = _FIELDS if polls else {name: field for name, field in _FIELDS.items() if name not in _POLL_FIELDS}
+        defines: dict[str, str | int] = {name: kernel.offset(*field) for name, field in fields.items()}
         # From a struct socket to the inode number of the file that it belongs to (struct socket_alloc).
         inode = kernel.offset("socket_alloc", "vfs_inode") + kernel.offset("inode", "i_ino")
         defines["SOCKET_TO_INODE"] = inode - kernel.offset("socket_alloc", "socket")
-        return defines | ({"CONNECTIONS": 1} if self._connections else {})
+        return defines | ({"CONNECTIONS": 1} if self._connections and polls else {})
 
     def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
         """Who joins when."""

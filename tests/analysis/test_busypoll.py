@@ -100,17 +100,47 @@ def test_switched_off():
     assert link(result, "waits find").state == "not needed"
 
 
+ON_A_SOCKET = [(4001, NAPI, 50, 0, False, 1), (4001, NAPI, 0, 0, False, 15)]
+RECEIVES: dict[str, Any] = {"syscalls": [], "syscall_timeouts": []}
+POLLS = {
+    "syscalls": [(0, *THREAD, "poll", 1000)],
+    "syscall_timeouts": [(0, *THREAD, "poll", "infinite", -1, 1000, 0)],
+}
+
+
 @pytest.mark.parametrize(
     "change",
     [
         {"polling_settings": [("net.core.busy_poll", 50), ("net.core.busy_read", 0)]},
         {"polling_sets": [(4001, 5, "epoll", True, 64, 8, False, NAPI, 16)]},
-        {"polling_connections": [(4001, NAPI, 50, 0, False, 1), (4001, NAPI, 0, 0, False, 15)]},
+        {"polling_connections": ON_A_SOCKET, **RECEIVES},
+        {"polling_connections": ON_A_SOCKET, **POLLS, "polling_settings": GOOD["polling_settings"]},
         {"polling_sets": [(4001, 5, "io_uring", True, 64, 0, False, NAPI, 16)]},
     ],
 )
 def test_each_way_to_switch_it_on(change):
     assert link(found(**(OFF | change)), "busy polling is").state == "ok"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {**RECEIVES, "polling_settings": GOOD["polling_settings"]},
+        {**POLLS, "polling_settings": GOOD["polling_settings"]},
+        {**POLLS, "polling_connections": ON_A_SOCKET},
+        {"polling_connections": ON_A_SOCKET},
+    ],
+)
+def test_each_way_that_is_not_enough(change):
+    """poll wants the sysctl and a time on the socket, a receive only the latter, epoll not that at all."""
+    assert link(found(**(OFF | change)), "busy polling is").state == "broken"
+
+
+def test_no_remedy_that_is_there_already():
+    """epoll does not look at SO_BUSY_POLL: a server that has it is not helped by it."""
+    remedy = link(found(**(OFF | {"polling_connections": ON_A_SOCKET})), "busy polling is").remedy
+    assert "EPIOCSPARAMS" in remedy
+    assert "SO_BUSY_POLL" not in remedy
 
 
 def test_unreadable_settings_are_unknown():

@@ -83,8 +83,6 @@ def test_programs_that_read_the_packet(program):
         [LOAD_CPU, (0x15, 200, 200, 0), RETURN_A],
         [(0x60, 0, 0, 16), RETURN_A],
         [LOAD_CPU, (0x02, 0, 0, 99), RETURN_A],
-        [LOAD_CPU, (0x34, 0, 0, 0), RETURN_A],
-        [LOAD_CPU, (0x94, 0, 0, 0), RETURN_A],
         [LOAD_CPU, (0xB4, 0, 0, 0), RETURN_A],  # no such operation
         [LOAD_CPU, (0x55, 0, 0, 0), RETURN_A],  # no such comparison
         [(0xFFFF, 255, 255, 0xFFFFFFFF)] * 24,
