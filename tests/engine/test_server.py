@@ -1,6 +1,7 @@
 """A server started by netprobe: held back, let go, ended."""
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -97,5 +98,7 @@ def test_signals_are_those_of_a_new_process(tmp_path):
     wait_until(server.ended)
     ignored = int(status.read_text().split("SigIgn:")[1].split()[0], 16)
     own = int(Path("/proc/self/status").read_text().split("SigIgn:")[1].split()[0], 16)
-    assert own, "there is something to inherit"
-    assert ignored == 0
+    # What whoever started the tests ignores (a shell in the background: SIGQUIT) is theirs to say.
+    by_python = sum(1 << (number - 1) for number in (signal.SIGPIPE, signal.SIGXFSZ))
+    assert own & by_python == by_python, "there is something to inherit"
+    assert not ignored & by_python
