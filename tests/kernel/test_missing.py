@@ -42,6 +42,8 @@ def test_not_needed(path):
 
 def test_no_room_for_temporary_files():
     """/tmp full, or not there to write: the compiler's messages need a place."""
+    if str(COMMAND).startswith("/tmp/"):
+        pytest.skip("netprobe itself is below /tmp here, and could not be started with that hidden")
     script = f"mount -t tmpfs -o ro none /tmp; mount -t tmpfs -o ro none /var/tmp; cd /; exec {COMMAND} syscalls -d 0.3"
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, check=False, timeout=30

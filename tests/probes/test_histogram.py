@@ -57,7 +57,8 @@ def test_the_c_function_itself(checkout, tmp_path):
     """Compiled for user space, with BCC's bpf_log2l: the position of the highest bit, counted from 1."""
     source = (checkout / "bpf" / "common.h").read_text()
     (function,) = re.findall(r"^static __always_inline u64 quarter_octave.*?^}", source, re.MULTILINE | re.DOTALL)
-    (tmp_path / "q.c").write_text(MAIN % (QUARTER_OCTAVES, function))
+    (bounded,) = re.findall(r"^#define BOUNDED.*?\}\)$", source, re.MULTILINE | re.DOTALL)
+    (tmp_path / "q.c").write_text(MAIN % (QUARTER_OCTAVES, f"{bounded}\n{function}"))
     subprocess.run(["cc", "-O1", "-o", tmp_path / "q", tmp_path / "q.c"], check=True, timeout=60)
     source_of_values = random.Random(7)
     values = [bucket_start(bucket) + step for bucket in range(QUARTER_OCTAVES) for step in (-1, 0, 1)][1:]
