@@ -21,6 +21,8 @@ from netprobe.lab.wrk import run_wrk
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
 _LOAD_SECONDS = 1
+# Tools that take most of the throughput need few rounds to show it.
+_DEAR_ROUNDS = 3
 # netprobe says when it is attached; the others get time.
 _SETTLE_SECONDS = 1.5
 
@@ -75,8 +77,7 @@ def run(rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             order = list(tools)[number % len(tools) :] + list(tools)[: number % len(tools)]
             for name in order:
-                # The dear ones need few rounds to show it.
-                if "netprobe" not in name and number >= rounds // 3:
+                if "netprobe" not in name and number >= _DEAR_ROUNDS:
                     continue
                 before = run_wrk(nginx.url, _LOAD_SECONDS).per_second
                 with running(tools[name]):
