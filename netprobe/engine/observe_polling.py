@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from netprobe.engine.polling_settings import (
     sysctl,
     voluntary_switches,
 )
-from netprobe.engine.socket_tables import Connection, read_socket_tables
+from netprobe.engine.socket_tables import Connection, network_namespaces, read_socket_tables
 from netprobe.probes.base import Counted, Thread
 from netprobe.probes.kernel_text import kernel_text
 from netprobe.run.table import Table
@@ -105,7 +104,7 @@ class PollingObserver:
             self._connections = connections
             self._sets = [_describe(pid, fd, kind, inodes, napi_ids) for pid, fd, kind, inodes in sets]
         self._alive = self._alive or alive
-        self._namespaces = self._namespaces or _namespaces(pids)
+        self._namespaces = self._namespaces or network_namespaces(pids)
 
     def tables(self, counted: Counted, started_ns: int) -> list[Table]:
         """`polling_settings`, `polling_sets`, `polling_connections`, `napis`, `polling_kernel`, `polling_sleeps`."""
@@ -161,16 +160,6 @@ def _differences(first: dict[int, int | None], last: dict[int, int | None]) -> I
         before = first.get(namespace)
         if after is not None and before is not None:
             yield namespace, after - before
-
-
-def _namespaces(pids: Iterable[int]) -> dict[int, int]:
-    found: dict[int, int] = {}
-    for pid in pids:
-        try:
-            found.setdefault(os.stat(f"/proc/{pid}/ns/net").st_ino, pid)
-        except OSError:
-            continue
-    return found
 
 
 def _table(name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:

@@ -103,7 +103,7 @@ class SocketTables:
 def read_socket_tables(program: Program, pids: Iterable[int]) -> SocketTables:
     """What stands in the network namespaces of these processes (PIDs as the user sees them)."""
     tables = SocketTables()
-    for namespace, pid in _network_namespaces(pids).items():
+    for namespace, pid in network_namespaces(pids).items():
         found = _parse(_read_in(program, namespace, pid), namespace)
         tables.groups += found.groups
         tables.connections += found.connections
@@ -114,7 +114,7 @@ def read_socket_tables(program: Program, pids: Iterable[int]) -> SocketTables:
     return tables
 
 
-def _network_namespaces(pids: Iterable[int]) -> dict[int, int]:
+def network_namespaces(pids: Iterable[int]) -> dict[int, int]:
     """Inode of each network namespace -> a process in it."""
     found: dict[int, int] = {}
     for pid in pids:
