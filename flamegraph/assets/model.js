@@ -1,0 +1,202 @@
+// The call tree and its weights for the chosen threads, times and order.
+// Boxes are numbered level by level and children of one parent side by side, so that a subtree is one range of
+// numbers in each level, and sums run backwards over the parents.
+
+const ROOT = 0;
+const GROWN = 1, SHRUNK = 2, NEW = 3, GONE = 4, CANNOT_TELL = 5, STRENGTHS = 3;
+
+let plainTree = null;
+let foldedTree = null;
+let tree = null;
+let leafOf = null;
+// total, own: weights; samples, ownSamples; for a diff the same with A and B; width, x: of the layout.
+let sums = {};
+
+function treeOf(parent, frame) {
+  const n = parent.length;
+  const depth = new Uint16Array(n);
+  const first = new Uint32Array(n + 1);
+  for (let i = 1; i < n; i++) {
+    depth[i] = depth[parent[i]] + 1;
+    first[parent[i] + 1]++;
+  }
+  let next = 1;
+  for (let i = 0; i <= n; i++) first[i] = next += i ? first[i] : 0;
+  return { n, parent, frame, depth, first };
+}
+
+function foldTree(base) {
+  const becomes = Uint32Array.from(header.names, (_, i) => i);
+  for (const [from, to] of header.fold) becomes[from] = to;
+  const byName = [...becomes.keys()].sort((a, b) => (header.names[a] < header.names[b] ? -1 : 1));
+  const rank = new Uint32Array(byName.length);
+  byName.forEach((frame, place) => (rank[frame] = place));
+  const place = new Uint32Array(base.n);
+  const parent = [0], frame = [base.frame[ROOT]];
+  for (let low = 1; low < base.n; ) {
+    let high = low;
+    while (high < base.n && base.depth[high] === base.depth[low]) high++;
+    const keys = new Float64Array(high - low);
+    for (let i = low; i < high; i++) keys[i - low] = place[base.parent[i]] * rank.length + rank[becomes[base.frame[i]]];
+    const numbers = new Map();
+    for (const key of keys.slice().sort()) {
+      if (numbers.has(key)) continue;
+      numbers.set(key, parent.length);
+      parent.push(Math.floor(key / rank.length));
+      frame.push(byName[key % rank.length]);
+    }
+    for (let i = low; i < high; i++) place[i] = numbers.get(keys[i - low]);
+    low = high;
+  }
+  return { tree: treeOf(Uint32Array.from(parent), Uint32Array.from(frame)), place };
+}
+
+// Folding gives new numbers: a box is found again by the names above it.
+function chooseTree(fold) {
+  plainTree ??= { tree: treeOf(arrays.parent, arrays.frame), leaf: arrays.leaf };
+  if (fold && !foldedTree) {
+    const { tree: made, place } = foldTree(plainTree.tree);
+    foldedTree = { tree: made, leaf: arrays.leaf.map((box) => place[box]) };
+  }
+  ({ tree, leaf: leafOf } = fold ? foldedTree : plainTree);
+}
+
+function upward(own) {
+  const total = Float64Array.from(own);
+  for (let i = tree.n - 1; i > 0; i--) total[tree.parent[i]] += total[i];
+  return total;
+}
+
+function sumRows(state) {
+  const own = new Float64Array(tree.n), ownSamples = new Float64Array(tree.n);
+  const { thread, block, weight, count } = arrays;
+  for (let i = 0; i < leafOf.length; i++) {
+    if (state.hidden.has(thread[i]) || block[i] < state.from || block[i] >= state.to) continue;
+    own[leafOf[i]] += weight[i];
+    ownSamples[leafOf[i]] += count[i];
+  }
+  sums = { own, ownSamples, total: upward(own), samples: upward(ownSamples) };
+  sums.width = sums.total;
+  sums.color = Uint8Array.from(tree.frame, (frame) => arrays.color[frame]);
+}
+
+function sumSides(state) {
+  const { ownA, ownB } = arrays;
+  if (!sums.totalA) {
+    sums = { ownA, ownB, totalA: upward(ownA), totalB: upward(ownB) };
+    if (header.diff.counted) {
+      Object.assign(sums, { samplesA: upward(arrays.samplesA), samplesB: upward(arrays.samplesB) });
+    }
+    const [a, b] = header.diff.divisors.map((divisor) => divisor || 1);
+    // Added up from the larger side of each box, so that children fit into their parent.
+    sums.both = upward(Float64Array.from(ownA, (value, i) => Math.max(value / a, ownB[i] / b)));
+  }
+  const sides = state.swapped ? ["totalB", "totalA"] : ["totalA", "totalB"];
+  sums.width = state.sizes === "both" ? sums.both : sums[sides[state.sizes === "before" ? 0 : 1]];
+  sums.color = diffColors(state);
+}
+
+function diffColors(state) {
+  const colors = new Uint8Array(tree.n);
+  for (let i = 0; i < tree.n; i++) {
+    const verdict = verdictOf(i, state);
+    const { before, after } = rates(i, state, state.compare === "own");
+    const larger = Math.max(before, after);
+    const part = larger ? Math.abs(after - before) / larger : 0;
+    colors[i] = colorRow(verdict, before, after) * STRENGTHS + (part > 0.5 ? 2 : part > 0.25 ? 1 : 0);
+  }
+  return colors;
+}
+
+// Where nothing can be told of any box, paler colours show which side has more.
+function colorRow(verdict, before, after) {
+  if (verdict !== CANNOT_TELL || !header.diff.leans.length || before === after) return verdict;
+  return header.diff.leans[after > before ? 0 : 1];
+}
+
+function verdictOf(box, state) {
+  const verdict = (state.compare === "own" ? arrays.ownVerdict : arrays.verdict)[box];
+  if (!state.swapped) return verdict;
+  return { [GROWN]: SHRUNK, [SHRUNK]: GROWN, [NEW]: GONE, [GONE]: NEW }[verdict] ?? verdict;
+}
+
+function rates(box, state, own) {
+  const [a, b] = header.diff.divisors;
+  const first = (own ? sums.ownA : sums.totalA)[box] / (a || 1);
+  const second = (own ? sums.ownB : sums.totalB)[box] / (b || 1);
+  return state.swapped ? { before: second, after: first } : { before: first, after: second };
+}
+
+function aggregate(state) {
+  if (header.diff) sumSides(state);
+  else sumRows(state);
+  const { width } = sums;
+  const x = new Float64Array(tree.n);
+  // Boxes that have a width, before each.
+  const present = new Uint32Array(tree.n + 1);
+  for (let i = 0; i < tree.n; i++) {
+    present[i + 1] = present[i] + (width[i] > 0 ? 1 : 0);
+    let next = x[i];
+    for (let child = tree.first[i]; child < tree.first[i + 1]; child++) {
+      x[child] = next;
+      next += width[child];
+    }
+  }
+  Object.assign(sums, { x, present });
+}
+
+// Calls see(low, high) with the range of a subtree's boxes in each level, its top first.
+function eachLevel(top, see) {
+  for (let low = top, high = top + 1; low < high; [low, high] = [tree.first[low], tree.first[high]]) see(low, high);
+}
+
+function subtree(top) {
+  const inside = new Uint8Array(tree.n);
+  eachLevel(top, (low, high) => inside.fill(1, low, high));
+  return inside;
+}
+
+function ancestors(box) {
+  const found = [];
+  for (let at = box; at !== ROOT; at = tree.parent[at]) found.unshift(at);
+  return [ROOT, ...found];
+}
+
+function boxAt(frames) {
+  let box = ROOT;
+  for (const frame of frames) {
+    let child = tree.first[box];
+    while (child < tree.first[box + 1] && tree.frame[child] !== frame) child++;
+    if (child === tree.first[box + 1]) return box;
+    box = child;
+  }
+  return box;
+}
+
+// Weight of the boxes whose frame matches, each part counted once however often it matches on the way up.
+function matchedWeight(hits, top, weight) {
+  const covered = new Uint8Array(tree.n);
+  let sum = 0, boxes = 0;
+  for (let at = tree.parent[top]; top !== ROOT; at = tree.parent[at]) {
+    if (hits[tree.frame[at]]) return { sum: weight[top], boxes: countHits(hits, top, weight) };
+    if (at === ROOT) break;
+  }
+  eachLevel(top, (low, high) => {
+    for (let i = low; i < high; i++) {
+      const hit = hits[tree.frame[i]] && weight[i] > 0;
+      const above = i !== top && covered[tree.parent[i]];
+      boxes += hit ? 1 : 0;
+      if (hit && !above) sum += weight[i];
+      covered[i] = hit || above ? 1 : 0;
+    }
+  });
+  return { sum, boxes };
+}
+
+function countHits(hits, top, weight) {
+  let boxes = 0;
+  eachLevel(top, (low, high) => {
+    for (let i = low; i < high; i++) if (hits[tree.frame[i]] && weight[i] > 0) boxes++;
+  });
+  return boxes;
+}

@@ -1,0 +1,238 @@
+"""Profile: unique stacks with their weights by thread and time block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flamegraph.errors import ProfileError
+from flamegraph.frames import Frame, Kind, Thread
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
+
+    from flamegraph.top import TopRow
+    from flamegraph.tree import Tree
+
+    Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+    Pick = str | Callable[[str], bool]
+
+# A block's number from its time in floating point: 0.3 / 0.1 is 2.9999999999999996.
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """Unique stacks, root first: stack i is `frame[start[i]:start[i + 1]]`, numbers of the profile's frames.
+
+    `start`: int64, one more than there are stacks; `frame`: int32 or int64.
+    """
+
+    start: Ints
+    frame: Ints
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    def __getitem__(self, index: int) -> Ints:
+        return self.frame[self.start[index] : self.start[index + 1]]
+
+    @cached_property
+    def depth(self) -> Ints:
+        """Frames in each stack."""
+        return np.diff(self.start)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Rows, one for each stack, thread and time block that has samples; five columns of equal length.
+
+    `stack`, `thread`, `block`: numbers; `count`: samples seen (0 where only a weight is known); `weight`: in
+    the profile's unit.
+    """
+
+    stack: Ints
+    thread: Ints
+    block: Ints
+    count: Ints
+    weight: Floats
+
+    def __len__(self) -> int:
+        return len(self.stack)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Samples:
+        """The rows of a mask."""
+        return Samples(
+            self.stack[chosen], self.thread[chosen], self.block[chosen], self.count[chosen], self.weight[chosen]
+        )
+
+
+@dataclass(frozen=True)
+class Info:
+    """How the profile was taken."""
+
+    event: str = ""
+    """`cycles`, `cpu-clock`, `off-cpu` …; "" where the source does not say."""
+    unit: str = "samples"
+    """What a weight counts: `samples`, `ns`, `cycles` …"""
+    seconds: float = 0.0
+    """Length of the recording; 0 where the source has no times."""
+    block_s: float = 0.0
+    """Length of a time block; 0 where the source has no times: then all is in block 0."""
+    blocks: int = 1
+    lost: int = 0
+    """Samples that the kernel or the recorder dropped."""
+    truncated: int = 0
+    """Samples whose stack was deeper than what was kept."""
+    title: str = ""
+    notes: tuple[str, ...] = ()
+    """What a reader of the picture has to know: sentences."""
+    other_events: tuple[str, ...] = ()
+    """Events of the same file that were not read."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Unique stacks with their weights by thread and time block, and how they were taken."""
+
+    frames: Sequence[Frame]
+    stacks: Stacks
+    threads: Sequence[Thread]
+    samples: Samples
+    info: Info = field(default_factory=Info)
+
+    @property
+    def total(self) -> float:
+        """Sum of the weights, in `info.unit`."""
+        return float(self.samples.weight.sum())
+
+    @property
+    def count(self) -> int:
+        """Samples; 0 where the source has only weights."""
+        return int(self.samples.count.sum())
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of the weight whose leaf has no name, 0 to 1."""
+        if not self.total:
+            return 0.0
+        unknown = np.fromiter((frame.kind is Kind.UNKNOWN for frame in self.frames), bool, len(self.frames))
+        has = self.stacks.depth > 0
+        leaf = np.zeros(len(self.stacks), bool)
+        leaf[has] = unknown[self.stacks.frame[self.stacks.start[1:][has] - 1]]
+        return float(self.samples.weight[leaf[self.samples.stack]].sum()) / self.total
+
+    def tree(self, root: str = "comm") -> Tree:
+        """The call tree, below one box a process or thread: root "comm", "pid", "tid" or "none"."""
+        from flamegraph.tree import build
+
+        return build(self, root)
+
+    def filter(
+        self,
+        thread: Pick | None = None,
+        time: tuple[float, float] | None = None,
+        frame: Pick | None = None,
+    ) -> Profile:
+        """The part that fits all that is given.
+
+        `thread`: a thread's exact name, or a function of it; `time`: seconds from the start, from and to, to
+        whole blocks, of which the first is block 0 of the part; `frame`: an exact name or a function of it, for
+        stacks that have such a frame. Raises `ProfileError` for a time of a profile without times.
+        """
+        if time is not None and not self.info.block_s:
+            raise ProfileError("The profile has no times to choose from.")
+        if time is not None:
+            return self._within(*time).filter(thread, frame=frame)
+        keep = np.ones(len(self.samples), bool)
+        if thread is not None:
+            keep &= _matching([one.comm for one in self.threads], thread)[self.samples.thread]
+        if frame is not None:
+            keep &= self._with_frame(frame)[self.samples.stack]
+        return replace(self, samples=self.samples.where(keep))
+
+    def fold_threads(self) -> Profile:
+        """The same with `reactor-0`, `reactor-1` … as one `reactor-N`."""
+        from flamegraph.names import fold_names
+
+        folded = fold_names(thread.comm for thread in self.threads)
+        return replace(self, threads=[one._replace(comm=folded[one.comm]) for one in self.threads])
+
+    def top(self, rows: int = 30) -> list[TopRow]:
+        """The functions with most weight of their own, heaviest first; 0 = all."""
+        from flamegraph.top import top
+
+        return top(self, rows)
+
+    def to_frame(self) -> pd.DataFrame:
+        """A row for each stack, thread and block: comm, pid, tid, block, stack (`a;b;c`), samples, weight."""
+        import pandas as pd
+
+        names = [frame.name for frame in self.frames]
+        stacks = [";".join(names[number] for number in self.stacks[i]) for i in range(len(self.stacks))]
+        threads = [self.threads[number] for number in self.samples.thread]
+        return pd.DataFrame(
+            {
+                "comm": [thread.comm for thread in threads],
+                "pid": [thread.pid for thread in threads],
+                "tid": [thread.tid for thread in threads],
+                "start_s": self.samples.block * self.info.block_s,
+                "stack": [stacks[number] for number in self.samples.stack],
+                "samples": self.samples.count,
+                f"weight_{self.info.unit}": self.samples.weight,
+            }
+        )
+
+    def write(self, path: str | Path, **options: Any) -> None:
+        """Write to a file, in the format of the name's ending: .html, .svg, .folded, .pb.gz, .speedscope.json."""
+        from flamegraph.writers import write
+
+        write(self, Path(path), **options)
+
+    def _repr_html_(self) -> str:
+        from flamegraph.writers.html import embedded
+
+        return embedded(self)
+
+    def _within(self, begin_s: float, end_s: float) -> Profile:
+        info = self.info
+        blocks = max(info.blocks, int(self.samples.block.max(initial=0)) + 1)
+        first = int(min(max(begin_s / info.block_s + _ROUNDING, 0), blocks))
+        end = math.ceil(min(max(end_s / info.block_s - _ROUNDING, first), blocks))
+        if (first, end) == (0, blocks):
+            return self
+        kept = self.samples.where((self.samples.block >= first) & (self.samples.block < end))
+        span = f"seconds {first * info.block_s:.4g} to {min(end * info.block_s, info.seconds):.4g}"
+        note = f"A part of the recording: {span} of {info.seconds:.4g}."
+        if info.lost or info.truncated:
+            note += f" In all of it {info.lost} samples were lost and {info.truncated} stacks truncated."
+        part = replace(
+            info,
+            seconds=min((end - first) * info.block_s, info.seconds),
+            blocks=end - first,
+            lost=0,
+            truncated=0,
+            notes=(*info.notes, note),
+        )
+        return replace(self, samples=replace(kept, block=kept.block - first), info=part)
+
+    def _with_frame(self, pick: Pick) -> npt.NDArray[np.bool_]:
+        hit = _matching([frame.name for frame in self.frames], pick)
+        counted = np.concatenate(([0], np.cumsum(hit[self.stacks.frame])))
+        has: npt.NDArray[np.bool_] = counted[self.stacks.start[1:]] > counted[self.stacks.start[:-1]]
+        return has
+
+
+def _matching(names: Sequence[str], pick: Pick) -> npt.NDArray[np.bool_]:
+    if not (callable(pick) or isinstance(pick, str)):
+        raise TypeError(f"{pick!r} is neither a name nor a function of a name, such as re.compile(…).search")
+    fits = pick if callable(pick) else pick.__eq__
+    return np.fromiter((bool(fits(name)) for name in names), bool, len(names))

@@ -1,0 +1,1 @@
+"""The parts of the perf.data reader, from bytes to a Profile."""

@@ -1,0 +1,299 @@
+"""From raw stacks and contexts to a Profile: every address named once, equal stacks made one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flamegraph.frames import Frame, Kind, Thread
+from flamegraph.profile import Samples, Stacks
+from flamegraph.readers.options import ReadOptions
+from flamegraph.readers.perfdata.addresses import runs
+from flamegraph.readers.perfdata.formats import FIRST_MARKER, MARKERS, Mode
+from flamegraph.readers.perfdata.hashing import StackHasher
+from flamegraph.readers.perfdata.images import UserFrames, tidied, with_address
+from flamegraph.readers.perfdata.kernel import RecordedKernel
+from flamegraph.readers.perfdata.maps import Layout
+from flamegraph.readers.perfdata.rows import Sums
+from flamegraph.readers.perfdata.threads import Context, KernelSpan
+from flamegraph.symbols.symboliser import Symboliser
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from flamegraph.readers.perfdata.scan import Scan
+    from flamegraph.readers.perfdata.walk import Ints, Words
+
+    Bools = npt.NDArray[np.bool_]
+    Modes = npt.NDArray[np.uint8]
+
+# A table is quicker than a sort as long as it is not much larger than what it is asked for.
+_LARGEST_TABLE = 1 << 23
+# A few keys are sorted in less time than a wide table is cleared and looked through.
+_LARGEST_TABLE_BY_KEY = 16
+# CONFIG_FUNCTION_PADDING_CFI, x86: what objtool calls the padding.
+_PADDING = "__pfx_"
+_ELSEWHERE = Frame("[unknown]", "", Kind.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class RawStacks:
+    """All unique stacks without the markers in them, leaf first."""
+
+    start: Ints
+    length: Ints
+    address: Ints
+    """Twice the number of the address; one more for a leaf, which is looked up where it is and not before."""
+    mode: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Named:
+    """The outcome, without how it was taken."""
+
+    frames: list[Frame]
+    stacks: Stacks
+    threads: list[Thread]
+    samples: Samples
+    truncated: int
+    notes: tuple[str, ...]
+
+
+class Image:
+    """What an address of a stack is looked up in."""
+
+    def __init__(self, context: Context, java: bool) -> None:
+        self.maps, self.kernel, self.comm, self.java = context.maps, context.kernel, context.comm, java
+
+
+def name_all(scan: Scan, options: ReadOptions) -> Named:
+    """Name everything that was sampled."""
+    sums = scan.rows.sums()
+    raw, words = _raw_stacks(scan)
+    images, image_of = _images(scan.threads.contexts, options)
+    # By image first: all that is looked up in one image stands together.
+    pairs, pair = _once(image_of[sums.context] * np.int64(len(raw.length)) + sums.stack)
+    image, stack = np.divmod(pairs, max(len(raw.length), 1))
+    symboliser = Symboliser(options.symbols_root, options.downloads)
+    kernel = RecordedKernel(
+        symboliser, scan.features, scan.threads.kernel_maps, options.symbols_root, scan.kernel_symbols
+    )
+    frames, columns = _Namer(raw, words, images, symboliser, kernel, options).frames(stack, image)
+    named, number = _unique(columns, raw.length[stack])
+    named, frames = _inlined(named, frames)
+    threads, thread_of = _threads(scan.threads.contexts)
+    samples = _samples(sums, number[pair], thread_of[sums.context])
+    assert scan.event
+    cut = raw.length >= scan.event.stack_limit
+    truncated = int(sums.samples[cut[sums.stack]].sum())
+    notes = (*kernel.notes, *symboliser.notes())
+    return Named(frames, named, threads, samples, truncated, notes)
+
+
+def _raw_stacks(scan: Scan) -> tuple[RawStacks, Words]:
+    numbers, lengths, modes = scan.stacks.columns()
+    words = scan.stacks.addresses.addresses()
+    is_marker = words >= np.uint64(FIRST_MARKER)
+    marker_mode = np.zeros(len(words), np.uint8)
+    for value, meant in MARKERS.items():
+        marker_mode[words == np.uint64(value & (1 << 64) - 1)] = meant
+    start = np.cumsum(lengths) - lengths
+    marked = is_marker[numbers]
+    mode = _modes(marked, marker_mode[numbers], start, lengths, modes)
+    leaf = np.concatenate(([True], marked[:-1])) if len(marked) else marked
+    leaf[start[lengths > 0]] = True
+    keep = ~marked
+    counted = np.concatenate(([0], np.cumsum(keep)))
+    length = counted[start + lengths] - counted[start]
+    address = (2 * numbers.astype(np.int64) + leaf)[keep]
+    return RawStacks(np.cumsum(length) - length, length, address, mode[keep]), words
+
+
+def _modes(marked: Bools, meant: Modes, start: Ints, lengths: Ints, first: Ints) -> Modes:
+    """To whom each word belongs: as the last marker before it says, or the sample itself ahead of all markers."""
+    turns = np.flatnonzero(marked)
+    edges = np.concatenate((start[lengths > 0], turns))
+    modes = np.concatenate((first[lengths > 0].astype(np.uint8), meant[turns]))
+    # A marker at a stack's very start wins over the sample.
+    order = np.argsort(edges, kind="stable")
+    edges, modes = edges[order], modes[order]
+    return np.repeat(modes, np.diff(edges, append=len(marked)))
+
+
+def _images(contexts: list[Context], options: ReadOptions) -> tuple[list[Image], Ints]:
+    """The different images, in the order of their contexts, and the number of each context's."""
+    numbers: dict[tuple[int, int, bool], int] = {}
+    images: list[Image] = []
+    image_of = []
+    for context in contexts:
+        java = context.comm.startswith("java") and not options.java_only_by_name
+        key = (context.maps.number if context.maps else -1, context.kernel.number, java)
+        if key not in numbers:
+            numbers[key] = len(images)
+            images.append(Image(context, java))
+        image_of.append(numbers[key])
+    return images, np.array(image_of, np.int64)
+
+
+class _Namer:
+    """Gives each (stack, image) pair its frame numbers."""
+
+    def __init__(
+        self,
+        raw: RawStacks,
+        words: Words,
+        images: list[Image],
+        symboliser: Symboliser,
+        kernel: RecordedKernel,
+        options: ReadOptions,
+    ) -> None:
+        self._raw, self._words, self._images = raw, words, images
+        self._kernel, self._addresses = kernel, options.addresses
+        self._user = UserFrames(symboliser, options.addresses)
+        self._numbers: dict[Frame, int] = {_ELSEWHERE: 0}
+        self._slots = 0
+
+    def frames(self, stack: Ints, image: Ints) -> tuple[list[Frame], npt.NDArray[np.int32]]:
+        """All frames, and the numbers of each pair's, root first, one pair behind the other."""
+        lengths = self._raw.length[stack]
+        # Root first.
+        index = runs(-(self._raw.start[stack] + lengths - 1), lengths)
+        np.negative(index, out=index)
+        address, mode = self._raw.address[index], self._raw.mode[index]
+        del index
+        result = np.zeros(len(address), np.int32)
+        image_word = np.repeat(image.astype(np.int32), lengths)
+        self._kernel_words(result, address, mode == Mode.KERNEL, image_word)
+        self._user_words(result, address, mode == Mode.USER, image_word)
+        return list(self._numbers), result
+
+    def _kernel_words(
+        self, result: npt.NDArray[np.int32], address: Ints, own: Bools, image: npt.NDArray[np.int32]
+    ) -> None:
+        layouts: dict[int, Layout[KernelSpan]] = {one.kernel.number: one.kernel for one in self._images}
+        for number, layout in layouts.items():
+            if len(layouts) > 1:
+                among = np.array([one.kernel.number == number for one in self._images])
+                places = np.flatnonzero(own & among[image])
+            else:
+                places = np.flatnonzero(own)
+            asked = address[places]
+            present, table = self._present(asked)
+            ips, looked_up = self._ips(present)
+            frames = tidied(self._interrupted(self._kernel.frames(looked_up, layout), ips, layout))
+            if self._addresses:
+                frames = [with_address(frame, ip) for frame, ip in zip(frames, ips.tolist(), strict=True)]
+            table[present] = self._intern(frames)
+            result[places] = table[asked]
+
+    def _interrupted(self, frames: list[Frame], ips: Words, layout: Layout[KernelSpan]) -> list[Frame]:
+        """Nothing calls from the padding ahead of a function: there, the address is that of an interrupted function."""
+        places = [place for place, frame in enumerate(frames) if frame.name.startswith(_PADDING)]
+        for place, frame in zip(places, self._kernel.frames(ips[places], layout), strict=True):
+            frames[place] = frame
+        return frames
+
+    def _user_words(
+        self, result: npt.NDArray[np.int32], address: Ints, own: Bools, image: npt.NDArray[np.int32]
+    ) -> None:
+        """A slot for each (image, address); files are asked for all images at once, then slots become frames."""
+        places = np.flatnonzero(own)
+        asked, edges = address[places], np.searchsorted(image[places], np.arange(len(self._images) + 1))
+        slot, count = np.zeros(len(places), np.int32), 0
+        for one, low, high in zip(self._images, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            if low == high:
+                continue
+            present, number = _numbered(asked[low:high], 2 * len(self._words))
+            slot[low:high] = count + number
+            slots = np.arange(count, count + len(present))
+            self._user.ask(one.maps, one.comm, one.java, slots, *self._ips(present))
+            count += len(present)
+        slots, numbers = self._user.answer(self._intern)
+        table = np.zeros(count, np.int32)
+        table[slots] = numbers
+        result[places] = table[slot]
+
+    def _present(self, asked: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
+        """The different addresses, and an empty table that is wide enough for them."""
+        flags = np.zeros(2 * len(self._words), bool)
+        flags[asked] = True
+        return np.flatnonzero(flags), np.zeros(2 * len(self._words), np.int32)
+
+    def _ips(self, address: Ints) -> tuple[Words, Words]:
+        """The addresses, and where to look: a return address may stand behind the function that was left."""
+        ips = self._words[address >> 1]
+        return ips, ips - ((address & 1) ^ 1).astype(np.uint64) * (ips > 0)
+
+    def _intern(self, frames: list[Frame]) -> npt.NDArray[np.int32]:
+        numbers = self._numbers
+        return np.fromiter((numbers.setdefault(frame, len(numbers)) for frame in frames), np.int32, len(frames))
+
+
+def _unique(frames: npt.NDArray[np.int32], lengths: Ints) -> tuple[Stacks, Ints]:
+    """Stacks that are the same by name become one; the number of each."""
+    starts = np.cumsum(lengths) - lengths
+    words = np.zeros(len(frames) + 1, np.uint64)
+    # From 1 on: of zeros alone both hashes are the same, whatever their number.
+    words[:-1] = frames + 1
+    first, second = StackHasher().hash(words, starts, lengths)
+    _, index, number = np.unique(first ^ second, return_index=True, return_inverse=True)
+    kept = runs(starts[index], lengths[index])
+    return Stacks(np.concatenate(([0], np.cumsum(lengths[index]))), frames[kept].astype(np.int64)), number.reshape(-1)
+
+
+def _inlined(stacks: Stacks, frames: list[Frame]) -> tuple[Stacks, list[Frame]]:
+    """A JIT's `a->b` is b, inlined into a."""
+    split = {number: frame for number, frame in enumerate(frames) if frame.kind is Kind.JIT and "->" in frame.name}
+    if not split:
+        return stacks, frames
+    numbers = {frame: number for number, frame in enumerate(frames)}
+    parts = [[number] for number in range(len(frames))]
+    for number, frame in split.items():
+        first, *others = frame.name.split("->")
+        whole = [frame._replace(name=first)] + [Frame(name, frame.module, Kind.INLINED) for name in others]
+        parts[number] = [numbers.setdefault(part, len(numbers)) for part in whole]
+    sizes = np.array([len(part) for part in parts], np.int64)
+    flat = np.array([number for part in parts for number in part], np.int64)
+    starts = np.cumsum(sizes) - sizes
+    index = runs(starts[stacks.frame], sizes[stacks.frame])
+    before = np.concatenate(([0], np.cumsum(sizes[stacks.frame])))
+    return Stacks(before[stacks.start], flat[index]), list(numbers)
+
+
+def _threads(contexts: list[Context]) -> tuple[list[Thread], Ints]:
+    numbers: dict[Thread, int] = {}
+    of = [numbers.setdefault(Thread(context.pid, context.tid, context.comm), len(numbers)) for context in contexts]
+    return list(numbers), np.array(of, np.int64)
+
+
+def _samples(sums: Sums, stack: Ints, thread: Ints) -> Samples:
+    """The rows by named stack, each once."""
+    if not len(stack):
+        return Samples(stack, thread, sums.block, sums.samples, sums.weight)
+    threads, blocks = int(thread.max()) + 1, int(sums.block.max()) + 1
+    key = (stack * threads + thread) * blocks + sums.block
+    order = np.argsort(key)
+    key = key[order]
+    first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    chosen = key[first]
+    count, weight = np.add.reduceat(sums.samples[order], first), np.add.reduceat(sums.weight[order], first)
+    return Samples(chosen // blocks // threads, chosen // blocks % threads, chosen % blocks, count, weight)
+
+
+def _numbered(keys: Ints, limit: int) -> tuple[Ints, Ints]:
+    """The different keys in order, and the number of each key's among them; keys are below `limit`."""
+    if limit > min(_LARGEST_TABLE, _LARGEST_TABLE_BY_KEY * len(keys)):
+        return _once(keys)
+    flags = np.zeros(limit, bool)
+    flags[keys] = True
+    present = np.flatnonzero(flags)
+    table = np.zeros(limit, np.int32)
+    table[present] = np.arange(len(present))
+    return present, table[keys].astype(np.int64)
+
+
+def _once(keys: Ints) -> tuple[Ints, Ints]:
+    unique, inverse = np.unique(keys, return_inverse=True)
+    return unique, inverse.reshape(-1)

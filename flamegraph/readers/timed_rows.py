@@ -1,0 +1,127 @@
+"""Samples added up by stack, thread and time block while they come in; memory does not grow with time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from flamegraph.profile import Samples
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
+
+SHORTEST_BLOCK_S = 0.1
+MOST_BLOCKS = 600
+_PENDING = 1 << 19
+_LONGEST_NS = 1e18
+
+
+class TimedRows:
+    """Blocks of 0.1 s, twice as long whenever there would be more than 600. NaN: the time is not known."""
+
+    def __init__(self) -> None:
+        self._block_ns = round(SHORTEST_BLOCK_S * 1e9)
+        self._origin: float | None = None
+        self._first = self._last = 0
+        self._rows: list[tuple[Ints, Ints, Ints, Ints, Floats]] = []
+        self._pending = 0
+
+    def extend(
+        self, stack: Sequence[int], thread: Sequence[int], seconds: Sequence[float], weight: Sequence[float]
+    ) -> None:
+        """Add samples, one of each column."""
+        if not stack:
+            return
+        since = self._since_origin(np.array(seconds, np.float64))
+        while self.blocks > MOST_BLOCKS:
+            self._double()
+        block = since // self._block_ns
+        counts = np.ones(len(block), np.int64)
+        self._rows.append(
+            (np.array(stack, np.int64), np.array(thread, np.int64), block, counts, np.array(weight, np.float64))
+        )
+        self._pending += len(block)
+        # Sorting what is added up already costs as much again: it waits for as many new rows.
+        if self._pending > max(_PENDING, len(self._rows[0][0])):
+            self._add_up()
+
+    def fresh(self) -> TimedRows:
+        """Without rows, but with the same first time."""
+        empty = TimedRows()
+        empty._origin = self._origin
+        return empty
+
+    def fits(self, other: TimedRows) -> bool:
+        """Whether blocks mean the same in both."""
+        return self._origin == other._origin
+
+    def absorb(self, other: TimedRows, stack: Ints, thread: Ints) -> None:
+        """Add the rows of another that fits; `stack` and `thread` are our numbers of its numbers."""
+        self._first, self._last = min(self._first, other._first), max(self._last, other._last)
+        while self.blocks > MOST_BLOCKS or self._block_ns < other._block_ns:
+            self._double()
+        while other._block_ns < self._block_ns:
+            other._double()
+        self._rows += [(stack[rows[0]], thread[rows[1]], rows[2], rows[3], rows[4]) for rows in other._rows]
+
+    def samples(self) -> Samples:
+        """Everything that was added; the first block that has samples is block 0."""
+        self._add_up()
+        if not self._rows:
+            none = np.zeros(0, np.int64)
+            return Samples(none, none, none, none, np.zeros(0))
+        stack, thread, block, count, weight = self._rows[0]
+        return Samples(stack, thread, block - block.min(), count, weight)
+
+    @property
+    def seconds(self) -> float:
+        """From the first sample to the last; 0 without times."""
+        return (self._last - self._first) / 1e9
+
+    @property
+    def block_s(self) -> float:
+        """Length of a block; 0 without times."""
+        return self._block_ns / 1e9 if self._origin is not None else 0.0
+
+    @property
+    def blocks(self) -> int:
+        """Blocks from the first to the last sample."""
+        return self._last // self._block_ns - self._first // self._block_ns + 1
+
+    def _since_origin(self, seconds: Floats) -> Ints:
+        """Nanoseconds since the first time that was seen."""
+        known = seconds[np.isfinite(seconds)]
+        if not len(known):
+            return np.zeros(len(seconds), np.int64)
+        if self._origin is None:
+            self._origin = float(known[0])
+        since_ns = np.rint((np.nan_to_num(seconds, nan=self._origin) - self._origin) * 1e9)
+        since = np.clip(since_ns, -_LONGEST_NS, _LONGEST_NS).astype(np.int64)
+        self._first = min(self._first, int(since.min()))
+        self._last = max(self._last, int(since.max()))
+        return since
+
+    def _double(self) -> None:
+        self._block_ns *= 2
+        self._rows = [(stack, thread, block // 2, count, weight) for stack, thread, block, count, weight in self._rows]
+
+    def _add_up(self) -> None:
+        if not self._rows:
+            return
+        columns: list[Any] = [np.concatenate(column) for column in zip(*self._rows, strict=True)]
+        stack, thread, block, count, weight = columns
+        first = int(block.min())
+        # A product beyond 2**63 would need more stacks and threads than fit in memory.
+        threads, blocks = int(thread.max()) + 1, int(block.max()) - first + 1
+        keys, row = np.unique((stack * threads + thread) * blocks + (block - first), return_inverse=True)
+        rest, block = np.divmod(keys, blocks)
+        stack, thread = np.divmod(rest, threads)
+        counts = np.bincount(row, count, len(keys)).astype(np.int64)
+        weights = np.bincount(row, weight, len(keys)).astype(np.float64, copy=False)
+        self._rows = [(stack, thread, block + first, counts, weights)]
+        self._pending = 0

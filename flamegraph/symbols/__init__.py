@@ -1,0 +1,1 @@
+"""Names for addresses: ELF files, debug files, kallsyms, perf-PID.map."""

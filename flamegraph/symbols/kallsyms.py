@@ -1,0 +1,216 @@
+"""Kernel functions: /proc/kallsyms, or a saved copy of it."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+
+from flamegraph.frames import Frame, Kind
+from flamegraph.symbols.ranges import NOBODY, Ranges
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Addresses = npt.NDArray[np.uint64]
+    Numbers = npt.NDArray[np.int64]
+
+KERNEL = "[kernel]"
+BPF = "[bpf]"
+UNKNOWN_KERNEL = Frame(KERNEL, KERNEL, Kind.UNKNOWN)
+
+_MAX_FILE = 256 << 20
+_PAGE = np.uint64(4096)
+_LAST = np.uint64((1 << 64) - 1)
+_AHEAD = 32
+_ZERO_ENDED = bytes(0 if letter in b"\n\t" else letter for letter in range(256))
+_CODE = np.zeros(256, bool)
+_CODE[[ord(letter) for letter in "TtWw"]] = True
+_DIGITS = np.full(256, 255, np.uint8)
+for _value, _letter in enumerate(b"0123456789abcdef"):
+    _DIGITS[[_letter, ord(chr(_letter).upper())]] = _value
+
+
+class KernelSymbols:
+    """Functions of the kernel, its modules and BPF programs.
+
+    `addresses`: uint64, ascending; `names`; `modules`: "[kernel]", "[nf_tables]", "[bpf]"; `ends`: uint64, the first
+    address behind each, by default the next function's. `hidden`: the kernel gave zeros instead of addresses;
+    `torn`: lines that could not be read.
+    """
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        names: Sequence[str],
+        modules: Sequence[str],
+        ends: Addresses | None = None,
+        *,
+        hidden: bool = False,
+        torn: int = 0,
+    ) -> None:
+        self.addresses = addresses
+        self.names, self.modules = names, modules
+        self.ends = _next_ends(addresses, modules) if ends is None else ends
+        self.hidden, self.torn = hidden, torn
+        self._ranges = Ranges(self.addresses, self.ends)
+        self._frames: dict[int, Frame] = {NOBODY: UNKNOWN_KERNEL}
+
+    def __len__(self) -> int:
+        return len(self.addresses)
+
+    @classmethod
+    def read(cls, path: Path = Path("/proc/kallsyms")) -> KernelSymbols:
+        """Read lines of `address type name [module]`. Raises OSError if the file cannot be read."""
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE)
+        return cls.parse(text)
+
+    @classmethod
+    def parse(cls, text: bytes) -> KernelSymbols:
+        """The same from text."""
+        lines = _Lines(text)
+        addresses = lines.addresses
+        if not addresses.any():
+            return cls(addresses[:0], [], [], hidden=bool(len(addresses)), torn=lines.torn)
+        is_code = _CODE[lines.kinds]
+        # perf shows the last of several names at one address: only that one has a size when it chooses.
+        order = np.lexsort((is_code, addresses))
+        kept = order[np.append(addresses[order][1:] != addresses[order][:-1], True)]
+        modules = lines.modules(kept)
+        ends = _next_ends(addresses[kept], modules)
+        code = np.flatnonzero(is_code[kept])
+        names = _Names(lines.zero_ended, lines.name_begin[kept[code]])
+        return cls(addresses[kept[code]], names, [modules[i] for i in code.tolist()], ends[code], torn=lines.torn)
+
+    def with_extra(self, programs: Sequence[tuple[int, int, str]], module: str = BPF) -> KernelSymbols:
+        """With (address, length in bytes, name) of BPF programs, which win over what was there."""
+        valid = [one for one in programs if 0 < one[0] <= int(_LAST) and 0 < one[1] <= int(_LAST) - one[0]]
+        start = np.array([one[0] for one in valid], np.uint64)
+        end = np.array([one[0] + one[1] for one in valid], np.uint64)
+        return KernelSymbols(
+            np.concatenate((self.addresses, start)),
+            [*self.names, *(one[2] for one in valid)],
+            [*self.modules, *(module for _ in valid)],
+            np.concatenate((self.ends, end)),
+            hidden=self.hidden,
+            torn=self.torn,
+        )
+
+    def relocated(self, by: int) -> KernelSymbols:
+        """As they were when the kernel lay elsewhere (another boot with KASLR): all addresses moved."""
+        move = np.uint64(by & int(_LAST))
+        return KernelSymbols(self.addresses + move, self.names, self.modules, self.ends + move, hidden=self.hidden)
+
+    def address_of(self, name: str) -> int | None:
+        """Where the first function of a name begins."""
+        try:
+            return int(self.addresses[list(self.names).index(name)])
+        except ValueError:
+            return None
+
+    def find(self, addresses: Addresses) -> Numbers:
+        """The number of the function at each address (uint64); -1 where there is none."""
+        return self._ranges.find(addresses)
+
+    def frame(self, number: int) -> Frame:
+        """The frame of a function; of -1: `[kernel]`, unknown."""
+        found = self._frames.get(number)
+        if found is None:
+            found = self._frames[number] = Frame(self.names[number], self.modules[number], Kind.KERNEL)
+        return found
+
+
+def running_build_id(path: Path = Path("/sys/kernel/notes")) -> bytes | None:
+    """Of the kernel that runs here; None where it does not say."""
+    from flamegraph.symbols.elf import gnu_build_id
+
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return gnu_build_id(data, "<" if struct.pack("=H", 1) == b"\1\0" else ">", 4)
+
+
+class _Lines:
+    """The lines as columns: `addresses` (uint64), `kinds` (uint8), and where each name begins in `zero_ended`."""
+
+    def __init__(self, text: bytes) -> None:
+        if not text.endswith(b"\n"):
+            text += b"\n"
+        letters = np.frombuffer(text + bytes(_AHEAD), np.uint8)
+        line_end = np.flatnonzero(letters == ord("\n"))
+        line_begin = np.concatenate(([0], line_end[:-1] + 1))
+        # All addresses of a file are equally wide.
+        width = min(max(text.find(b" "), 1), 16)
+        digits = _DIGITS[letters[line_begin[:, None] + np.arange(width)]]
+        whole = (line_end - line_begin > width + 3) & (digits < 16).all(axis=1)
+        whole &= (letters[line_begin + width] == ord(" ")) & (letters[line_begin + width + 2] == ord(" "))
+        self.torn = int(np.count_nonzero(~whole & (line_end > line_begin)))
+        line_begin, self._line_end, digits = line_begin[whole], line_end[whole], digits[whole]
+        self.addresses = np.zeros(len(line_begin), np.uint64)
+        for column in range(width):
+            self.addresses = (self.addresses << np.uint64(4)) | digits[:, column].astype(np.uint64)
+        self.kinds = letters[line_begin + width + 1]
+        self.name_begin = line_begin + width + 3
+        self.zero_ended = text.translate(_ZERO_ENDED)
+        self._tabs = np.append(np.flatnonzero(letters == ord("\t")), len(text))
+
+    def modules(self, lines: Numbers) -> list[str]:
+        """The module of each of these lines."""
+        tab = self._tabs[np.searchsorted(self._tabs, self.name_begin[lines])]
+        end = self._line_end[lines]
+        owned = np.flatnonzero(tab < end)
+        found = [KERNEL] * len(lines)
+        texts: dict[bytes, str] = {}
+        for i, begin, stop in zip(owned.tolist(), (tab[owned] + 1).tolist(), end[owned].tolist(), strict=True):
+            raw = self.zero_ended[begin:stop]
+            text = texts.get(raw)
+            if text is None:
+                text = texts[raw] = _decoded(raw)
+            found[i] = text
+        return found
+
+
+class _Names(Sequence[str]):
+    """Names that are decoded when they are asked for: of 120,000 a profile shows a few hundred."""
+
+    def __init__(self, zero_ended: bytes, begin: Numbers) -> None:
+        self._zero_ended, self._begin = zero_ended, begin
+
+    def __len__(self) -> int:
+        return len(self._begin)
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[str]: ...
+    def __getitem__(self, index: int | slice) -> str | list[str]:
+        if isinstance(index, slice):
+            return [self._name(begin) for begin in self._begin[index].tolist()]
+        return self._name(int(self._begin[index]))
+
+    def _name(self, begin: int) -> str:
+        return _decoded(self._zero_ended[begin : self._zero_ended.index(b"\0", begin)])
+
+
+def _decoded(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")
+
+
+def _next_ends(addresses: Addresses, modules: Sequence[str]) -> Addresses:
+    """A function ends where the next one begins; the last one of the kernel or a module within two pages."""
+    if not len(addresses):
+        return addresses
+    page_end = (addresses & ~(_PAGE - np.uint64(1))) + 2 * _PAGE
+    page_end[page_end < addresses] = _LAST
+    ends = np.append(addresses[1:], page_end[-1])
+    number = {module: i for i, module in enumerate(set(modules))}
+    owner = np.array([number[module] for module in modules])
+    last = np.append(owner[1:] != owner[:-1], True)
+    ends[last] = np.minimum(ends[last], page_end[last])
+    ends[-1] = page_end[-1]
+    return ends

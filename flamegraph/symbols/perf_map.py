@@ -1,0 +1,102 @@
+"""Functions that a process compiled at run time, as it lists them in `perf-PID.map`: `START SIZE name`, hexadecimal.
+
+The format is the kernel's tools/perf/Documentation/jit-interface.txt. The file lies in a directory that anybody may
+write to, so who owns it decides whether it is believed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from flamegraph.symbols.demangle import demangle_all
+from flamegraph.symbols.ranges import Ranges
+from flamegraph.symbols.rooted import open_below
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Addresses = npt.NDArray[np.uint64]
+    Numbers = npt.NDArray[np.int64]
+
+MAX_SIZE = 256 << 20
+_LINE = re.compile(rb"(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]+(?:0[xX])?([0-9a-fA-F]{1,16})[ \t]+(\S.*)")
+_MAX_NAME = 16384
+
+
+class UntrustedMapError(Exception):
+    """A map that somebody else may have written, or that is no plain file; the text says which."""
+
+
+class PerfMap:
+    """The functions of one map; where they overlap, the line that was written last holds."""
+
+    def __init__(self, text: bytes) -> None:
+        """`text`: whole lines; what stands behind the last line end is torn, and counted in `torn`."""
+        starts, sizes, names, torn = [], [], [], 0
+        *lines, rest = text.split(b"\n")
+        for line in lines:
+            match = _LINE.fullmatch(line.rstrip(b"\r"))
+            if match is None or len(match[3]) > _MAX_NAME:
+                torn += bool(line.strip())
+                continue
+            starts.append(int(match[1], 16))
+            sizes.append(int(match[2], 16))
+            names.append(match[3])
+        self.torn = torn + bool(rest)
+        self.cut = False
+        """Whether only the newest part of a file that is too large was read."""
+        self._names = names
+        self._text: dict[int, str] = {}
+        start = np.array(starts, np.uint64)
+        end = start + np.array(sizes, np.uint64)
+        self._ranges = Ranges(start, end)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def find(self, addresses: Addresses) -> Numbers:
+        """The number of the function at each address (uint64); -1 where there is none."""
+        return self._ranges.find(addresses)
+
+    def names(self, numbers: list[int]) -> list[str]:
+        """Names of functions, demangled where they are mangled."""
+        new = [number for number in numbers if number not in self._text]
+        raw = [self._names[number].decode(errors="backslashreplace").rstrip() for number in new]
+        self._text.update(zip(new, demangle_all(raw), strict=True))
+        return [self._text[number] for number in numbers]
+
+
+def read_perf_map(root: Path, path: str, owners: Collection[int]) -> PerfMap:
+    """Read a map below a root, if it is a regular file that belongs to one of these users (uid) or to root.
+
+    Raises OSError if it cannot be read and `UntrustedMapError` if it is not believed.
+    """
+    with open_below(root, path, follow_last=False) as file:
+        status = os.fstat(file)
+        if status.st_uid != 0 and status.st_uid not in owners:
+            raise UntrustedMapError(f"it belongs to user {status.st_uid}")
+        skipped = max(status.st_size - MAX_SIZE, 0)
+        text = _read(file, skipped, status.st_size - skipped)
+    if skipped:
+        text = text[text.find(b"\n") + 1 :]
+    found = PerfMap(text)
+    found.cut = skipped > 0
+    return found
+
+
+def _read(file: int, offset: int, length: int) -> bytes:
+    pieces = []
+    while length > 0:
+        piece = os.pread(file, min(length, 1 << 24), offset)
+        if not piece:
+            break
+        pieces.append(piece)
+        offset += len(piece)
+        length -= len(piece)
+    return b"".join(pieces)
