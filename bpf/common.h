@@ -242,6 +242,7 @@ struct task_record {
     u32 pid_level;
     u32 tid, tgid, parent_tgid;
     u32 user_tid, user_tgid;
+    u32 execs, unused;
     char comm[16];
 };
 
@@ -259,6 +260,7 @@ BPF_ITER(task)
     r.parent_tgid = read_u32(read_pointer(task + TASK_REAL_PARENT) + TASK_TGID);
     r.user_tid = read_u32(read_pointer(task + TASK_THREAD_PID) + upid + UPID_NR);
     r.user_tgid = read_u32(read_pointer(read_pointer(task + TASK_GROUP_LEADER) + TASK_THREAD_PID) + upid + UPID_NR);
+    r.execs = read_u32(task + TASK_EXECS);
     bpf_probe_read_kernel(r.comm, sizeof r.comm, task + TASK_COMM);
     bpf_seq_write(ctx->meta->seq, &r, sizeof r);
     return 0;

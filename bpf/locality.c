@@ -6,7 +6,29 @@
 // remember by socket what the first saw.
 
 struct message_key { u32 slot; u32 rx_cpu; u32 cpu; };
-BPF_TABLE("hash", struct message_key, u64, messages, MESSAGE_CELLS);
+struct message_count { u64 messages, accepted; };
+BPF_TABLE("hash", struct message_key, struct message_count, messages, MESSAGE_CELLS);
+// A bit for each TCP port on which somebody listens, in whichever network namespace. A connection whose own port it
+// is was accepted: its messages are requests, those of a proxy's connections to its backends are not.
+BPF_F_TABLE("array", u32, u64, listening, 1024, MMAPABLE);
+
+static __always_inline bool was_accepted(void *sock)
+{
+    u32 port = *(u16 *)(sock + SKC_NUM), word = port >> 6;
+    u64 *bits = listening.lookup(&word);
+    return bits && (*bits >> (port & 63)) & 1;
+}
+
+// inet_sock_set_state: user space looked for listeners once; these come later.
+int on_listen(struct bpf_raw_tracepoint_args *ctx)
+{
+    if (ctx->args[2] != TCP_LISTEN) return 0;
+    void *sock = TYPED_ARGUMENT(ctx, 0);
+    u32 port = *(u16 *)(sock + SKC_NUM), word = port >> 6;
+    u64 *bits = listening.lookup(&word);
+    if (bits) __sync_fetch_and_or(bits, 1ULL << (port & 63));
+    return 0;
+}
 
 // tcp_rcv_space_adjust: in the thread that reads, when data has been copied to it.
 int on_read(struct bpf_raw_tracepoint_args *ctx)
@@ -14,16 +36,20 @@ int on_read(struct bpf_raw_tracepoint_args *ctx)
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     if (!slot) return 0;
     struct message_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id()};
-    key.rx_cpu = *(u32 *)(TYPED_ARGUMENT(ctx, 0) + SKC_INCOMING_CPU);
-    u64 zero = 0, *count = messages.lookup(&key);
+    void *sock = TYPED_ARGUMENT(ctx, 0);
+    key.rx_cpu = *(u32 *)(sock + SKC_INCOMING_CPU);
+    struct message_count *count = messages.lookup(&key);
     if (!count) {
-        messages.update(&key, &zero);
+        struct message_count none = {};
+        messages.update(&key, &none);
         count = messages.lookup(&key);
     }
-    if (count)
-        add(slot, count, 1);
-    else
+    if (!count) {
         miss(MISSED_MESSAGE);
+        return 0;
+    }
+    add(slot, &count->messages, 1);
+    if (was_accepted(sock)) add(slot, &count->accepted, 1);
     return 0;
 }
 

@@ -220,7 +220,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 #endif
     if (compat || number >= SYSCALLS) return count_other(slot, number, compat);
     struct calls *calls = syscall_calls.lookup(&slot);
-    if (calls) add(slot, &calls->by_number[number], 1);
+    if (calls) add(slot, &calls->by_number[BOUNDED(number, SYSCALLS)], 1);
     int wait = wait_of(number);
     if (wait >= 0) count_wait(slot, wait, (void *)ctx->args[0]);
     return 0;

@@ -11,6 +11,10 @@ class NetprobeError(Exception):
         self.what = what
         self.todo = todo
 
+    def __str__(self) -> str:
+        """Both: what a notebook or another program's traceback shows."""
+        return f"{self.what}\nTo do: {self.todo}" if self.todo else self.what
+
 
 class NotPossibleHereError(NetprobeError):
     """This machine, kernel or privilege does not allow what was asked for."""

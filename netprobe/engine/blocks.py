@@ -78,6 +78,8 @@ class BlockLoop:
     scratch: Sequence[ScratchCleaner]
     # Called at both edges of the window.
     marks: Sequence[Callable[[], None]] = ()
+    # The command that the recording lasts as long as.
+    companion: HeldServer | None = None
 
     def begin(self) -> None:
         """Open the window: what the probes counted while they were being attached one after another is left out."""
@@ -108,7 +110,8 @@ class BlockLoop:
     def _watch(self, stack: contextlib.ExitStack) -> list[int]:
         """A descriptor for each process named by the user, readable when it ends."""
         fds = []
-        for pid in (*self.options.pids, *([self.server.pid] if self.server else [])):
+        started = [one.pid for one in (self.server, self.companion) if one]
+        for pid in (*self.options.pids, *started):
             with contextlib.suppress(ProcessLookupError):
                 fds.append(os.pidfd_open(pid))
                 stack.callback(os.close, fds[-1])
@@ -135,6 +138,8 @@ class BlockLoop:
             self._watched = [fd for fd in self._watched if fd not in ready]
             if self._target_gone():
                 return "target ended"
+            if self.companion and self.companion.ended():
+                return "command ended"
             if time.monotonic() >= deadline:
                 return ""
 

@@ -12,6 +12,7 @@ from netprobe.probes.syscall_names import native_number
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 # Documentation/filesystems/proc.rst, "Eventpoll files"; ino is hexadecimal.
 _WATCHED = re.compile(r"^tfd:.* ino:([0-9a-f]+) ", re.MULTILINE)
+_SHOWN = 5
 
 
 @dataclass
@@ -43,6 +44,28 @@ def read_descriptors(pid: int) -> Descriptors:
         except OSError:
             continue
     return found
+
+
+def unreadable(pids: Iterable[int]) -> list[str]:
+    """In words, the processes whose descriptors the kernel does not show: those of other users, without a capability.
+
+    Their directory /proc/PID/fd is their user's alone, which CAP_SYS_PTRACE does not change (fs/proc/fd.c).
+    """
+    refused = []
+    for pid in sorted(pids):
+        try:
+            os.listdir(f"/proc/{pid}/fd")
+        except PermissionError:
+            refused.append(str(pid))
+        except OSError:
+            continue
+    if not refused:
+        return []
+    shown = ", ".join(refused[:_SHOWN]) + (" …" if len(refused) > _SHOWN else "")
+    return [
+        f"sockets and epoll sets of processes of other users ({shown}), so that who serves what is not known: run "
+        "netprobe as their user, or give it CAP_DAC_READ_SEARCH as well."
+    ]
 
 
 def blocked_call(pid: int, tid: int) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from netprobe.engine.descriptors import Descriptors, last_cpu, read_descriptors, waiting_calls
+from netprobe.engine.listening import mark_listening
 from netprobe.engine.socket_tables import Group, Member, read_socket_tables
 from netprobe.engine.target import cpu_list
 from netprobe.probes.base import Counted, Thread
@@ -48,13 +49,16 @@ class _Look:
 class GroupObserver:
     """Looks at the beginning and at the end; the later look counts, unless the target is gone by then."""
 
+    probe = "sockets"
+
     def __init__(self, whole_machine: bool) -> None:
         self._whole_machine = whole_machine
         self._first = self._last = _Look()
 
-    def begin(self, program: Program, threads: Sequence[Thread]) -> None:
+    def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
         """Look once the probes are attached."""
         self._first = self._last = self._look(program, threads)
+        mark_listening(program, self._first.descriptors)
 
     def mark(self) -> None:
         """Nothing is counted at the window's edges."""

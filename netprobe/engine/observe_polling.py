@@ -54,6 +54,8 @@ class _Edge:
 class PollingObserver:
     """Looks at settings and connections at the beginning and at the end; the richer look counts."""
 
+    probe = "busypoll"
+
     def __init__(self, whole_machine: bool) -> None:
         self._whole_machine = whole_machine
         self._connections: list[tuple[int, Connection]] = []
@@ -64,7 +66,7 @@ class PollingObserver:
         self._napis: list[tuple[int, Any]] = []
         self._settings: dict[str, int | None] = {}
 
-    def begin(self, program: Program, threads: Sequence[Thread]) -> None:
+    def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
         """Look once the probes are attached."""
         self._look(program, threads)
 

@@ -23,6 +23,8 @@ class RecordOptions:
     seconds: float | None = 10.0
     block_seconds: float = 1.0
     slots: int | None = None
+    # A shell's command, such as a load generator: the recording lasts as long as it runs.
+    while_command: str | None = None
 
     @property
     def whole_machine(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.machine import possible_cpus
 from netprobe.engine.options import RecordOptions
+from netprobe.engine.perf_events import attach_samples
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import (
     AttachPoint,
@@ -26,6 +28,7 @@ from netprobe.probes.base import (
     FunctionEntry,
     FunctionExit,
     Kprobe,
+    PerfEvent,
     Probe,
     RawTracepoint,
 )
@@ -35,6 +38,8 @@ from netprobe.resources import resource
 # Tests force one of several ways in by its name.
 TEST_WAY = "NETPROBE_TEST_WAY"
 _TRACING = 26  # BPF_PROG_TYPE_TRACING, which BCC has no name for
+# What verifiers say of a helper that lockdown withholds (LOCKDOWN_BPF_READ_KERNEL, kernel/trace/bpf_trace.c).
+_WITHHELD = re.compile(r"(unknown func|cannot use helper) bpf_probe_read")
 # PROC_PID_INIT_INO in include/linux/proc_ns.h; PID_MAX_LIMIT in include/linux/threads.h, for 64 bits.
 _FIRST_PID_NAMESPACE, _LARGEST_PID_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
 _LIFE_CYCLE = (
@@ -107,6 +112,7 @@ def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
         "TASK_TGID": btf.offset("task_struct", "tgid"),
         "TASK_COMM": btf.offset("task_struct", "comm"),
         "TASK_GROUP_LEADER": btf.offset("task_struct", "group_leader"),
+        "TASK_EXECS": btf.offset("task_struct", "self_exec_id"),
         "TASK_REAL_PARENT": btf.offset("task_struct", "real_parent"),
         "TASK_THREAD_PID": btf.offset("task_struct", "thread_pid"),
         "PID_LEVEL": btf.offset("pid", "level"),
@@ -160,7 +166,11 @@ def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[AttachPoint, int]:
 class _Attached:
     point: AttachPoint
     program: int
-    link: int
+    links: tuple[int, ...]
+
+    def detach(self) -> None:
+        for link in self.links:
+            os.close(link)
 
 
 class Program:
@@ -237,6 +247,10 @@ class Program:
         elif isinstance(point, RawTracepoint):
             program = self._load(point.function, self._bcc_class.RAW_TRACEPOINT)
             fd = self.lib.bpf_attach_raw_tracepoint(program, point.tracepoint.encode())
+        elif isinstance(point, PerfEvent):
+            program = self._load(point.function, self._bcc_class.PERF_EVENT)
+            self._attached.append(_Attached(point, program, attach_samples(point, program)))
+            return
         else:
             program = self._load_typed(point)
             fd = attach_typed(program)
@@ -244,7 +258,7 @@ class Program:
             raise NotPossibleHereError(
                 f"The kernel did not let netprobe attach to {point}: {os.strerror(ctypes.get_errno() or -fd)}."
             )
-        self._attached.append(_Attached(point, program, fd))
+        self._attached.append(_Attached(point, program, (fd,)))
 
     def _attach_kprobe(self, point: Kprobe, program: int) -> int:
         name = f"netprobe_{os.getpid()}_{'r' if point.at_return else 'p'}_{point.kernel_function}"
@@ -259,8 +273,11 @@ class Program:
         """Attach the best way that the kernel allows: its name, and why those before it were refused."""
         refused: list[str] = []
         wanted = os.environ.get(TEST_WAY)
-        for name, points in choice.ways:
-            if wanted and wanted != name:
+        kinds = [name.partition(",")[0] for name, _ in choice.ways]
+        # A choice that has no way of this name is not what the test is about, unless it can do without.
+        forced = bool(wanted) and (wanted in kinds or choice.optional)
+        for kind, (name, points) in zip(kinds, choice.ways, strict=True):
+            if forced and wanted != kind:
                 continue
             before = len(self._attached)
             try:
@@ -269,7 +286,7 @@ class Program:
             except NotPossibleHereError as error:
                 refused.append(error.what.splitlines()[0])
                 for attached in self._attached[before:]:
-                    os.close(attached.link)
+                    attached.detach()
                 del self._attached[before:]
             else:
                 return name, refused
@@ -334,7 +351,7 @@ class Program:
     def detach(self) -> None:
         """Stop counting; the maps can still be read."""
         while self._attached:
-            os.close(self._attached.pop().link)
+            self._attached.pop().detach()
 
     def close(self) -> None:
         """Detach and free everything."""
@@ -347,6 +364,12 @@ class Program:
 
 
 def _explain(error: Exception, step: str, noise: str) -> NetprobeError:
+    if _WITHHELD.search(noise):
+        return NotPossibleHereError(
+            "The kernel is locked down for confidentiality: it lets no program read its memory, from which netprobe "
+            "takes which threads and sockets there are.",
+            todo="Boot without lockdown=confidentiality; lockdown=integrity is no hindrance.",
+        )
     text = f"netprobe could not {step}: {error}"
     if noise.strip():
         text += f"\nThe compiler and the kernel said:\n{noise.strip()}"

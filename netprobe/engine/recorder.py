@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import resource
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from netprobe.engine.descriptors import unreadable
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.privileges import require_tracing
 from netprobe.engine.program import Cost, Program, ProgramOptions
@@ -33,23 +34,29 @@ class Recording:
     started_ns: int  # of the monotonic clock, as the threads' times
     seconds: float
     attach_seconds: float
-    ended_by: str  # "time", "target ended" or a signal's name
+    ended_by: str  # "time", "target ended", "command ended" or a signal's name
     attached: Sequence[str]
     missed: Sequence[str]
     unavailable: Sequence[str]
+    # Names of probes that the kernel refused, and without which there is a result.
+    left_out: Collection[str]
     # What can be seen in several ways -> the way that was used.
     ways: Mapping[str, str]
     costs: Sequence[Cost]
     accounted_seconds: float
     peak_resident_kib: int
     server_exit: int | None
+    command_exit: int | None
 
 
 class Observer(Protocol):
     """Looks at what cannot be counted, once when the probes are attached and once before they go."""
 
-    def begin(self, program: Program, threads: Sequence[Thread]) -> None:
-        """The first look."""
+    probe: str
+    """Name of the probe without which it has nothing to look at; empty where it needs none."""
+
+    def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
+        """The first look. `held`: a process that is none of the traced yet, and will be once it is let go."""
 
     def mark(self) -> None:
         """Called at both edges of the window, as close to the counters as can be."""
@@ -64,9 +71,17 @@ class Observer(Protocol):
 class Recorder:
     """One recording."""
 
-    def __init__(self, options: RecordOptions, probes: Sequence[Probe], observers: Sequence[Observer] = ()) -> None:
-        self._options, self._probes, self._observers = options, probes, observers
+    def __init__(
+        self,
+        options: RecordOptions,
+        probes: Sequence[Probe],
+        observers: Sequence[Observer] = (),
+        dispensable: Collection[str] = (),
+    ) -> None:
+        """`dispensable`: names of probes without which there is a result, should the kernel refuse them."""
+        self._options, self._probes, self._observers, self._dispensable = options, probes, observers, dispensable
         self._unavailable: list[str] = []
+        self._left_out: set[str] = set()
         self._ways: dict[str, str] = {}
 
     def run(
@@ -81,7 +96,9 @@ class Recorder:
         began = time.monotonic()
         require_tracing()
         with ExitStack() as stack:
-            server = self._hold_server(stack)
+            server = self._hold(stack, self._options.command)
+            load = self._options.while_command
+            companion = self._hold(stack, ("sh", "-c", load) if load else ())
             signals = stack.enter_context(Interruptible())
             program = Program(self._probes, ProgramOptions.of(self._options))
             stack.callback(program.close)
@@ -97,11 +114,14 @@ class Recorder:
             readers = self._attach(program)
             for reader in readers.values():
                 stack.callback(reader.close)
+            self._observers = [one for one in self._observers if one.probe not in self._left_out]
             scratch = [open_scratch(program, kept) for probe in self._probes for kept in probe.scratch()]
+            if self._observers:
+                self._unavailable += unreadable({thread.pid for thread in target.describe_all() if thread.pid})
             for observer in self._observers:
-                observer.begin(program, target.describe_all())
+                observer.begin(program, target.describe_all(), server.pid if server else None)
             marks = [observer.mark for observer in self._observers]
-            loop = BlockLoop(self._options, target, readers, signals, server, on_block, scratch, marks)
+            loop = BlockLoop(self._options, target, readers, signals, server, on_block, scratch, marks, companion)
             # The window opens before anyone can know that it does: whoever waits for the word is counted from the
             # first event on.
             loop.begin()
@@ -112,13 +132,15 @@ class Recorder:
                 target.adopt_held()
                 server.release()
             on_attached(attach_seconds)
+            if companion:
+                companion.release()
             ended_by = loop.run()
             return self._gather(program, target, loop, ended_by, attach_seconds)
 
-    def _hold_server(self, stack: ExitStack) -> HeldServer | None:
-        if not self._options.command:
+    def _hold(self, stack: ExitStack, command: tuple[str, ...]) -> HeldServer | None:
+        if not command:
             return None
-        server = HeldServer(self._options.command)
+        server = HeldServer(command)
         stack.callback(server.end)
         return server
 
@@ -130,11 +152,15 @@ class Recorder:
             refused = [text for point in probe.attach_points() if (text := self._attach_point(program, point))]
             self._unavailable += refused
             if len(refused) == len(probe.attach_points()):
-                raise NotPossibleHereError(
-                    f"Nothing of the probe `{probe.name}` could be attached. " + " ".join(refused)
-                )
+                if probe.name not in self._dispensable:
+                    raise NotPossibleHereError(
+                        f"Nothing of the probe `{probe.name}` could be attached. " + " ".join(refused)
+                    )
+                self._left_out.add(probe.name)
+                continue
             for counters in probe.counters():
                 readers[counters.map] = open_reader(program, counters)
+        self._probes = [probe for probe in self._probes if probe.name not in self._left_out]
         return readers
 
     def _attach_point(self, program: Program, point: AttachPoint | FirstOf) -> str:
@@ -170,9 +196,11 @@ class Recorder:
             attached=attached,
             missed=[text.format(count=count) for text, count in missed.items() if count],
             unavailable=self._unavailable,
+            left_out=self._left_out,
             ways=self._ways,
             costs=costs,
             accounted_seconds=loop.accounted_seconds,
             peak_resident_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
             server_exit=loop.server.exit_code if loop.server else None,
+            command_exit=loop.companion.exit_code if loop.companion else None,
         )

@@ -24,6 +24,8 @@ _RECORD = np.dtype(
         ("parent_tgid", "u4"),
         ("user_tid", "u4"),
         ("user_tgid", "u4"),
+        ("execs", "u4"),
+        ("unused", "u4"),
         ("comm", "S16"),
     ]
 )
@@ -39,6 +41,8 @@ class Task:
     user_tid: int
     user_tgid: int
     comm: bytes
+    # How often its process, and those that it was forked from, called exec.
+    execs: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def read_tasks(program: Program) -> Tasks:
     records = np.frombuffer(program.iterate("bpf_iter__task"), _RECORD)
     if not len(records):
         raise NetprobeError("The kernel's task iterator returned nothing.")
-    names = ("tid", "tgid", "parent_tgid", "user_tid", "user_tgid", "comm")
+    names = ("tid", "tgid", "parent_tgid", "user_tid", "user_tgid", "comm", "execs")
     tasks = [Task(*row) for row in zip(*(records[name].tolist() for name in names), strict=True)]
     return Tasks(tasks, int(records[0]["pid_namespace"]), int(records[0]["pid_level"]))
 

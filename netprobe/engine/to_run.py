@@ -19,8 +19,10 @@ from netprobe.run.table import Table
 def as_run(
     recording: Recording, options: RecordOptions, probes: Sequence[Probe], observers: Sequence[Observer] = ()
 ) -> Run:
-    """Tables of all probes, and how they were taken."""
+    """Tables of all probes that were let in, and how they were taken."""
     counted = recording.counted
+    probes = [probe for probe in probes if probe.name not in recording.left_out]
+    observers = [observer for observer in observers if observer.probe not in recording.left_out]
     tables = [_blocks(recording), threads_table(counted.threads, recording.started_ns)]
     for probe in probes:
         tables += probe.tables(counted)

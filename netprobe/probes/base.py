@@ -88,7 +88,19 @@ class Kprobe:
         return f"{'kretprobe' if self.at_return else 'kprobe'} on {self.kernel_function}"
 
 
-AttachPoint = RawTracepoint | BtfTracepoint | FunctionEntry | FunctionExit | Kprobe
+@dataclass(frozen=True)
+class PerfEvent:
+    """A function of the probe's C file, called `frequency` times a second on every CPU that is busy with `event`."""
+
+    function: str
+    event: str  # "cycles" or "cpu-clock"
+    frequency: int
+
+    def __str__(self) -> str:
+        return f"perf event {self.event} at {self.frequency} Hz"
+
+
+AttachPoint = RawTracepoint | BtfTracepoint | FunctionEntry | FunctionExit | Kprobe | PerfEvent
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
 
 _MESSAGE_CELLS = 16384
+_TCP_LISTEN = 10  # include/net/tcp_states.h
+LISTENING_MAP = "listening"
 _SENT_CELLS = 16384
 
 
@@ -39,6 +41,8 @@ class Probe:
         return {
             "MESSAGE_CELLS": _MESSAGE_CELLS,
             "SENT_CELLS": _SENT_CELLS,
+            "TCP_LISTEN": _TCP_LISTEN,
+            "SKC_NUM": kernel.offset("sock_common", "skc_num"),
             "SKC_INCOMING_CPU": kernel.offset("sock_common", "skc_incoming_cpu"),
             "SKB_QUEUE_MAPPING": kernel.offset("sk_buff", "queue_mapping"),
             "DEVICE_IFINDEX": kernel.offset("net_device", "ifindex"),
@@ -51,12 +55,16 @@ class Probe:
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
         """Where data is copied to the reader, and where a packet is given to its device."""
-        return (BtfTracepoint("on_read", "tcp_rcv_space_adjust"), BtfTracepoint("on_send", "net_dev_start_xmit"))
+        return (
+            BtfTracepoint("on_listen", "inet_sock_set_state"),
+            BtfTracepoint("on_read", "tcp_rcv_space_adjust"),
+            BtfTracepoint("on_send", "net_dev_start_xmit"),
+        )
 
     def counters(self) -> tuple[Counters, ...]:
         """Both matrices."""
         return (
-            KeyedCounters("messages", (("rx_cpu", "u4"), ("cpu", "u4")), 1),
+            KeyedCounters("messages", (("rx_cpu", "u4"), ("cpu", "u4")), 2),
             KeyedCounters(
                 "sent_packets",
                 (("device", "u4"), ("queue", "u4"), ("cpu", "u4")),
@@ -70,11 +78,14 @@ class Probe:
         return ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`messages`: by receiving and reading CPU. `sent_packets`: by device, TX queue and sending CPU."""
+        """`messages`: by receiving and reading CPU, with how many of them came on accepted connections;
+        `sent_packets`: by device, TX queue and sending CPU.
+        """
         block, rows = counted.rows("messages")
         messages = {"block": block, **thread_columns(counted.threads, rows["thread"])}
         # As signed: -1 where no packet has been processed since the socket was made.
-        messages |= {"rx_cpu": rows["rx_cpu"].astype("i4"), "cpu": rows["cpu"], "messages": rows["count"][:, 0]}
+        messages |= {"rx_cpu": rows["rx_cpu"].astype("i4"), "cpu": rows["cpu"]}
+        messages |= {"messages": rows["count"][:, 0], "accepted": rows["count"][:, 1]}
         block, rows = counted.rows("sent_packets")
         sent = {"block": block, **thread_columns(counted.threads, rows["thread"])}
         sent |= {

@@ -24,6 +24,16 @@ def _architectures() -> tuple[str, str]:
     return _TABLES.get(platform.machine(), _TABLES["x86_64"])
 
 
+@cache
+def _all_names() -> frozenset[str]:
+    return frozenset(_table().names())
+
+
+def is_known(name: str) -> bool:
+    """Whether any architecture has a call of this name."""
+    return name in _all_names()
+
+
 def native_number(name: str) -> int:
     """Number of a native call; raises `NetprobeError` for a name that no kernel knows, -1 where it is not native."""
     try:
@@ -49,6 +59,11 @@ def check_native(name: str) -> None:
 def native_name(number: int) -> str:
     """Name of a native call; one newer than the table is named by its number."""
     return _name(number, _architectures()[0])
+
+
+def name_on(machine: str, number: int) -> str:
+    """Name of a call on another architecture, as `uname -m` calls it (x86_64, aarch64)."""
+    return _name(number, _TABLES.get(machine, (machine,))[0])
 
 
 def other_name(number: int, compat: bool) -> str:

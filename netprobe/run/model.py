@@ -1,8 +1,18 @@
-"""A Run: what one recording measured, and how it was taken."""
+"""A Run: what one recording measured, and how it was taken.
+
+History of the format, as docs/run-format.md describes it. Fields and tables may be added within a version; a reader
+of version n reads all from 1 to n.
+
+1   The first.
+2   What a Run does not tell is null or not there, which readers of version 1 take for damage or fail at. Imported
+    Runs (`imported` in run.json): `window.seconds` and `window.started`, the fields of `host`; 0 and empty names for
+    calls without threads. Runs of a load generator alone: no table `blocks`, but `load_rounds`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netprobe.errors import NetprobeError
@@ -12,7 +22,7 @@ if TYPE_CHECKING:
 
     from netprobe.run.table import Table
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class LazyTables(Mapping[str, "Table"]):
@@ -29,6 +39,9 @@ class LazyTables(Mapping[str, "Table"]):
             self._loaded[name] = self._read(name)
         return self._loaded[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
@@ -40,11 +53,12 @@ class Run:
     """What one recording measured.
 
     `info` is the content of run.json: format version, host, target, window, attach points, what was missed
-    or unavailable, netprobe's own cost. `tables` maps a table's name to its columns.
+    or unavailable, netprobe's own cost. `tables` maps a table's name to its columns. `path`: its directory, where
+    it was read from one.
     """
 
-    def __init__(self, info: Mapping[str, Any], tables: Mapping[str, Table]) -> None:
-        self.info, self.tables = info, tables
+    def __init__(self, info: Mapping[str, Any], tables: Mapping[str, Table], path: Path | None = None) -> None:
+        self.info, self.tables, self.path = info, tables, path
 
     def table(self, name: str) -> pd.DataFrame:
         """A table as a DataFrame; column names carry the units.
@@ -64,9 +78,16 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Length of the recording."""
-        return float(self.info["window"]["seconds"])
+        """Length of the recording; NaN where what was imported does not say."""
+        seconds = self.info["window"]["seconds"]
+        return float("nan") if seconds is None else float(seconds)
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was made of what other tools printed (`netprobe import`)."""
+        return "imported" in self.info
 
     def __repr__(self) -> str:
         target = self.info["target"]["description"]
-        return f"<Run of {target}, {self.seconds:.1f} s, tables {', '.join(sorted(self.tables))}>"
+        length = "length not known" if self.info["window"]["seconds"] is None else f"{self.seconds:.1f} s"
+        return f"<Run of {target}, {length}, tables {', '.join(sorted(self.tables))}>"

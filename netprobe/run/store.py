@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from netprobe.errors import NetprobeError
+from netprobe.run.description import checked
 from netprobe.run.model import FORMAT_VERSION, LazyTables, Run
 from netprobe.run.table import Table
+from netprobe.run.together import usable
 
 _INFO = "run.json"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -129,31 +131,24 @@ def read_run(path: str | Path) -> Run:
             f"The Run at {path} has format version {version!r}; this netprobe knows versions up to {FORMAT_VERSION}.",
             todo="Update netprobe.",
         )
-    if not _is_whole(info):
-        raise NetprobeError(f"{path / _INFO} is damaged: it lacks what every Run has.")
-    names = tuple(name for name in info["tables"] if isinstance(name, str) and "/" not in name)
+    info = checked(info, path / _INFO)
+    names, missed = usable([name for name in info["tables"] if "/" not in name])
+    info["missed"] = [*info["missed"], *missed]
     return Run(info, LazyTables(names, lambda name: _read_table(path, name)))
-
-
-def _is_whole(info: dict[str, Any]) -> bool:
-    window, target = info.get("window"), info.get("target")
-    return (
-        isinstance(info.get("tables"), list)
-        and isinstance(window, dict)
-        and isinstance(window.get("seconds"), int | float)
-        and isinstance(target, dict)
-        and isinstance(target.get("description"), str)
-    )
 
 
 def _read_table(path: Path, name: str) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from netprobe.run.columns import values_of
+
     file = path / f"{name}.parquet"
     try:
-        table = pq.read_table(file)
-        columns = {column: table.column(column).to_numpy(zero_copy_only=False) for column in table.column_names}
-    except (OSError, pa.ArrowException) as error:
+        # Not read_table(): it imports the data sets of Arrow and pandas with them, half a second for nothing.
+        with pq.ParquetFile(file) as opened:
+            table = opened.read()
+        columns = {column: values_of(table.column(column)) for column in table.column_names}
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise NetprobeError(f"The table {file} cannot be read: {error}.") from error
     return Table(name, columns)

@@ -1,0 +1,88 @@
+"""Stacks by thread: samples of running threads, or the time for which threads were off their CPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netprobe.probes.base import (
+    AttachPoint,
+    BtfTracepoint,
+    Counted,
+    Counters,
+    FirstOf,
+    KernelLayout,
+    KeyedCounters,
+    PerfEvent,
+    ThreadScratch,
+)
+from netprobe.run.table import Table
+
+# The kernel's own limit (kernel.perf_event_max_stack) unless it was changed.
+STACK_DEPTH = 127
+# A stack takes 1 KiB in the kernel.
+_STACKS = 16384
+_ROWS = 32768
+STACKS_MAP, WEIGHTS_MAP = "stacks", "stack_weights"
+DEPTH_MISSED = "{count} stacks were deeper than " + str(STACK_DEPTH) + " frames: their outermost callers are cut off"
+STACKS_MISSED = "{count} stacks are not known: their map was full"
+SAMPLES_MISSED = "{count} samples were lost: the map of samples was full"
+
+
+@dataclass(frozen=True)
+class StackOptions:
+    """What to take stacks of: running threads, or threads that wait and for at least how long."""
+
+    frequency: int = 99
+    off_cpu: bool = False
+    shortest_ns: int = 1000
+    kernel: bool = True
+    user: bool = True
+
+
+class Probe:
+    """Takes stacks and counts them in the kernel."""
+
+    name = "stacks"
+    source = "stacks.c"
+    missed: Mapping[str, str] = {
+        "MISSED_STACK": STACKS_MISSED,
+        "MISSED_STACK_END": DEPTH_MISSED,
+        "MISSED_SAMPLE": SAMPLES_MISSED,
+    }
+
+    def __init__(self, options: StackOptions | None = None) -> None:
+        self._options = options or StackOptions()
+
+    def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
+        """Sizes, and which stacks are wanted."""
+        options = self._options
+        defines: dict[str, str | int] = {"STACK_DEPTH": STACK_DEPTH, "STACKS": _STACKS, "STACK_ROWS": _ROWS}
+        if options.off_cpu:
+            defines |= {"OFF_CPU": 1, "SHORTEST_NS": options.shortest_ns}
+        if not options.kernel:
+            defines["USER_STACKS_ONLY"] = 1
+        if not options.user:
+            defines["KERNEL_STACKS_ONLY"] = 1
+        return defines
+
+    def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
+        """The scheduler's switch; or samples by the CPU's own clock cycles where it can count them."""
+        if self._options.off_cpu:
+            return (BtfTracepoint("on_switch_for_stacks", "sched_switch"),)
+        events = ("cycles", "cpu-clock")
+        ways = tuple((event, (PerfEvent("on_sample", event, self._options.frequency),)) for event in events)
+        return (FirstOf("samples", ways),)
+
+    def counters(self) -> tuple[Counters, ...]:
+        """Samples and weight by thread, life of its process, kernel stack and user stack."""
+        key = (("execs", "u4"), ("kernel_stack", "u8"), ("user_stack", "u8"))
+        return (KeyedCounters(WEIGHTS_MAP, key, 2),)
+
+    def scratch(self) -> tuple[ThreadScratch, ...]:
+        """Since when a thread is off its CPU, and its stack there."""
+        return (ThreadScratch("blocked_threads", 4),) if self._options.off_cpu else ()
+
+    def tables(self, counted: Counted) -> list[Table]:
+        """None: the addresses become names in the observer."""
+        return []
