@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from netprobe.analysis.syscalls import summarise as summarise_syscalls
 from netprobe.run.table import Table, thread_rows
@@ -21,6 +21,7 @@ State = Literal["ok", "broken", "unknown", "not needed"]
 GOOD_SHARE_PCT = 50.0
 # netprobe's count and the kernel's may differ by this much before it is said.
 CROSS_CHECK_PCT = 2.0
+_STRAY, _FEWEST_ATTEMPTS = 0.01, 100
 _SHOWN = 4
 
 
@@ -97,6 +98,16 @@ class BusyPolling:
     others_packets: int
     verdict: Literal["good", "softirq first", "none", "mixed", "cannot tell"]
     sentence: str
+    asked_by_server: bool = False
+    """It has parameters of its own on an epoll set, a ring or a connection."""
+    asked_by_machine: bool = False
+    """net.core.busy_poll is set, or an instance of its connections leaves packets to a poller."""
+    connections: int = 0
+    connections_with_napi: int = 0
+
+    def link(self, begins: str) -> Link:
+        """The link whose name begins so."""
+        return next(link for link in self.links if link.name.startswith(begins))
 
     @property
     def disagrees(self) -> bool:
@@ -117,13 +128,48 @@ def analyse(tables: Tables) -> BusyPolling:
     napis = _napis(tables, rows, others)
     own = _own_napis(tables, napis, rows)
     share = _share(own)
-    links = _links(tables, rows, own, share)
-    verdict, sentence = _verdict(rows, own, links, share)
-    kernel = [count for (count,) in tables["polling_kernel"].rows("busy_poll_rx_packets")]
     ids = {napi.napi_id for napi in own}
+    links = _links(tables, [row for row in rows if row.napi_id in ids], own, share)
+    verdict, sentence = _verdict([row for row in rows if row.napi_id in ids], own, links, share)
+    kernel = [count for (count,) in _rows(tables, "polling_kernel", "busy_poll_rx_packets")]
     counted = sum(row.packets for row in (*rows, *others) if row.napi_id in ids)
     elsewhere = sum(row.packets for row in others if row.napi_id not in ids)
-    return BusyPolling(rows, own, links, share, sum(kernel) if kernel else None, counted, elsewhere, verdict, sentence)
+    return BusyPolling(
+        rows,
+        own,
+        links,
+        share,
+        sum(kernel) if kernel else None,
+        counted,
+        elsewhere,
+        verdict,
+        sentence,
+        asked_by_server=_asked_by_server(tables),
+        asked_by_machine=_asked_by_machine(tables, own),
+        connections=_connections(tables),
+        connections_with_napi=_connections(tables, with_napi=True),
+    )
+
+
+def _rows(tables: Tables, name: str, *columns: str) -> Iterable[tuple[Any, ...]]:
+    """Of a table that may be missing."""
+    return tables[name].rows(*columns) if name in tables else ()
+
+
+def _asked_by_server(tables: Tables) -> bool:
+    on_sets = any(here.busy_poll_us for here in poll_sets(tables))
+    return on_sets or any(us for (us,) in tables["polling_connections"].rows("busy_poll_us"))
+
+
+def _asked_by_machine(tables: Tables, own: Sequence[Napi]) -> bool:
+    settings = dict(tables["polling_settings"].rows("name", "value"))
+    # gro_flush_timeout alone is for larger GRO packets; with deferred interrupts it waits for a poller.
+    return bool(settings["net.core.busy_poll"]) or any(napi.defer_hard_irqs for napi in own)
+
+
+def _connections(tables: Tables, with_napi: bool = False) -> int:
+    rows = tables["polling_connections"].rows("napi_id", "connections")
+    return sum(count for napi_id, count in rows if napi_id or not with_napi)
 
 
 # ---- What was counted ----
@@ -168,9 +214,21 @@ def _napis(tables: Tables, rows: Sequence[PollRow], others: Sequence[PollRow]) -
 
 
 def _own_napis(tables: Tables, napis: Mapping[int, Napi], rows: Sequence[PollRow]) -> list[Napi]:
-    """The instances that the target polls, or that its connections' packets come from."""
-    wanted = {row.napi_id for row in rows}
-    wanted |= {number for (number,) in tables["polling_connections"].rows("napi_id") if number}
+    """The instances that the target polls, or that its connections' packets come from.
+
+    A softirq put off to a thread's context now and then looks like a poll of somebody else's instance: less than 1 % of
+    the attempts, with connections that come from others, is no polling.
+    """
+    connected = {number for (number,) in tables["polling_connections"].rows("napi_id") if number}
+    least = _STRAY * sum(row.attempts for row in rows) if connected else 0
+    attempts: Counter[int] = Counter()
+    for row in rows:
+        attempts[row.napi_id] += row.attempts
+    polled = {number for number, count in attempts.items() if count >= least}
+    # A few polls of other instances only, as of a server that never waits.
+    if connected and not polled & connected:
+        polled = {number for number in polled if attempts[number] >= _FEWEST_ATTEMPTS}
+    wanted = polled | connected
     return [napis[number] for number in sorted(wanted) if number in napis]
 
 
@@ -185,7 +243,7 @@ def _share(own: Sequence[Napi]) -> float | None:
 
 def _links(tables: Tables, rows: Sequence[PollRow], own: Sequence[Napi], share: float | None) -> list[Link]:
     settings = dict(tables["polling_settings"].rows("name", "value"))
-    sets = _sets(tables)
+    sets = poll_sets(tables)
     attempted = any(row.attempts for row in rows)
     links = [_enabled(settings, sets, tables, attempted), _waits(tables, attempted), _napi_ids(tables, attempted)]
     links.append(_one_napi(sets, own))
@@ -195,7 +253,8 @@ def _links(tables: Tables, rows: Sequence[PollRow], own: Sequence[Napi], share: 
     return links
 
 
-def _sets(tables: Tables) -> list[PollSet]:
+def poll_sets(tables: Tables) -> list[PollSet]:
+    """Epoll sets, and rings that have parameters."""
     found: dict[tuple[int, int], PollSet] = {}
     for pid, fd, kind, known, busy_poll_us, prefer, napi_id, connections in tables["polling_sets"].rows(
         "pid", "fd", "kind", "known", "busy_poll_us", "prefer", "napi_id", "connections"
@@ -342,6 +401,8 @@ def _nothing_ready(tables: Tables, links: Sequence[Link], attempted: bool) -> Li
         return Link(name, "ok", "the threads did poll")
     if any(link.state == "broken" for link in links):
         return Link(name, "not needed", "an earlier link is broken")
+    if "polling_sleeps" not in tables:
+        return Link(name, "unknown", "how often the threads slept was not recorded")
     slept = sum(count for (count,) in tables["polling_sleeps"].rows("voluntary_switches"))
     waits = sum(row.timeouts.total() for row in summarise_syscalls(tables))
     if not waits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,6 +19,8 @@ Judgement = Literal["right", "wrong", "not pinned", "unsteered", "idle", "cannot
 # From here on locality counts as perfect: what is left are connections that are just being set up, or moved.
 PERFECT_PCT = 99.0
 _FEWEST_MESSAGES = 100
+# Steering of an imported listing, which does not tell it.
+_NOT_KNOWN = "not known"
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ class Group:
 
     @property
     def name(self) -> str:
-        """127.0.0.1:8080 or [::]:8080."""
+        """127.0.0.1:8080 or [::]:8080; words where an imported listing does not say."""
+        if not self.port:
+            return "the listed group"
         return f"{f'[{self.address}]' if ':' in self.address else self.address}:{self.port}"
 
 
@@ -184,6 +188,9 @@ def groups(tables: Tables, cpus_online: str, threads: Sequence[ThreadMatrix]) ->
         "program_name", "changed_while_recording",
     ):  # fmt: skip
         by_cpu, words = _steering(kind, json.loads(program), cut, name, cpus, size)
+        if kind == _NOT_KNOWN:
+            by_cpu = _by_order(rows.get(number, {}).values())
+            cpus = list(by_cpu or ())
         members = tuple(_member(members, kind, by_cpu, size, cpus, ran_on) for members in rows.get(number, {}).values())
         found.append(Group(protocol, address, port, dual_stack, size, kind, words, by_cpu, changed, members))
     return found
@@ -222,7 +229,25 @@ def _steering(
         return None, f"eBPF program{f' {name}' if name else ''}: which index it returns cannot be told from outside"
     if kind == "incoming-cpu":
         return None, "SO_INCOMING_CPU of the listeners"
+    if kind == _NOT_KNOWN:
+        return None, "not in the listing; taken for a program that gives each CPU's packets to the listener of its rank"
     return None, "none: the kernel's hash of addresses and ports"
+
+
+def _by_order(members: Collection[Sequence[Mapping[str, object]]]) -> dict[int, int] | None:
+    """The CPUs of a listing in ascending order, each with its index.
+
+    None unless each listener has another CPU, and none is missing: ranks of a part are not those of the whole.
+    """
+    cpus = sorted({int(str(row["last_cpu"])) for rows in members for row in rows})
+    indexes = [int(str(rows[0]["index"])) for rows in members]
+    complete = is_complete(indexes) and len(cpus) == len(indexes)
+    return dict(zip(cpus, sorted(indexes), strict=True)) if complete else None
+
+
+def is_complete(indexes: Collection[int]) -> bool:
+    """Whether these are the indexes of a whole group: 0 to n-1, each once."""
+    return sorted(indexes) == list(range(len(indexes)))
 
 
 def _member(
@@ -314,12 +339,14 @@ def verdict(found: Sequence[Group], matrix: Matrix) -> Verdict:
 
 
 def _group_reasons(group: Group) -> list[str]:
+    if group.kind == "none" and group.size == 1:
+        return [f"{group.name} has 1 listener: whoever serves it gets any CPU's packets"]
     if group.kind == "none":
         return [f"{group.name} has {_listeners(group)} and no steering, so any of them gets any CPU's packets"]
     reasons = []
     wrong = [member for member in group.members if member.judgement == "wrong"]
     if wrong:
-        reasons.append(f"the listeners of {group.name} are in the wrong order: {_order(group)}")
+        reasons.append(f"the listeners of {group.name} are in the wrong order: {order(group)}")
     loose = sorted({server.thread for member in group.members if member.judgement == "not pinned"
                     for server in member.servers})  # fmt: skip
     if loose:
@@ -338,7 +365,7 @@ def _listeners(group: Group) -> str:
     return f"{group.size} listener{'' if group.size == 1 else 's'}"
 
 
-def _order(group: Group) -> str:
+def order(group: Group) -> str:
     """Index by index, the CPU of the thread that serves it: the author's line `cpu=2, socket 1`."""
     parts = []
     for member in group.members:
@@ -350,9 +377,14 @@ def _order(group: Group) -> str:
 
 def _elsewhere(found: Sequence[Group]) -> str:
     steered = [group for group in found if group.kind != "none"]
-    if steered:
-        return (
-            "listeners and threads match, but packets of a connection arrive on other CPUs than its first one did "
-            "(RPS, receive queues and interrupts, or, on loopback, a client that moves between CPUs)"
-        )
-    return "there is no reuseport group that ties connections to CPUs"
+    if not steered:
+        return "there is no reuseport group that ties connections to CPUs"
+    if shared := [group for group in steered if any(len(one.steered_cpus or ()) > 1 for one in group.members)]:
+        return f"one listener of {shared[0].name} gets the packets of several CPUs: it has fewer listeners than CPUs"
+    if unknown := [group for group in steered if any(one.judgement == "cannot tell" for one in group.members)]:
+        why = next(one.words for one in unknown[0].members if one.judgement == "cannot tell")
+        return f"whether listeners and threads of {unknown[0].name} match cannot be told ({why})"
+    return (
+        "listeners and threads match, but packets of a connection arrive on other CPUs than its first one did "
+        "(RPS, receive queues and interrupts, or, on loopback, a client that moves between CPUs)"
+    )

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from flamegraph.names import fold_names
 from netprobe.analysis.histogram import percentile
-from netprobe.analysis.names import fold_names
 from netprobe.run.table import Table, thread_rows
 
 Tables = Mapping[str, Table]
@@ -44,7 +44,7 @@ def summarise(tables: Tables, fold: bool = True) -> list[SwitchRow]:
     """One row a thread, or a role with `fold`; most switches first."""
     names = fold_names(tables["switches"].columns["thread"]) if fold else {}
     processes = fold_names(tables["switches"].columns["process"]) if fold else {}
-    successors = fold_names(tables["takeovers"].columns["next_thread"]) if fold else {}
+    successors = fold_names(tables["takeovers"].columns["next_thread"]) if fold and "takeovers" in tables else {}
     rows: dict[tuple[object, ...], SwitchRow] = {}
 
     def row(pid: int, tid: int, process: str, thread: str) -> SwitchRow:

@@ -164,6 +164,19 @@ def test_more_cpus_than_listeners():
     assert "the packets of CPU 2, 3 have no listener of their own" in said.sentence
 
 
+def test_a_listener_for_several_cpus():
+    world = World().group(program=MODULO_2).member("0").member("1").messages(0, 0, 0, 500).messages(0, 2, 0, 500)
+    _, said = world.judged("0-3")
+    assert said.kind == "broken"
+    assert "10.0.0.1:8080 gets the packets of several CPUs: it has fewer listeners than CPUs" in said.sentence
+
+
+def test_one_listener_is_no_lack_of_steering():
+    _, said = World().group("none").member("0").messages(0, 0, 0, 500).messages(0, 1, 0, 500).judged()
+    assert "10.0.0.1:8080 has 1 listener: whoever serves it gets any CPU's packets" in said.sentence
+    assert "no steering" not in said.sentence
+
+
 def test_more_listeners_than_cpus():
     world = World().group().member("0").member("1").member("0").member("1")
     assert judgements(world) == ["right", "right", "idle", "idle"]
@@ -175,6 +188,13 @@ def test_ebpf_cannot_be_told():
     assert {m.judgement for m in found[0].members} == {"cannot tell"}
     assert "steer" in found[0].steering
     assert said.kind == "perfect"
+
+
+def test_ebpf_and_messages_elsewhere():
+    """Nobody can say that listeners and threads match."""
+    _, said = World().group("ebpf").member("0").member("1").messages(0, 0, 1, 1000).judged()
+    assert said.kind == "broken"
+    assert "whether listeners and threads of 10.0.0.1:8080 match cannot be told" in said.sentence
 
 
 def test_ebpf_without_messages():

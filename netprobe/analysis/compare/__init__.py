@@ -1,0 +1,1 @@
+"""What changed between two Runs, what is noise, and what could not have been seen."""

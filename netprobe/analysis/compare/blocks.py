@@ -1,0 +1,129 @@
+"""Rates over time blocks, with a variance that allows for blocks that resemble their neighbours.
+
+A rate is a ratio of sums, R = sum(y) / sum(x): y what was counted in a block, x its requests or seconds. What
+spreads are the residuals u = y - R x (Cochran, Sampling Techniques, chapter 6). Their long-run variance is
+estimated by projecting them on the first B cosines, each of which gives one independent value, so that the
+studentised rate follows Student's t with B degrees of freedom also under autocorrelation (Lazarus, Lewis, Stock
+and Watson, HAR Inference: Recommendations for Practice, JBES 2018; Müller, HAC Corrections for Strongly
+Autocorrelated Time Series, JBES 2014). B goes with n^(2/3), as they recommend. With few blocks even the first
+cosines are too fast for what is slow: each is set right by the spectrum that a first-order autoregression of the
+blocks' own correlation has (prewhitening; Andrews and Monahan, Econometrica 60 (1992)).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Floats = npt.NDArray[np.float64]
+
+# Fewer blocks than this say nothing about their spread.
+FEWEST_BLOCKS = 4
+_FACTOR, _FEWEST_COSINES, _MOST_COSINES = 0.4, 4, 16
+# Beyond this a correlation cannot be told from a drift.
+_MOST_CORRELATED = 0.9
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over one side's time. `count`, `variance`: one for each metric; `exposure`: what it is divided by.
+
+    `variance` is of `count`, given the exposure, from the spread between blocks or Runs; `dof` its degrees of
+    freedom (0: nothing is known of the spread). `short`, with `short_dof`: what it would be if the blocks did not
+    depend on each other, from the differences of neighbours; None where only the whole is known.
+    """
+
+    count: Floats
+    exposure: Floats
+    variance: Floats
+    dof: int
+    short: Floats | None = None
+    short_dof: float = 0.0
+
+    @property
+    def rate(self) -> Floats:
+        """Count by exposure; 0 where there is no exposure."""
+        return np.divide(self.count, self.exposure, out=np.zeros_like(self.count), where=self.exposure > 0)
+
+    @property
+    def error(self) -> Floats:
+        """Standard error of the rate, from the spread alone."""
+        deviation = np.sqrt(self.variance)
+        return np.divide(deviation, self.exposure, out=np.zeros_like(self.count), where=self.exposure > 0)
+
+    def where(self, chosen: npt.NDArray[np.bool_]) -> Totals:
+        """The metrics of a mask."""
+        short = None if self.short is None else self.short[chosen]
+        return Totals(self.count[chosen], self.exposure[chosen], self.variance[chosen], self.dof, short, self.short_dof)
+
+
+def cosines(blocks: int) -> Floats:
+    """The basis for a number of blocks: cosines x blocks, each of length 1; none for too few blocks."""
+    if blocks < FEWEST_BLOCKS:
+        return np.zeros((0, blocks))
+    wanted = int(np.clip(round(_FACTOR * blocks ** (2 / 3)), _FEWEST_COSINES, _MOST_COSINES))
+    wanted = min(wanted, blocks - 1)
+    place = (np.arange(blocks) + 0.5) / blocks
+    basis: Floats = np.sqrt(2 / blocks) * np.cos(np.pi * np.outer(np.arange(1, wanted + 1), place))
+    return basis
+
+
+def over_blocks(counts: Floats, exposure: Floats) -> Totals:
+    """Totals of metrics x blocks; `exposure`: by block, or metrics x blocks where each has its own."""
+    blocks = counts.shape[1]
+    basis, exposure = cosines(blocks), np.broadcast_to(exposure, counts.shape)
+    totals = Totals(counts.sum(1), exposure.sum(1), np.zeros(len(counts)), len(basis))
+    if not len(basis):
+        return totals
+    residual = counts - totals.rate[:, None] * exposure
+    power = (residual @ basis.T) ** 2 / _spectrum(_correlation(residual), len(basis), blocks)
+    # Of neighbours' differences (von Neumann, Annals of Mathematical Statistics 12 (1941)).
+    short = blocks * (np.diff(residual) ** 2).mean(1) / 2
+    return Totals(totals.count, totals.exposure, blocks * power.mean(1), len(basis), short, 2 * blocks / 3)
+
+
+def _correlation(residual: Floats) -> Floats:
+    """Of neighbouring blocks, less the bias that comes from the mean (Kendall, Biometrika 41 (1954)); 0 or more."""
+    squares, blocks = (residual**2).sum(1), residual.shape[1]
+    products = (residual[:, 1:] * residual[:, :-1]).sum(1)
+    found = np.divide(products, squares, out=np.zeros_like(squares), where=squares > 0)
+    correlation: Floats = np.clip(found + (1 + 4 * found) / blocks, 0, _MOST_CORRELATED)
+    return correlation
+
+
+def _spectrum(correlation: Floats, count: int, blocks: int) -> Floats:
+    """Power of a first-order autoregression at the cosines' frequencies, over that at frequency 0."""
+    phi, frequency = correlation[:, None], np.pi * np.arange(1, count + 1) / blocks
+    power: Floats = (1 - phi) ** 2 / (1 - 2 * phi * np.cos(frequency) + phi**2)
+    return power
+
+
+def projected(total: Floats, on_basis: Floats, exposure: float, exposure_on_basis: Floats, blocks: int) -> Totals:
+    """The same from sums and projections on `cosines(blocks)` (metrics x cosines), without prewhitening.
+
+    For frames: a row of blocks for each of many thousands would be too large, and their few samples hardly
+    depend on each other.
+    """
+    totals = Totals(total, np.full_like(total, exposure), np.zeros_like(total), on_basis.shape[1])
+    if not totals.dof:
+        return totals
+    residual = on_basis - totals.rate[:, None] * exposure_on_basis
+    return Totals(total, totals.exposure, blocks * (residual**2).mean(1), totals.dof)
+
+
+def over_runs(counts: Floats, exposure: Floats) -> Totals:
+    """Totals of metrics x Runs, which do not depend on each other: the plain variance, n - 1 degrees of freedom."""
+    runs = counts.shape[1]
+    exposure = np.broadcast_to(exposure, counts.shape)
+    totals = Totals(counts.sum(1), exposure.sum(1), np.zeros(len(counts)), max(runs - 1, 0))
+    if runs < 2:
+        return totals
+    residual = counts - totals.rate[:, None] * exposure
+    # Within Runs events are taken to be independent, so that all that is more is of the Runs.
+    variance = runs / (runs - 1) * (residual**2).sum(1)
+    return Totals(totals.count, totals.exposure, variance, runs - 1, totals.count, 1e6)

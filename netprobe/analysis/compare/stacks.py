@@ -1,0 +1,147 @@
+"""Functions of two sides' profiles, with what is needed to know how each one's weight spreads over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from flamegraph.matching import same_frames
+from netprobe.analysis.compare.blocks import Totals, cosines, over_runs, projected
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from flamegraph.frames import Frame
+    from flamegraph.profile import Profile
+
+    Floats = npt.NDArray[np.float64]
+    Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """Frames of several profiles under one numbering; `numbers[i]` maps profile i's frames to it."""
+
+    frames: tuple[Frame, ...]
+    numbers: tuple[Ints, ...]
+
+
+def match(profiles: Sequence[Profile]) -> Matched:
+    """Equal names without what compilers append are one function (flamegraph.matching)."""
+    same = same_frames(frame for profile in profiles for frame in profile.frames)
+    numbers: dict[Frame, int] = {}
+    places = np.array([numbers.setdefault(frame, len(numbers)) for frame in same], np.int64)
+    ends = np.cumsum([len(profile.frames) for profile in profiles])
+    return Matched(tuple(numbers), tuple(np.split(places, ends[:-1])))
+
+
+def block_seconds(profile: Profile, seconds: Floats | None) -> Floats:
+    """Length of each of a profile's blocks: a Run's own where it has as many, else by the profile's account."""
+    info = profile.info
+    highest = int(profile.samples.block.max(initial=0)) + 1
+    if seconds is not None and len(seconds) >= highest:
+        return seconds
+    count = max(info.blocks, highest)
+    lengths = np.full(count, info.block_s or 1.0)
+    if info.block_s and info.seconds:
+        lengths[-1] = min(max(info.seconds - info.block_s * (count - 1), info.block_s * 0.01), info.block_s)
+    return lengths
+
+
+def weight_of_sample(profiles: Sequence[Profile]) -> float:
+    """Mean weight of a sample over all profiles: the unit in which weights are counts."""
+    samples = sum(profile.count for profile in profiles)
+    weight = sum(profile.total for profile in profiles)
+    return weight / samples if samples and weight else 1.0
+
+
+class Summing(Protocol):
+    """Sums over places."""
+
+    def sum(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Own and inclusive sums by place, of one weight for each group."""
+
+
+class Places:
+    """Where rows of samples belong: each row to one place of its own, and to several that contain it."""
+
+    def __init__(self, own: Ints, inside: Ints, place: Ints, count: int) -> None:
+        # Group (a stack) -> its own place; pairs (group, place) of all places that hold it.
+        self._own, self._inside, self._place, self.count = own, inside, place, count
+
+    def sum(self, weight: Floats) -> tuple[Floats, Floats]:
+        """Own and inclusive sums by place, of one weight for each group."""
+        real = self._own >= 0
+        own = _summed(self._own[real], weight[real], self.count)
+        return own, _summed(self._place, weight[self._inside], self.count)
+
+
+def _summed(place: Ints, weight: Floats, count: int) -> Floats:
+    return np.bincount(place, weight, count).astype(np.float64, copy=False)
+
+
+def functions_of(profile: Profile, numbers: Ints, count: int) -> Places:
+    """Stacks as groups, functions as places: a function that calls itself holds a stack once."""
+    stacks = profile.stacks
+    frame = numbers[stacks.frame] if len(stacks.frame) else np.zeros(0, np.int64)
+    owner = np.repeat(np.arange(len(stacks)), stacks.depth)
+    pairs = np.sort(owner * max(count, 1) + frame)
+    inside, place = np.divmod(pairs[np.flatnonzero(np.diff(pairs, prepend=-1))], max(count, 1))
+    own = np.full(len(stacks), -1, np.int64)
+    filled = np.flatnonzero(stacks.depth)
+    own[filled] = frame[stacks.start[1:][filled] - 1]
+    return Places(own, inside, place, count)
+
+
+def totals_of(profile: Profile, places: Summing, group: Ints, unit: float, groups: int, exposure: Floats) -> Sums:
+    """Own and inclusive sums over a profile's blocks. `group`: of each row of samples; `exposure`: by block."""
+    samples, blocks = profile.samples, len(exposure)
+    basis = np.vstack((np.ones(blocks), cosines(blocks)))
+    weight = samples.weight / unit
+    sums = [places.sum(_summed(group, weight * row[samples.block], groups)) for row in basis]
+    parts = [np.array([one[part] for one in sums]) for part in (0, 1)]
+    return Sums(parts[0], parts[1], basis)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Own and inclusive weight, each (1 + cosines) x places: the sum, and the projections on the basis."""
+
+    own: Floats
+    inclusive: Floats
+    basis: Floats
+
+    def over(self, exposure: Floats) -> tuple[Totals, Totals]:
+        """Own and inclusive totals, divided by an exposure given by block."""
+        on_basis = self.basis[1:] @ exposure
+        own, inclusive = (
+            projected(part[0], part[1:].T, float(exposure.sum()), on_basis, len(exposure))
+            for part in (self.own, self.inclusive)
+        )
+        return own, inclusive
+
+
+@dataclass(frozen=True)
+class RunSums:
+    """The same for Runs: own and inclusive weight, places x Runs."""
+
+    own: Floats
+    inclusive: Floats
+
+    def over(self, exposure: Floats) -> tuple[Totals, Totals]:
+        """Own and inclusive totals, divided by an exposure given by Run."""
+        return over_runs(self.own, exposure), over_runs(self.inclusive, exposure)
+
+
+def totals_of_runs(profiles: Sequence[Profile], matched: Matched, first: int, unit: float) -> RunSums:
+    """Sums of each function by Run; `first`: the first profile's number in `matched`."""
+    count = len(matched.frames)
+    own, inclusive = np.zeros((count, len(profiles))), np.zeros((count, len(profiles)))
+    for number, profile in enumerate(profiles):
+        places = functions_of(profile, matched.numbers[first + number], count)
+        by_stack = _summed(profile.samples.stack, profile.samples.weight / unit, len(profile.stacks))
+        own[:, number], inclusive[:, number] = places.sum(by_stack)
+    return RunSums(own, inclusive)

@@ -1,0 +1,69 @@
+"""Means of repeated rounds, and what one series gained over another, with 95 % confidence intervals."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_CHANCE = 0.05
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A value with its 95 % confidence interval; `low` and `high` are None where nothing was repeated."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def half_pct(self) -> float | None:
+        """Half of the interval's width, in percent of the value."""
+        if self.low is None or self.high is None or not self.value:
+            return None
+        return 50 * (self.high - self.low) / abs(self.value)
+
+    def as_dict(self) -> dict[str, float | None]:
+        """For JSON."""
+        return {"value": self.value, "low": self.low, "high": self.high}
+
+
+def mean(values: Sequence[float]) -> Interval:
+    """The mean of independent rounds, by Student's t. Raises `ValueError` for none."""
+    middle = statistics.fmean(values)
+    if len(values) < 2:
+        return Interval(middle, None, None)
+    half = _t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return Interval(middle, middle - half, middle + half)
+
+
+def gain_pct(before: Sequence[float], after: Sequence[float]) -> Interval:
+    """How much more `after` is, in percent: of means of logarithms, by Welch's t. All values above 0."""
+    left, right = [math.log(one) for one in before], [math.log(one) for one in after]
+    change = statistics.fmean(right) - statistics.fmean(left)
+    if len(left) < 2 or len(right) < 2:
+        return Interval(_pct(change), None, None)
+    parts = [statistics.variance(side) / len(side) for side in (left, right)]
+    error = math.sqrt(sum(parts))
+    if not error:
+        return Interval(_pct(change), _pct(change), _pct(change))
+    freedom = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True))
+    half = _t(freedom) * error
+    return Interval(_pct(change), _pct(change - half), _pct(change + half))
+
+
+def spread_pct(values: Sequence[float]) -> float:
+    """Standard deviation in percent of the mean; 0 for fewer than two values."""
+    return 100 * statistics.stdev(values) / statistics.fmean(values) if len(values) > 1 else 0.0
+
+
+def _pct(logarithm: float) -> float:
+    return 100 * math.expm1(logarithm)
+
+
+def _t(freedom: float) -> float:
+    from netprobe.analysis.compare.student import quantile
+
+    return float(quantile(_CHANCE, freedom))

@@ -1,0 +1,1 @@
+"""Findings: what a Run says about the server. One file a rule; being here registers it."""

@@ -1,0 +1,81 @@
+"""Coverage of the intervals over correlated time blocks, by simulation."""
+
+import numpy as np
+import pytest
+
+from netprobe.analysis.compare.blocks import cosines, over_blocks, over_runs, projected
+from netprobe.analysis.compare.student import quantile
+
+
+def correlated(random, rows, blocks, rho, kind="ar"):
+    """Unit-variance noise whose neighbours resemble each other."""
+    noise = random.normal(size=(rows, blocks + 100))
+    if kind == "ma":
+        return (noise[:, 1:] + noise[:, :-1])[:, :blocks] / np.sqrt(2)
+    for place in range(1, blocks + 100):
+        noise[:, place] += rho * noise[:, place - 1]
+    return noise[:, 100:] * np.sqrt(1 - rho**2)
+
+
+def covered(totals, truth):
+    return float(np.mean(np.abs(totals.rate - truth) <= quantile(0.05, totals.dof) * totals.error))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "rho"),
+    [(16, 0.0), (24, 0.3), (40, 0.0), (40, 0.3), (40, 0.5), (120, 0.5), (120, 0.7), (240, 0.7), (240, 0.85)],
+)
+def test_intervals_hold_95_percent(blocks, rho):
+    random = np.random.default_rng(blocks)
+    exposure = random.uniform(800, 1600, blocks)
+    counts = 2.0 * exposure + 400 * correlated(random, 6000, blocks, rho)
+    assert 0.93 <= covered(over_blocks(counts, exposure), 2.0) <= 0.97
+
+
+def test_neighbours_that_share_events():
+    random = np.random.default_rng(3)
+    counts = 500.0 + 100 * correlated(random, 6000, 40, 0, "ma")
+    assert 0.93 <= covered(over_blocks(counts, np.ones(40)), 500.0) <= 0.97
+
+
+def test_counts_of_independent_events():
+    random = np.random.default_rng(4)
+    exposure = random.uniform(0.2, 0.3, 40)
+    counts = random.poisson(200 * exposure, (6000, 40)).astype(float)
+    assert 0.93 <= covered(over_blocks(counts, exposure), 200.0) <= 0.97
+
+
+def test_the_plain_variance_would_not_hold():
+    """What the method is for."""
+    random = np.random.default_rng(5)
+    counts = 500.0 + 100 * correlated(random, 4000, 40, 0.7)
+    plain = over_runs(counts, np.ones(40))
+    assert covered(plain, 500.0) < 0.75
+
+
+def test_runs_are_independent():
+    random = np.random.default_rng(6)
+    counts = random.normal(500.0, 60, (6000, 5))
+    assert 0.94 <= covered(over_runs(counts, np.ones(5)), 500.0) <= 0.96
+
+
+def test_cosines_are_orthonormal_and_see_no_mean():
+    basis = cosines(40)
+    np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12)
+    np.testing.assert_allclose(basis.sum(1), 0, atol=1e-12)
+    assert [len(cosines(blocks)) for blocks in (1, 3, 4, 16, 240)] == [0, 0, 3, 4, 15]
+
+
+def test_projections_hold_all_that_is_needed():
+    random = np.random.default_rng(7)
+    exposure, counts = random.uniform(1, 2, 240), random.poisson(50, (30, 240)).astype(float)
+    basis = cosines(240)
+    found = projected(counts.sum(1), counts @ basis.T, exposure.sum(), basis @ exposure, 240)
+    np.testing.assert_allclose(found.rate, over_blocks(counts, exposure).rate)
+    # Without prewhitening a variance is never larger.
+    assert np.all(found.variance <= over_blocks(counts, exposure).variance * 1.0001)
+
+
+def test_too_few_blocks_say_nothing():
+    assert over_blocks(np.ones((2, 3)), np.ones(3)).dof == 0
+    assert over_runs(np.ones((2, 1)), np.ones(1)).dof == 0

@@ -1,0 +1,282 @@
+"""Runs made by hand: a server with nothing wrong, to which a test does one thing."""
+
+import json
+from collections import Counter
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+
+from flamegraph.frames import Frame, Kind, Thread
+from flamegraph.profile import Info, Profile, Samples, Stacks
+from netprobe.rules.facts import Facts
+from netprobe.rules.finding import Finding, Judgement
+from netprobe.rules.registry import all_rules, judge
+from netprobe.run.model import Run
+from netprobe.run.profile import profile_tables
+from netprobe.run.table import Table
+
+PID, SECONDS, BLOCKS, HZ = 4001, 10.0, 20, 99
+RETURN_CPU = [(0x20, 0, 0, 0xFFFFF024), (0x16, 0, 0, 0)]
+ROOT = ("start_thread", "serve")
+_COLUMNS = {
+    "syscalls": ("syscall", "calls"),
+    "syscall_timeouts": ("syscall", "timeout", "octave", "calls", "timeout_total_ns"),
+    "switches": ("voluntary", "involuntary"),
+    "takeovers": ("cpu", "next_thread", "next_idle", "voluntary", "involuntary"),
+    "messages": ("rx_cpu", "cpu", "messages", "accepted"),
+    "sent_packets": ("device", "tx_queues", "tx_queue", "cpu", "packets"),
+    "busy_polls": (
+        "napi_id", "budget", "attempts", "hits", "packets", "episodes", "last_poll_packets", "polling_ns",
+    ),
+}  # fmt: skip
+
+
+class World:
+    """Two reactors on two CPUs, 20,000 requests a second each, in the right order, over loopback."""
+
+    def __init__(self) -> None:
+        self.threads: dict[str, int] = {}
+        self.rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in _COLUMNS}
+        self.stacks: Counter[tuple[str, tuple[str, ...]]] = Counter()
+        self.settings: dict[str, int | None] = {"net.core.busy_poll": 0, "net.core.busy_read": 0}
+        self.connections: list[tuple[Any, ...]] = []
+        self.sets: list[tuple[Any, ...]] = []
+        self.napis: list[tuple[Any, ...]] = []
+        self.softirq: list[tuple[Any, ...]] = []
+        self.steering, self.program = "cbpf", RETURN_CPU
+        self.members: list[tuple[str, str, int]] = []
+        # Every member listens on each of them.
+        self.ports = [8080]
+        self.event, self.cpus_online, self.boot = "cpu-clock", "0-1", "quiet"
+        self.requests: dict[str, Any] | None = None
+        self.run_queue: dict[str, int] = {}
+        self.without: set[str] = set()
+
+    # ---- What happened ----
+
+    def thread(self, name: str) -> tuple[int, int, str, str]:
+        tid = self.threads.setdefault(name, PID + 1 + len(self.threads))
+        return PID, tid, "web", name
+
+    def add(self, table: str, thread: str, *values: Any) -> "World":
+        """A row of a table, spread over the blocks in its last columns only by being in block 0."""
+        self.rows[table].append((0, *self.thread(thread), *values))
+        return self
+
+    def call(self, thread: str, name: str, calls: int, **timeouts: int) -> "World":
+        self.add("syscalls", thread, name, calls)
+        for kind, count in timeouts.items():
+            self.add("syscall_timeouts", thread, name, kind, 0, count, 0)
+        return self
+
+    def switch(self, thread: str, voluntary: int, involuntary: int = 0, by: str = "", cpu: int = 0) -> "World":
+        """Spread evenly over the blocks."""
+        for block in range(BLOCKS):
+            self.rows["switches"].append(
+                (block, *self.thread(thread), _part(voluntary, block), _part(involuntary, block))
+            )
+        self.rows["takeovers"] = [row for row in self.rows["takeovers"] if by or row[4] != thread]
+        return self.add("takeovers", thread, cpu, by or "(idle)", not by, voluntary, involuntary)
+
+    def message(self, thread: str, received: int, read: int, count: int) -> "World":
+        return self.add("messages", thread, received, read, count, count)
+
+    def remote(self, thread: str, read: int, count: int, total: int = 200_000) -> "World":
+        """Replace a thread's messages: `count` of them were received on the other CPU."""
+        self.rows["messages"] = [row for row in self.rows["messages"] if row[4] != thread]
+        return self.message(thread, read, read, total - count).message(thread, 1 - read, read, count)
+
+    def sample(self, thread: str, stack: str, samples: int) -> "World":
+        """`a;b;k:c`: k: marks the kernel, u: what has no name; names begin at the root."""
+        self.stacks[thread, (*ROOT, *stack.split(";"))] += samples
+        return self
+
+    def balanced(self, thread: str, samples: int = 700) -> "World":
+        """Fifty functions of the kernel."""
+        for number in range(50):
+            self.sample(thread, f"send;k:do_syscall_64;k:__sys_sendto;k:part_{number}", samples // 50)
+        return self
+
+    def drop(self, table: str, *, thread: str = "", syscall: str = "") -> "World":
+        self.rows[table] = [
+            row
+            for row in self.rows[table]
+            if (thread and row[4] != thread) or (syscall and row[5] != syscall)
+        ]  # fmt: skip
+        return self
+
+    def connect(self, napi_id: int, count: int, us: int = 0, prefer: bool = False) -> "World":
+        self.connections.append((PID, napi_id, us, 0, prefer, count))
+        return self
+
+    def epoll_set(self, fd: int, by_napi: dict[int, int], us: int = 0, prefer: bool = False) -> "World":
+        for napi_id, count in by_napi.items():
+            self.sets.append((PID, fd, "epoll", True, us, 0, prefer, napi_id, count))
+        return self
+
+    def napi(self, number: int, softirq: int, queue: int = 0, defer: int = 0, flush: int = 0) -> "World":
+        self.napis.append((number, queue, defer, flush, "eth0"))
+        self.softirq.append((number, False, softirq, softirq))
+        return self
+
+    def polls(self, thread: str, napi_id: int, attempts: int, packets: int) -> "World":
+        return self.add("busy_polls", thread, napi_id, 8, attempts, packets, packets, attempts, 0, 0)
+
+    def member(self, thread: str, cpus: str, incoming_cpu: int = -1) -> "World":
+        self.members.append((thread, cpus, incoming_cpu))
+        return self
+
+    # ---- As a Run ----
+
+    def run(self) -> Run:
+        tables = [
+            Table(name, _by_column(("block", "pid", "tid", "process", "thread", *_COLUMNS[name]), rows))
+            for name, rows in self.rows.items()
+        ]
+        tables += [*self._groups(), *self._polling(), *profile_tables(self._profile())]
+        if self.run_queue:
+            names = ("block", "pid", "tid", "process", "thread", "total_ns")
+            waits = [(0, *self.thread(name), total_ns) for name, total_ns in self.run_queue.items()]
+            tables.append(Table("run_queue", _by_column(names, waits)))
+        blocks = [(number, number * SECONDS / BLOCKS, SECONDS / BLOCKS) for number in range(BLOCKS)]
+        tables.append(Table("blocks", _by_column(("block", "start_s", "duration_s"), blocks)))
+        info: dict[str, Any] = {
+            "window": {"seconds": SECONDS},
+            "host": {"cpus_online": self.cpus_online, "boot_parameters": self.boot},
+            "target": {"description": "web"},
+            "probes": ["syscalls"],
+        }
+        if self.requests:
+            info["requests"] = self.requests
+        return Run(info, {table.name: table for table in tables if table.name not in self.without})
+
+    def _groups(self) -> list[Table]:
+        how = (False, len(self.members), self.steering, json.dumps(self.program), 0, "", False)
+        groups = [(number, "tcp", "10.0.0.1", port, *how) for number, port in enumerate(self.ports) if self.members]
+        names = (
+            "group", "protocol", "address", "port", "dual_stack", "size", "steering", "program", "program_cut",
+            "program_name", "changed_while_recording",
+        )  # fmt: skip
+        rows = []
+        for number, (index, (thread, cpus, incoming)) in product(range(len(self.ports)), enumerate(self.members)):
+            pid, tid, process, _ = self.thread(thread)
+            served = (pid, tid, process, thread, "epoll", cpus, 0)
+            inode = 100 * (number + 1) + index
+            rows.append((number, index, inode, incoming, str(PID), *served, float("nan"), -1, "", -1))
+        columns = (
+            "group", "index", "inode", "incoming_cpu", "owner_pids", "pid", "tid", "process", "thread", "how",
+            "cpus_allowed", "last_cpu", "joined_s", "joined_tid", "joined_thread", "joined_cpu",
+        )  # fmt: skip
+        return [
+            Table("reuseport_groups", _by_column(names, groups)),
+            Table("reuseport_members", _by_column(columns, rows)),
+        ]
+
+    def _polling(self) -> list[Table]:
+        kept: dict[str, tuple[tuple[str, ...], list[tuple[Any, ...]]]] = {
+            "polling_settings": (("name", "value"), list(self.settings.items())),
+            "polling_sets": (
+                ("pid", "fd", "kind", "known", "busy_poll_us", "budget", "prefer", "napi_id", "connections"),
+                self.sets,
+            ),
+            "polling_connections": (
+                ("pid", "napi_id", "busy_poll_us", "budget", "prefer", "connections"),
+                self.connections,
+            ),
+            "napis": (("napi_id", "queue", "defer_hard_irqs", "gro_flush_timeout_ns", "device"), self.napis),
+            "softirq_polls": (("napi_id", "threaded", "polls", "packets"), self.softirq),
+            "polling_kernel": (("network_namespace", "busy_poll_rx_packets"), []),
+            "polling_sleeps": (("pid", "tid", "voluntary_switches"), []),
+        }
+        return [Table(name, _by_column(columns, rows)) for name, (columns, rows) in kept.items()]
+
+    def _profile(self) -> Profile:
+        frames: dict[str, int] = {}
+        threads: dict[str, int] = {}
+        stacks, rows = [], []
+        for (thread, names), samples in self.stacks.items():
+            stacks.append([frames.setdefault(name, len(frames)) for name in names])
+            rows.append((len(stacks) - 1, threads.setdefault(thread, len(threads)), samples))
+        starts = np.concatenate(([0], np.cumsum([len(one) for one in stacks], dtype=np.int64))).astype(np.int64)
+        columns = np.array(rows, np.int64).reshape(-1, 3)
+        weight = (columns[:, 2] * (1e9 / HZ if self.event == "cpu-clock" else 1e7)).astype(np.float64)
+        return Profile(
+            [_frame(name) for name in frames],
+            Stacks(starts, np.array([number for one in stacks for number in one], np.int64)),
+            [Thread(PID, self.threads.get(name, -1), name) for name in threads],
+            Samples(columns[:, 0], columns[:, 1], np.zeros(len(rows), np.int64), columns[:, 2], weight),
+            Info(event=self.event, unit="ns" if self.event == "cpu-clock" else "cycles", seconds=SECONDS),
+        )
+
+    # ---- What the rules say ----
+
+    def says(self, code: str) -> Judgement:
+        (rule,) = [rule for rule in all_rules() if code == rule.CODE]
+        return Facts(self.run()).ask(rule)
+
+    def finding(self, code: str) -> Finding:
+        said = self.says(code)
+        assert isinstance(said, Finding), said
+        return said
+
+    def codes(self) -> list[str]:
+        return [one.code for one in judge(self.run()) if isinstance(one, Finding)]
+
+
+def _part(count: int, block: int) -> int:
+    return count * (block + 1) // BLOCKS - count * block // BLOCKS
+
+
+def _by_column(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, list[Any]]:
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def _frame(name: str) -> Frame:
+    if name.startswith("k:"):
+        return Frame(name[2:], "[kernel]", Kind.KERNEL)
+    if name.startswith("u:"):
+        return Frame("[unknown]", name[2:], Kind.UNKNOWN)
+    return Frame(name, "/usr/bin/web", Kind.USER)
+
+
+def reactor(world: World, number: int) -> None:
+    name = f"reactor-{number}"
+    world.member(name, str(number)).message(name, number, number, 200_000).balanced(name)
+    world.call(name, "recvfrom", 200_000).call(name, "sendto", 200_000).call(
+        name, "epoll_pwait", 50_000, infinite=50_000
+    )
+    world.switch(name, 5_000, cpu=number)
+    world.epoll_set(5 + number, {0: 8})
+
+
+@pytest.fixture
+def world() -> World:
+    """Nothing is wrong."""
+    made = World()
+    for number in (0, 1):
+        reactor(made, number)
+    return made.connect(0, 16)
+
+
+@pytest.fixture
+def polling() -> World:
+    """One reactor that busy-polls a device's queue as it should."""
+    made = World()
+    reactor(made, 0)
+    made.sets, made.settings["net.core.busy_poll"] = [], 50
+    made.connect(801, 16).epoll_set(5, {801: 16}, us=200, prefer=True)
+    return made.napi(801, softirq=5_000, defer=2, flush=200_000).polls("reactor-0", 801, 2_000_000, 195_000)
+
+
+@pytest.fixture
+def empty() -> World:
+    """Nothing was recorded but the time."""
+    made = World()
+    made.without = {
+        *made.rows, "reuseport_groups", "reuseport_members", "napis", "softirq_polls", "polling_settings",
+        "polling_sets", "polling_connections", "polling_kernel", "polling_sleeps", "profile_frames",
+        "profile_stacks", "profile_threads", "profile_samples", "profile_info",
+    }  # fmt: skip
+    return made

@@ -1,0 +1,160 @@
+"""System calls: read() on sockets, epoll_ctl again and again, too many for a request."""
+
+import pytest
+
+from netprobe.rules.finding import CannotTell, Clear
+
+
+def text(finding):
+    return " | ".join([finding.claim, *(one.text for one in finding.evidence), finding.remedy])
+
+
+# ---- read-on-sockets ----
+
+
+def reads(world, share=1.0):
+    world.drop("syscalls", syscall="recvfrom")
+    for name in ("reactor-0", "reactor-1"):
+        world.call(name, "read", round(200_000 * share)).call(name, "recvfrom", round(200_000 * (1 - share)))
+    return world
+
+
+def test_read(world):
+    assert reads(world).codes() == ["read-on-sockets"]
+    found = world.finding("read-on-sockets")
+    assert "100 % of the messages" in found.claim
+    assert "400000 of 400000 messages were received with read(), 40000 a second" in text(found)
+    assert "by reactor-0 and reactor-1" in text(found)
+    assert "recv(fd, buffer, size, 0)" in found.remedy
+
+
+def test_the_stacks_confirm_it(world):
+    way = "read;k:do_syscall_64;k:ksys_read;k:vfs_read;k:sock_read_iter;k:sock_recvmsg;k:tcp_recvmsg"
+    found = reads(world).sample("reactor-0", way, 40).finding("read-on-sockets")
+    assert "40 of 40 samples in tcp_recvmsg are below ksys_read" in text(found)
+
+
+def test_with_many_samples_they_say_what_it_costs(world):
+    reads(world).sample("reactor-0", "read;k:do_syscall_64;k:ksys_read;k:vfs_read;k:rw_verify_area", 60)
+    assert world.finding("read-on-sockets").cost_pct == pytest.approx(100 * 60 / 1460 / 2)
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.09, False), (0.11, True)])
+def test_a_tenth(world, share, found):
+    assert (reads(world, share).codes() == ["read-on-sockets"]) is found
+
+
+def test_reads_of_files_besides(world):
+    """All messages are accounted for by recv."""
+    world.call("reactor-0", "read", 200_000)
+    assert isinstance(world.says("read-on-sockets"), Clear)
+
+
+def test_reads_of_other_threads(world):
+    """recv by io_uring has no system call; a logger's reads are no messages."""
+    world.drop("syscalls", syscall="recvfrom").call("logger", "read", 400_000)
+    assert isinstance(world.says("read-on-sockets"), Clear)
+
+
+def test_reads_need_messages(world):
+    world.without = {"messages"}
+    said = world.says("read-on-sockets")
+    assert isinstance(said, CannotTell)
+    assert "probe locality" in said.reason
+
+
+# ---- epoll-ctl-churn ----
+
+
+def test_churn(world):
+    world.call("reactor-0", "epoll_ctl", 40_000)
+    assert world.codes() == ["epoll-ctl-churn"]
+    found = world.finding("epoll-ctl-churn")
+    assert "0.10 times for each message" in found.claim
+    assert "4000 a second" in text(found)
+
+
+@pytest.mark.parametrize(("calls", "found"), [(19_000, False), (21_000, True)])
+def test_one_in_twenty_messages(world, calls, found):
+    assert (world.call("reactor-0", "epoll_ctl", calls).codes() == ["epoll-ctl-churn"]) is found
+
+
+def test_new_connections_need_it(world):
+    world.call("reactor-0", "epoll_ctl", 80_000).call("reactor-0", "accept4", 20_000)
+    assert isinstance(world.says("epoll-ctl-churn"), Clear)
+
+
+def test_its_time_is_the_cost(world):
+    world.call("reactor-0", "epoll_ctl", 40_000)
+    world.sample("reactor-0", "epoll_ctl;k:do_syscall_64;k:__x64_sys_epoll_ctl;k:ep_modify", 70)
+    assert world.finding("epoll-ctl-churn").cost_pct == pytest.approx(100 * 70 / 1470)
+
+
+def test_churn_without_messages(world):
+    world.call("reactor-0", "epoll_ctl", 40_000).rows["messages"] = []
+    assert isinstance(world.says("epoll-ctl-churn"), CannotTell)
+
+
+# ---- syscalls-per-request ----
+
+
+def test_one_call_too_often(world):
+    world.call("reactor-0", "clock_gettime", 2_000_000)
+    assert world.codes() == ["syscalls-per-request"]
+    found = world.finding("syscalls-per-request")
+    assert "most of all clock_gettime" in found.claim
+    assert "clock_gettime: 5.00 for each request, 200000 a second" in text(found)
+    assert "estimated from messages" in text(found)
+
+
+@pytest.mark.parametrize(("each", "found"), [(2.9, False), (3.1, True)])
+def test_three_a_request(world, each, found):
+    world.call("reactor-0", "lseek", round(each * 400_000))
+    assert (world.codes() == ["syscalls-per-request"]) is found
+
+
+@pytest.mark.parametrize(("others", "found"), [(7, False), (8, True)])
+def test_ten_together(world, others, found):
+    """One receive, one send, an eighth of a wait."""
+    for number in range(others):
+        world.call("reactor-0", f"call_{number}", 400_000)
+    assert (world.codes() == ["syscalls-per-request"]) is found
+
+
+def test_short_connections(world):
+    """Each request comes on a connection of its own."""
+    for call in ("accept4", "close", "shutdown", "getsockname"):
+        world.call("reactor-0", call, 400_000)
+    for call in ("setsockopt", "epoll_ctl"):
+        world.call("reactor-0", call, 800_000)
+    assert world.codes() == []
+
+
+def test_the_load_generator_counts(world):
+    world.requests = {"count": 100_000, "source": "wrk.txt"}
+    found = world.finding("syscalls-per-request")
+    assert "recvfrom: 4.00 for each request" in text(found)
+    assert "100000 requests, as wrk.txt says" in text(found)
+
+
+def test_waits_with_zero_have_their_own_name(world):
+    world.call("reactor-0", "epoll_wait", 9_000_000, zero=9_000_000)
+    assert world.codes() == ["epoll-zero-timeout"]
+
+
+def test_other_threads_do_not_serve(world):
+    world.call("compactor", "pread64", 9_000_000)
+    assert world.codes() == []
+
+
+def test_the_cost_is_the_calls_share(world):
+    world.call("reactor-0", "lseek", 1_600_000)
+    world.sample("reactor-0", "lseek;k:do_syscall_64;k:__x64_sys_lseek", 140)
+    assert world.finding("syscalls-per-request").cost_pct == pytest.approx(100 * 140 / 1540 * 3 / 4)
+
+
+def test_requests_that_nobody_counted(world):
+    world.rows["messages"] = [(*row[:-1], 0) for row in world.rows["messages"]]
+    said = world.says("syscalls-per-request")
+    assert isinstance(said, CannotTell)
+    assert "--requests" in said.reason

@@ -1,0 +1,265 @@
+"""Which CPU packets and threads are on: order, steering, pinning, and what remains; transmit queues."""
+
+import pytest
+
+from netprobe.rules.finding import CannotTell, Clear, Severity
+from netprobe.rules.tx_queue_elsewhere import elsewhere
+
+
+def text(finding):
+    return " | ".join([finding.claim, *(one.text for one in finding.evidence), finding.remedy])
+
+
+# ---- reuseport-order ----
+
+
+def wrong_order(world):
+    world.members = [("reactor-1", "1", -1), ("reactor-0", "0", -1)]
+    return world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
+
+
+def test_wrong_order(world):
+    assert wrong_order(world).codes() == ["reuseport-order"]
+    found = world.finding("reuseport-order")
+    assert "2 of 2 listeners of 10.0.0.1:8080" in found.claim
+    assert "index 0 gets CPU 0's packets, but reactor-1 runs on 1" in text(found)
+    assert "100.0 % of 400000 messages" in text(found)
+    assert "pin reactor-1 to CPU 0, reactor-0 to CPU 1" in found.remedy
+    # 400,000 messages at 1 µs of 1,400 samples at 99 Hz.
+    assert found.cost_pct == pytest.approx(100 * 0.4 / (1400 / 99), rel=0.01)
+    assert found.severity is Severity.MINOR
+
+
+def test_wrong_order_without_messages_costs_nothing(world):
+    world.members = [("reactor-1", "1", -1), ("reactor-0", "0", -1)]
+    world.rows["messages"] = []
+    found = world.finding("reuseport-order")
+    assert (found.severity, found.cost_pct) == (Severity.NOTE, 0)
+
+
+def test_wrong_incoming_cpu(world):
+    world.steering, world.program = "incoming-cpu", []
+    world.members = [("reactor-0", "0", 1), ("reactor-1", "1", 0)]
+    found = world.finding("reuseport-order")
+    assert "SO_INCOMING_CPU" in found.claim
+    assert "set SO_INCOMING_CPU" in found.remedy
+
+
+def test_one_wrong_of_four(world):
+    """The article's order: 0, 2, 1, 3."""
+    world.cpus_online = "0-3"
+    world.members = [(f"reactor-{cpu}", str(cpu), -1) for cpu in (0, 2, 1, 3)]
+    found = world.finding("reuseport-order")
+    assert found.claim.startswith("2 of 4 listeners")
+
+
+def test_wrong_in_two_groups(world):
+    """As of a server that speaks HTTP and HTTPS."""
+    world.members, world.ports = [("reactor-1", "1", -1), ("reactor-0", "0", -1)], [8080, 8443]
+    found = world.finding("reuseport-order")
+    assert found.claim.startswith("4 of 4 listeners of 10.0.0.1:8080, 10.0.0.1:8443 are served on another CPU")
+    assert found.remedy.count("pin reactor-1 to CPU 0, reactor-0 to CPU 1") == 1
+
+
+def test_more_wrong_than_are_shown(world):
+    world.cpus_online = "0-15"
+    world.members = [(f"reactor-{cpu}", str(cpu), -1) for cpu in reversed(range(16))]
+    found = world.finding("reuseport-order")
+    assert "and 8 more listeners, wrong as well" in text(found)
+    assert "and 8 more alike" in found.remedy
+
+
+# ---- reuseport-unsteered ----
+
+
+def unsteered(world):
+    world.steering = "none"
+    return world.remote("reactor-0", 0, 100_000).remote("reactor-1", 1, 100_000)
+
+
+def test_unsteered(world):
+    assert unsteered(world).codes() == ["reuseport-unsteered"]
+    found = world.finding("reuseport-unsteered")
+    assert "50.0 % of 400000 messages" in text(found)
+    assert "SO_ATTACH_REUSEPORT_CBPF" in found.remedy
+
+
+def test_unsteered_and_yet_local(world):
+    world.steering = "none"
+    assert isinstance(world.says("reuseport-unsteered"), Clear)
+    world.remote("reactor-0", 0, 3_000)  # 99.25 % of all are local
+    assert isinstance(world.says("reuseport-unsteered"), Clear)
+    world.remote("reactor-0", 0, 5_000)  # 98.75 %
+    world.finding("reuseport-unsteered")
+
+
+def test_one_listener_needs_no_steering(world):
+    unsteered(world).members.pop()
+    assert isinstance(world.says("reuseport-unsteered"), Clear)
+
+
+def test_one_cpu_needs_no_steering(world):
+    unsteered(world).cpus_online = "0"
+    assert isinstance(world.says("reuseport-unsteered"), Clear)
+
+
+def test_threads_on_one_cpu_have_nothing_to_steer_by(world):
+    unsteered(world).members = [("reactor-0", "0", -1), ("reactor-1", "0", -1)]
+    assert isinstance(world.says("reuseport-unsteered"), Clear)
+
+
+def test_two_listeners_of_one_thread(world):
+    unsteered(world).members = [("reactor-0", "0-1", -1)] * 2
+    assert isinstance(world.says("reuseport-unsteered"), Clear)
+
+
+# ---- listener-thread-unpinned ----
+
+
+def test_unpinned(world):
+    world.members[1] = ("reactor-1", "0-1", -1)
+    assert world.codes() == ["listener-thread-unpinned"]
+    found = world.finding("listener-thread-unpinned")
+    assert "reactor-1 of 10.0.0.1:8080 is not pinned" in found.claim
+    assert "may run on CPU 0, 1" in text(found)
+    assert "to CPU 1" in found.remedy
+    assert found.severity is Severity.NOTE
+    world.remote("reactor-1", 1, 200_000)
+    assert world.codes() == ["listener-thread-unpinned"]
+    assert world.finding("listener-thread-unpinned").severity is Severity.MINOR
+
+
+def test_none_is_pinned(world):
+    world.members = [("reactor-0", "0-1", -1), ("reactor-1", "0-1", -1)]
+    assert "reactor-0 and reactor-1" in world.finding("listener-thread-unpinned").claim
+
+
+def test_unpinned_beside_pinned_where_steering_is_not_known(world):
+    """eBPF, and no steering at all: that others are pinned shows the intention."""
+    for steering in ("ebpf", "none"):
+        world.steering, world.program = steering, []
+        world.members = [("reactor-0", "0", -1), ("reactor-1", "0-1", -1)]
+        world.finding("listener-thread-unpinned")
+        world.members = [("reactor-0", "0-1", -1), ("reactor-1", "0-1", -1)]
+        assert isinstance(world.says("listener-thread-unpinned"), Clear)
+
+
+def test_two_faults_have_two_names(world):
+    """In the wrong order, and one of the threads not pinned."""
+    world.members = [("reactor-1", "0-1", -1), ("reactor-0", "0", -1)]
+    world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
+    assert sorted(world.codes()) == ["listener-thread-unpinned", "reuseport-order"]
+
+
+# ---- locality-broken ----
+
+
+def test_ebpf_that_steers_wrongly(world):
+    world.steering, world.program = "ebpf", []
+    world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
+    assert world.codes() == ["locality-broken"]
+    found = world.finding("locality-broken")
+    assert found.claim.startswith("100.0 % of the messages")
+    assert "200000 messages were received on CPU 1 and read on CPU 0" in text(found)
+
+
+@pytest.mark.parametrize(("remote", "broken"), [(39_000, False), (41_000, True)])
+def test_from_a_tenth_on(world, remote, broken):
+    world.steering, world.program = "ebpf", []
+    world.remote("reactor-0", 0, remote)
+    assert (world.codes() == ["locality-broken"]) is broken
+
+
+def test_one_reactor_of_a_device_on_another_cpu(polling):
+    polling.settings["net.core.busy_poll"] = 0
+    polling.sets, polling.rows["busy_polls"], polling.napis = [], [], []
+    polling.remote("reactor-0", 0, 200_000).napi(801, 200_000)
+    assert polling.codes() == ["locality-broken"]
+
+
+def test_the_client_of_loopback_is_where_it_is(world):
+    world.members = []
+    world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
+    said = world.says("locality-broken")
+    assert isinstance(said, Clear)
+    assert "this host" in said.words
+
+
+def test_consequences_are_not_named(world, polling):
+    assert "reuseport-order explains" in wrong_order(world).says("locality-broken").words
+    polling.drop("syscalls", syscall="epoll_pwait").rows["busy_polls"] = []
+    polling.call("reactor-0", "epoll_pwait", 900_000, zero=900_000).remote("reactor-0", 0, 200_000)
+    assert polling.says("locality-broken").words == "epoll-zero-timeout explains it"
+
+
+def test_few_messages(world):
+    world.rows["messages"] = []
+    world.message("reactor-0", 1, 0, 99)
+    said = world.says("locality-broken")
+    assert isinstance(said, CannotTell)
+    assert "only 99" in said.reason
+
+
+# ---- tx-queue-elsewhere ----
+
+
+def sent(world, *cells, queues=2):
+    for cpu, queue, packets in cells:
+        world.add("sent_packets", f"reactor-{cpu}", "eth0", queues, queue, cpu, packets)
+    return world
+
+
+def test_a_queue_for_each_cpu(world):
+    assert sent(world, (0, 0, 90_000), (1, 1, 80_000)).codes() == []
+    assert isinstance(world.says("tx-queue-elsewhere"), Clear)
+
+
+def test_queues_need_not_have_their_cpus_numbers(world):
+    assert sent(world, (0, 1, 90_000), (1, 0, 80_000)).codes() == []
+
+
+def test_spread_by_hash(world):
+    assert sent(world, (0, 0, 50_000), (0, 1, 40_000)).codes() == ["tx-queue-elsewhere"]
+    found = world.finding("tx-queue-elsewhere")
+    assert "44 % of the packets that leave by eth0" in found.claim
+    assert "CPU 0 sent 90000 packets: 56 % to queue 0, 44 % to queue 1" in text(found)
+    assert "echo 1 > /sys/class/net/eth0/queues/tx-0/xps_cpus; echo 2 > " in found.remedy
+
+
+def test_all_in_one_queue(world):
+    found = sent(world, (0, 0, 90_000), (1, 0, 80_000)).finding("tx-queue-elsewhere")
+    assert found.evidence[0].value == pytest.approx(100 * 80 / 170)
+
+
+@pytest.mark.parametrize(("other", "found"), [(4_700, False), (5_300, True)])
+def test_a_twentieth(world, other, found):
+    sent(world, (0, 0, 100_000 - other), (0, 1, other))
+    assert ("tx-queue-elsewhere" in world.codes()) is found
+
+
+def test_few_packets(world):
+    assert sent(world, (0, 0, 900), (0, 1, 900)).codes() == []
+
+
+@pytest.mark.parametrize(
+    ("cells", "queues", "cpus", "expected"),
+    [
+        ({(0, 0): 9, (1, 0): 8, (2, 1): 7, (3, 1): 6}, 2, 4, 0),
+        ({(0, 0): 9, (1, 0): 8, (2, 0): 7, (3, 1): 6}, 2, 4, 7),
+        ({(0, 0): 9, (1, 1): 8}, 8, 2, 0),
+        ({(0, 3): 9, (1, 3): 8}, 8, 2, 8),
+        ({}, 2, 2, 0),
+    ],
+)
+def test_queues_are_shared_where_there_are_fewer_than_cpus(cells, queues, cpus, expected):
+    from collections import Counter
+
+    from netprobe.analysis.locality import TxMatrix
+
+    assert elsewhere(TxMatrix("eth0", queues, Counter(cells)), cpus) == expected
+
+
+def test_hostile_device_name(world):
+    world.add("sent_packets", "reactor-0", "a;reboot", 2, 0, 0, 5_000)
+    world.add("sent_packets", "reactor-0", "a;reboot", 2, 1, 0, 5_000)
+    assert "'a;reboot'" in world.finding("tx-queue-elsewhere").remedy

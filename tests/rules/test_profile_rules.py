@@ -1,0 +1,211 @@
+"""What stands in the stacks: a hot function, mitigations, hooks, and what has no name."""
+
+import pytest
+
+from netprobe.rules.finding import CannotTell, Clear, Severity
+
+
+def text(finding):
+    return " | ".join([finding.claim, *(one.text for one in finding.evidence), finding.remedy])
+
+
+PROFILE_CODES = ("hot-frame", "kernel-hooks", "mitigation-cost", "unknown-frames")
+
+
+@pytest.mark.parametrize("code", PROFILE_CODES)
+def test_too_few_samples(world, code):
+    world.stacks.clear()
+    said = world.balanced("reactor-0", 50).says(code)
+    assert isinstance(said, Clear)
+    world.stacks.clear()
+    world.sample("reactor-0", "busy", 49)
+    said = world.says(code)
+    assert isinstance(said, CannotTell)
+    assert "has 49" in said.reason
+
+
+@pytest.mark.parametrize("code", PROFILE_CODES)
+def test_no_samples(world, code):
+    world.stacks.clear()
+    assert isinstance(world.says(code), CannotTell)
+
+
+# ---- hot-frame ----
+
+
+def test_a_function_of_the_program(world):
+    world.sample("reactor-0", "handle;parse", 1_400)
+    assert world.codes() == ["hot-frame"]
+    found = world.finding("hot-frame")
+    assert found.claim.startswith("parse (/usr/bin/web) takes 50 % of the server's time")
+    assert "called by handle ← serve ← start_thread" in text(found)
+    assert found.cost_pct == pytest.approx(45)
+    assert found.severity is Severity.MAJOR
+
+
+def test_a_function_and_its_helpers(world):
+    """No one of them is hot by itself."""
+    for helper in ("checksum;add", "checksum;fold", "checksum"):
+        world.sample("reactor-0", f"handle;{helper}", 400)
+    found = world.finding("hot-frame")
+    assert found.claim.startswith("checksum (/usr/bin/web) takes 46 %")
+
+
+def test_a_loop_is_not_what_it_calls(world):
+    """A poll loop that is balanced: receive, work and send, and nothing of its own."""
+    for name, samples in (("recv_burst", 900), ("work", 1_200), ("send_burst", 600)):
+        world.sample("reactor-0", f"poll_once;{name}", samples)
+    assert world.codes() == []
+    world.sample("reactor-0", "poll_once", 600)
+    assert world.codes() == []
+    # From a fifth on it is more than a loop.
+    world.sample("reactor-0", "poll_once", 200)
+    assert world.finding("hot-frame").claim.startswith("poll_once (/usr/bin/web) takes 71 %")
+
+
+def test_a_function_with_many_different_callees_is_no_hot_one(world):
+    """The same share, in fifty functions."""
+    for number in range(50):
+        world.sample("reactor-0", f"dispatch;handler_{number}", 28)
+    assert world.codes() == []
+
+
+def test_a_function_of_the_kernel(world):
+    way = "send;k:do_syscall_64;k:__sys_sendto;k:dev_queue_xmit;k:eth_ena_xmit_pkts"
+    found = world.sample("reactor-0", way, 1_600).finding("hot-frame")
+    assert found.claim.startswith("eth_ena_xmit_pkts (the kernel) takes 53 %")
+
+
+@pytest.mark.parametrize(("samples", "hot"), [(580, False), (620, True)])
+def test_thirty_percent(world, samples, hot):
+    assert (world.sample("reactor-0", "handle;parse", samples).codes() == ["hot-frame"]) is hot
+
+
+@pytest.mark.parametrize("event", ["cpu-clock", "cycles"])
+def test_where_interrupts_come_in_again(world, event):
+    world.event = event
+    world.sample("reactor-0", "send;k:do_syscall_64;k:handle_softirqs", 2_000)
+    assert (world.codes() == ["hot-frame"]) is (event == "cycles")
+
+
+def test_waiting_is_not_work(world):
+    world.sample("reactor-0", "epoll_wait;k:do_syscall_64;k:__x64_sys_epoll_wait;k:napi_busy_loop;k:poll_card", 9_000)
+    assert world.codes() == []
+
+
+def test_netprobe_is_not_the_server(world):
+    way = "send;k:do_syscall_64;k:tcp_probe;k:bpf_trace_run3;k:bpf_prog_0123_on_read"
+    assert world.sample("reactor-0", way, 9_000).codes() == []
+
+
+def test_the_servers_own_bpf_is(world):
+    world.sample("reactor-0", "send;k:do_syscall_64;k:bpf_prog_0123_xdp_filter", 1_600)
+    assert world.codes() == ["hot-frame"]
+
+
+def test_recursion_counts_once(world):
+    world.sample("reactor-0", "walk;walk;walk", 1_400)
+    assert world.finding("hot-frame").evidence[0].value == pytest.approx(50)
+
+
+# ---- mitigation-cost ----
+
+
+def test_thunks(world):
+    world.sample("reactor-0", "send;k:do_syscall_64;k:srso_return_thunk", 60)
+    world.sample("reactor-0", "send;k:do_syscall_64;k:__x86_indirect_thunk_rax", 60)
+    world.boot = "quiet mitigations=auto,nosmt"
+    assert world.codes() == ["mitigation-cost"]
+    found = world.finding("mitigation-cost")
+    assert "srso_return_thunk: 3.9 % of the samples" in text(found)
+    assert "mitigations=auto,nosmt" in text(found)
+    assert "a lower bound" in text(found)
+    assert found.cost_pct == pytest.approx(100 * 120 / 1520)
+
+
+@pytest.mark.parametrize(("samples", "found"), [(40, False), (46, True)])
+def test_three_percent(world, samples, found):
+    world.sample("reactor-0", "send;k:entry_untrain_ret", samples)
+    assert (world.codes() == ["mitigation-cost"]) is found
+
+
+@pytest.mark.parametrize(("event", "found"), [("cycles", True), ("cpu-clock", False)])
+def test_entry_and_exit_are_seen_by_cycles_only(world, event, found):
+    world.event = event
+    world.sample("reactor-0", "send;k:entry_SYSCALL_64_after_hwframe", 200)
+    assert ("mitigation-cost" in world.codes()) is found
+    if found:
+        assert world.finding("mitigation-cost").cost_pct == pytest.approx(100 * 200 / 1600 - 3)
+
+
+def test_names_that_only_look_alike(world):
+    for name in ("entry_point", "srsomething", "retbleed", "its_a_function", "zen_mode"):
+        world.sample("reactor-0", f"send;k:{name}", 60)
+    assert isinstance(world.says("mitigation-cost"), Clear)
+
+
+def test_a_program_with_such_a_function(world):
+    world.sample("reactor-0", "send;srso_return_thunk", 100)
+    assert isinstance(world.says("mitigation-cost"), Clear)
+
+
+# ---- kernel-hooks ----
+
+
+@pytest.mark.parametrize(
+    ("way", "kind", "remedy"),
+    [
+        ("k:ip_local_deliver;k:nf_hook_slow;k:nft_do_chain_ipv4;k:nft_do_chain", "netfilter", "nft list ruleset"),
+        ("k:ip_rcv;k:nf_hook_slow;k:ipt_do_table", "netfilter", "nft list ruleset"),
+        ("k:do_syscall_64;k:syscall_trace_enter;k:__audit_syscall_entry", "auditing", "auditctl"),
+        ("k:dev_hard_start_xmit;k:dev_queue_xmit_nit;k:tpacket_rcv", "packet taps", "ss -0pb"),
+    ],
+)
+def test_hooks(world, way, kind, remedy):
+    assert world.sample("reactor-0", f"send;{way}", 60).codes() == ["kernel-hooks"]
+    found = world.finding("kernel-hooks")
+    assert found.claim.startswith(kind.capitalize())
+    assert remedy in found.remedy
+    assert found.cost_pct == pytest.approx(100 * 60 / 1460)
+
+
+def test_nested_hooks_count_once(world):
+    found = world.sample("reactor-0", "send;k:nf_hook_slow;k:nf_hook_slow;k:nft_do_chain", 60).finding("kernel-hooks")
+    assert found.cost_pct == pytest.approx(100 * 60 / 1460)
+
+
+def test_several_kinds(world):
+    world.sample("reactor-0", "send;k:nf_hook_slow", 60).sample("reactor-0", "send;k:packet_rcv", 30)
+    found = world.finding("kernel-hooks")
+    assert found.claim.startswith("Netfilter, packet taps take 6.0 %")
+    assert "ss -0pb" in found.remedy
+
+
+def test_traced_calls_without_auditing(world):
+    """netprobe's own tracepoint is what makes the kernel take this way."""
+    world.sample("reactor-0", "send;k:do_syscall_64;k:syscall_trace_enter", 60)
+    assert world.codes() == []
+
+
+@pytest.mark.parametrize(("samples", "found"), [(13, False), (15, True)])
+def test_one_percent(world, samples, found):
+    assert (world.sample("reactor-0", "send;k:nf_hook_slow", samples).codes() == ["kernel-hooks"]) is found
+
+
+# ---- unknown-frames ----
+
+
+@pytest.mark.parametrize(("samples", "found"), [(240, False), (255, True)])
+def test_unknown(world, samples, found):
+    # No name has so much that it would be hot.
+    world.sample("reactor-0", "u:/usr/lib/libstripped.so", samples)
+    assert (world.codes() == ["unknown-frames"]) is found
+    if found:
+        said = world.finding("unknown-frames")
+        assert "most of it in /usr/lib/libstripped.so" in said.claim
+        assert said.severity is Severity.NOTE
+
+
+def test_unknown_memory(world):
+    said = world.sample("reactor-0", "u:", 300).finding("unknown-frames")
+    assert "memory of no file" in said.claim
