@@ -3,49 +3,37 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
-from typing import NoReturn
 
-import click
+# Not from typing: that takes 10 ms, in which Ctrl-C would show a traceback.
+TYPE_CHECKING = False
 
-from netprobe import __version__
-from netprobe.errors import NetprobeError
-
-_NOT_COMMANDS = {"__init__"}
-
-
-class _LazyGroup(click.Group):
-    """Commands are the files in `commands/`. They import what is heavy when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        files = os.listdir(os.path.join(os.path.dirname(__file__), "commands"))
-        return sorted({name[:-3] for name in files if name.endswith(".py")} - _NOT_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        found = importlib.import_module(f"netprobe.commands.{cmd_name}").command
-        assert isinstance(found, click.Command)
-        return found
-
-
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, "-V", "--version", prog_name="netprobe")
-def cli() -> None:
-    """Find, on a running network server, why it is slower than the kernel allows.
-
-    Point it at a server: netprobe syscalls -p PID. Results go to standard output, progress and warnings to
-    standard error. Exit status: 0 done, 2 wrong use or not possible here.
-    """
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def main() -> None:
     """Run the command line."""
-    _prepare_streams()
-    # Imports make objects by the ten thousand and free none: looking for garbage there costs 3 % of the start.
-    gc.set_threshold(100_000)
+    # Whatever takes time is imported below: Ctrl-C may come as soon as the command is started.
+    try:
+        _prepare_streams()
+        # Imports make objects by the ten thousand and free none: looking for garbage there costs 3 % of the start.
+        gc.set_threshold(100_000)
+        _run()
+    except KeyboardInterrupt:
+        _leave_quietly()
+        _end("interrupted before there was a result.", status=130)
+    _leave_quietly()
+
+
+def _run() -> None:
+    import click
+
+    from flamegraph.errors import ProfileError
+    from netprobe.commands.shared.group import cli
+    from netprobe.errors import NetprobeError
+
     try:
         # Not click's own main(): it takes a broken pipe for a failure and ends the program by itself.
         with cli.make_context("netprobe", sys.argv[1:]) as context:
@@ -58,8 +46,8 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        _end("interrupted before there was a result.", status=130)
+    except click.Abort:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
         # The reader has gone, as in `netprobe … | head`: no one is left to tell, and nothing went wrong.
         _forget_output()
@@ -67,8 +55,16 @@ def main() -> None:
         where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
         _forget_output()
         _end(f"the result could not be written: {error.strerror or error}{where}.")
-    except NetprobeError as error:
+    except (NetprobeError, ProfileError) as error:
         _end(error.what, error.todo)
+
+
+def _leave_quietly() -> None:
+    """Ctrl-C from here on ends the program without a word: what is left to do is not worth a traceback."""
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _prepare_streams() -> None:
@@ -98,5 +94,5 @@ def _end(what: str, todo: str = "", status: int = 2) -> NoReturn:
     from netprobe.render.safe import printable
 
     for line in f"netprobe: {what}\n{todo}".strip().splitlines():
-        click.echo(printable(line), err=True)
+        print(printable(line), file=sys.stderr)
     sys.exit(status)

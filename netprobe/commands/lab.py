@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -20,6 +22,8 @@ def command() -> None:
     \b
     netprobe lab up                        two namespaces, a veth pair that busy-polls
     netprobe lab server --help             the server, with each fault of the article on a switch
+    netprobe lab bypass                    a DPDK application that takes packets past the kernel
+    netprobe lab ladder                    the article's ladder, rung by rung, measured and judged here
     netprobe lab down                      removes all of it, also after a crash
     """
 
@@ -85,3 +89,51 @@ def server(arguments: tuple[str, ...]) -> None:
 
     program = str(build())
     os.execv(program, [program, *arguments])
+
+
+@command.command(short_help="Run a DPDK application that polls past the kernel, to try netprobe on.")
+@click.option("--device", type=click.Choice(["net_null", "net_ring"]), default="net_null", show_default=True,
+              help="Virtual devices: packets without end, or none at all.")  # fmt: skip
+def bypass(device: Literal["net_null", "net_ring"]) -> None:
+    """Run dpdk-testpmd on virtual devices until Ctrl-C; it needs no network card and no huge pages."""
+    from netprobe.lab.dpdk import Testpmd
+
+    with contextlib.suppress(KeyboardInterrupt), Testpmd(device) as application:
+        click.echo(f"Process {application.pid} polls: netprobe record -p {application.pid} -d 5")
+        click.echo("Ctrl-C ends it.", err=True)
+        signal.pause()
+
+
+@command.command(short_help="Climb the ladder: each fault named, mended and measured, with a report.")
+@click.option("--quick", is_flag=True, help="Shorter rounds and recordings: within three minutes.")
+@click.option("--rounds", type=click.IntRange(2, 1000), help="Rounds of 1 s a rung [10; quick: 3].")
+@click.option("--recorded", type=click.IntRange(1, 3600), metavar="SECONDS", help="Recorded of each [8; quick: 2].")
+@click.option("--steps-only", is_flag=True, help="Leave out what stands beside the ladder: io_uring, pre-fork.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where to [ladder-TIME].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def ladder(
+    quick: bool, rounds: int | None, recorded: int | None, steps_only: bool, output: Path | None, as_json: bool
+) -> None:
+    """Replay the article's ladder on this machine: a faulty server, mended step by step, under real load.
+
+    Each rung's server runs in a network namespace of its own and is loaded over a veth pair, measured in short
+    rounds, then recorded under the same load and judged. DIR gets a Run for each rung, with its flame graph, and
+    report.html, which needs nothing else. Client and server share the CPUs: gains are those of this machine.
+    """
+    from netprobe.commands.ladder.climbing import REPORT, climb, notes
+    from netprobe.commands.ladder.measuring import Plan
+    from netprobe.commands.shared.recording import print_json, tell
+    from netprobe.render.json import bare_envelope
+    from netprobe.render.ladder import as_json as plain
+    from netprobe.render.ladder import as_text
+    from netprobe.render.text import show
+
+    began = time.monotonic()
+    plan = Plan(rounds or (3 if quick else 10), recorded or (2 if quick else 8))
+    folder = output or Path(f"ladder-{time.strftime('%Y%m%d-%H%M%S')}")
+    steps = climb(plan, folder, beside=not (quick or steps_only))
+    if as_json:
+        print_json(bare_envelope("ladder", plain(steps, time.monotonic() - began, notes(plan))))
+    else:
+        show(as_text(steps))
+    tell(f"Report written to {folder / REPORT}.")

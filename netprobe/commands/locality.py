@@ -87,16 +87,24 @@ def _show_groups(found: list[Group], top: int) -> None:
 
 
 def _show_matrices(whole: Matrix, threads: list[ThreadMatrix], tx: list[TxMatrix], top: int) -> None:
-    from netprobe.render.locality import matrix_as_text, threads_as_text, tx_as_text
+    from netprobe.render.locality import matrix_as_text, matrix_rest, threads_as_text, threads_rest, tx_as_text
     from netprobe.render.text import say, show
 
     if not whole.cells:
         return
     click.echo("")
-    show(matrix_as_text(whole))
+    show(matrix_as_text(whole, not top))
+    _tell_rest(matrix_rest(whole, not top))
     click.echo("")
     show(threads_as_text(threads, top))
+    _tell_rest(threads_rest(threads, top))
     for matrix in tx:
         click.echo("")
         say(f"{matrix.device}, {matrix.queues} TX queues")
-        show(tx_as_text(matrix))
+        show(tx_as_text(matrix, not top))
+        _tell_rest(matrix_rest(matrix, not top))
+
+
+def _tell_rest(left_out: str) -> None:
+    if left_out:
+        click.echo(left_out)

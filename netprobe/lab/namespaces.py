@@ -286,7 +286,7 @@ def _read_state() -> _BusyPoll | None:
 
 def _run(command: list[str], text: str = "") -> str:
     try:
-        # In a session of its own: Ctrl-C in the terminal must not break the way down.
+        # In a process group of its own: Ctrl-C in the terminal must not break the way down.
         done = subprocess.run(
             command,
             input=text,
@@ -294,7 +294,7 @@ def _run(command: list[str], text: str = "") -> str:
             text=True,
             timeout=_COMMAND_SECONDS,
             check=False,
-            start_new_session=True,
+            process_group=0,
         )
     except FileNotFoundError as error:
         todo = "install the packages iproute2 and ethtool"

@@ -18,7 +18,7 @@ from netprobe.lab.errors import LabError
 _SOURCES = Path(__file__).with_suffix("")
 _CHECKOUT = _SOURCES.parents[2]
 # Debugging information and frame pointers, so that a profile of the server is worth reading.
-_FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fno-omit-frame-pointer")
+_FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls")
 _COMPILE = ("cc", *_FLAGS, "-Wall", "-Wextra", "-Werror")
 _LINK = ("-luring", "-pthread")
 _PACKAGES = "install the packages gcc libc6-dev liburing-dev"

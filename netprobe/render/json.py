@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from netprobe import __version__
 from netprobe.run.model import Run
 
 SCHEMA_VERSION = 1
+
+
+def bare_envelope(command: str, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Results of files that netprobe did not record: there is no window and no target."""
+    return {"schema_version": SCHEMA_VERSION, "command": command, "netprobe_version": __version__, **results}
 
 
 def envelope(command: str, run: Run, results: Mapping[str, Any]) -> dict[str, Any]:

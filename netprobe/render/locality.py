@@ -121,11 +121,9 @@ def _cpu_list(cpus: Sequence[int]) -> str:
     return ",".join(map(str, cpus))
 
 
-def matrix_as_text(matrix: Matrix) -> TextTable:
-    """Messages by receiving CPU (rows) and reading CPU (columns), the diagonal marked."""
-    received = sorted({row for row, _ in matrix.cells})
-    read = sorted({column for _, column in matrix.cells})
-    received, read = received[:_SHOWN_CPUS], read[:_SHOWN_CPUS]
+def matrix_as_text(matrix: Matrix, every: bool = False) -> TextTable:
+    """Messages by receiving CPU (rows) and reading CPU (columns), the diagonal marked; `every`: all CPUs."""
+    received, read = _shown_of(matrix, every)
     rows = []
     cell_styles = {}
     for line, row in enumerate(received):
@@ -137,6 +135,36 @@ def matrix_as_text(matrix: Matrix) -> TextTable:
         rows.append(cells)
     columns = [Column("MESSAGES"), *(Column(f"read on CPU {cpu}", True) for cpu in read)]
     return TextTable(columns, rows, cell_styles=cell_styles)
+
+
+def _shown_of(matrix: Matrix | TxMatrix, every: bool) -> tuple[list[int], list[int]]:
+    most = None if every else _SHOWN_CPUS
+    return sorted({row for row, _ in matrix.cells})[:most], sorted({column for _, column in matrix.cells})[:most]
+
+
+def matrix_rest(matrix: Matrix | TxMatrix, every: bool = False) -> str:
+    """A line on the rows and columns that a matrix does not show, empty if it has all."""
+    rows, columns = _shown_of(matrix, every)
+    all_rows, all_columns = _shown_of(matrix, True)
+    if len(rows) == len(all_rows) and len(columns) == len(all_columns):
+        return ""
+    hidden = sum(count for (row, column), count in matrix.cells.items() if row not in rows or column not in columns)
+    share = percent(hidden, sum(matrix.cells.values()))
+    parts = [
+        f"{len(every_one) - len(some)} more {what}"
+        for some, every_one, what in ((rows, all_rows, "rows"), (columns, all_columns, "columns"))
+        if len(every_one) > len(some)
+    ]
+    return f"… {' and '.join(parts)} ({share} % of the count); -T 0 shows all"
+
+
+def threads_rest(threads: Sequence[ThreadMatrix], top: int) -> str:
+    """A line on the threads that are not shown, empty if all are."""
+    hidden = threads[top or len(threads) :]
+    if not hidden:
+        return ""
+    share = percent(sum(here.matrix.total for here in hidden), sum(here.matrix.total for here in threads))
+    return f"… {len(hidden)} more thread{'' if len(hidden) == 1 else 's'} ({share} % of the messages); -T 0 shows all"
 
 
 def threads_as_text(threads: Sequence[ThreadMatrix], top: int) -> TextTable:
@@ -169,10 +197,9 @@ def _spread(matrix: Matrix, side: int) -> str:
     return ", ".join(f"{cpu} ({percent(count, total)} %)" for cpu, count in cpus.most_common(3))
 
 
-def tx_as_text(matrix: TxMatrix) -> TextTable:
-    """Packets by sending CPU (rows) and TX queue (columns)."""
-    cpus = sorted({cpu for cpu, _ in matrix.cells})[:_SHOWN_CPUS]
-    queues = sorted({queue for _, queue in matrix.cells})[:_SHOWN_CPUS]
+def tx_as_text(matrix: TxMatrix, every: bool = False) -> TextTable:
+    """Packets by sending CPU (rows) and TX queue (columns); `every`: all of them."""
+    cpus, queues = _shown_of(matrix, every)
     rows = [[f"sent on CPU {cpu}", *(str(matrix.cells[cpu, queue] or "·") for queue in queues)] for cpu in cpus]
     return TextTable([Column("PACKETS"), *(Column(f"TX queue {queue}", True) for queue in queues)], rows)
 

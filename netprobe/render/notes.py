@@ -14,7 +14,7 @@ def heading(run: Run) -> str:
     threads = target["threads"]
     whole = not (target["pids"] or target["comm"] or target["command"])
     seen = "active" if whole else "seen"
-    ended = {"time": "", "target ended": " (ended with the target)"}
+    ended = {"time": "", "target ended": " (ended with the target)", "command ended": " (as long as the command ran)"}
     reason = ended.get(window["ended_by"], f" (ended by {window['ended_by']})")
     return (
         f"{printable(target['description'])}, {threads} thread{'' if threads == 1 else 's'} {seen}, "

@@ -1,6 +1,21 @@
 """Wrong use: said before anything is recorded, with what to do, exit status 2. Needs no root."""
 
+import click
 import pytest
+
+from netprobe.commands.shared.group import cli
+
+
+@pytest.fixture
+def refused_within():
+    """What is said of wrong use, without a new process for each."""
+
+    def refused(*arguments):
+        with pytest.raises(click.UsageError) as error, cli.make_context("netprobe", list(arguments)) as context:
+            cli.invoke(context)
+        return error.value.format_message()
+
+    return refused
 
 
 @pytest.mark.parametrize("command", ["syscalls", "switches"])
@@ -45,6 +60,23 @@ def test_refused_by_syscalls(netprobe, arguments, words):
     said = netprobe("syscalls", "-d", "0.2", *arguments).refused()
     assert words in said
     assert "Attached" not in said
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1e999", "0", "-1", "many", ""])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("import", "-", "--requests"),
+        ("record", "-d", "0.2", "--requests"),
+        ("flame", "--diff", "a", "b", "--per", "request", "--requests-a"),
+        ("flame", "--diff", "a", "b", "--per", "request", "--requests-b"),
+    ],
+    ids=" ".join,
+)
+def test_no_number_of_requests(refused_within, options, number):
+    said = refused_within(*options, number)
+    assert options[-1] in said
+    assert f"{number!r} is not a number of requests: write a number above 0" in said
 
 
 def test_no_arguments_is_help(netprobe):

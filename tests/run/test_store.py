@@ -146,6 +146,19 @@ def damaged(tmp_path: Path, **changes: Any) -> Path:
     return tmp_path / "run"
 
 
+def test_a_run_of_version_1(tmp_path, checkout):
+    """Kept as it was written; what is made of it is of this version."""
+    path = checkout / "tests" / "data" / "runs" / "polling"
+    assert json.loads((path / "run.json").read_text())["format_version"] == 1
+    run = netprobe.load(path)
+    assert run.table("syscalls")["calls"].sum() > 0
+    assert "reactor-preempted" in {one.code for one in run.findings()}
+    store.write_run(run, tmp_path / "again")
+    again = netprobe.load(tmp_path / "again")
+    assert again.info["format_version"] == FORMAT_VERSION > 1
+    assert set(again.tables) == set(run.tables)
+
+
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 99, 0, -1, "1", 1.5, [], {}, True])
 def test_versions_that_are_not_known(tmp_path, version):
     with pytest.raises(NetprobeError, match="format version") as error:

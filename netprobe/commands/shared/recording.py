@@ -38,13 +38,16 @@ class Request:
     interval: float | None = None
     output: Path | None = None
     as_json: bool = False
+    while_command: str | None = None
+    while_words: str = ""
+    """What that is, where the command itself would say nothing to the user."""
 
     def options(self) -> RecordOptions:
         """The engine's options. A server that netprobe starts is watched until it ends, unless -d says less."""
         from netprobe.engine.options import RecordOptions
 
         seconds = self.seconds
-        if seconds is None and not self.command:
+        if seconds is None and not self.command and not self.while_command:
             seconds = _DEFAULT_SECONDS
         return RecordOptions(
             pids=self.pids,
@@ -52,6 +55,7 @@ class Request:
             command=self.command,
             seconds=seconds,
             block_seconds=self.interval or 1.0,
+            while_command=self.while_command,
         )
 
 
@@ -68,40 +72,49 @@ def recording_options(function: _F) -> _F:
             output=arguments.pop("output"),
             as_json=arguments.pop("as_json"),
         )
-        _check(request)
+        check_request(request)
         return function(request, **arguments)
 
     wrapper.__name__, wrapper.__doc__ = function.__name__, function.__doc__
     wrapper.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
-    decorated: Any = wrapper
-    positive = Seconds()
-    for decorate in reversed(
-        (
-            click.option(
-                "-p", "--pid", "pids", type=click.IntRange(min=1), multiple=True, metavar="PID",
-                help="Process to watch, with its threads and descendants; may be given again.",
-            ),
-            click.option("--comm", metavar="NAME", help="Watch the processes of this name, new ones too."),
-            click.option(
-                "-d", "--duration", "seconds", type=positive, metavar="SECONDS",
-                help="How long [10; with a SERVER: until it ends].",
-            ),
-            click.option(
-                "-i", "--interval", type=positive, metavar="SECONDS", help="Print a table every SECONDS."
-            ),
-            click.option(
-                "-o", "--output", type=click.Path(path_type=Path), metavar="RUN",
-                help="Keep everything in this directory, for netprobe.load().",
-            ),
-            click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
-            click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- SERVER [ARGS]...]"),
-        )
-    ):  # fmt: skip
-        decorated = decorate(decorated)
-    return decorated  # type: ignore[no-any-return]
+    return shared_options(*_OPTIONS)(wrapper)  # type: ignore[return-value]
 
 
-def _check(request: Request) -> None:
+def shared_options(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options of these names, in this order, as every command that records has them."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for name in reversed(names):
+            function = _OPTIONS[name](function)
+        return function
+
+    return decorate
+
+
+_OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
+    "pid": click.option(
+        "-p", "--pid", "pids", type=click.IntRange(min=1), multiple=True, metavar="PID",
+        help="Process to watch, with its threads and descendants; may be given again.",
+    ),
+    "comm": click.option("--comm", metavar="NAME", help="Watch the processes of this name, new ones too."),
+    "duration": click.option(
+        "-d", "--duration", "seconds", type=Seconds(), metavar="SECONDS",
+        help="How long [10; with a SERVER: until it ends].",
+    ),
+    "interval": click.option(
+        "-i", "--interval", type=Seconds(), metavar="SECONDS", help="Print a table every SECONDS."
+    ),
+    "output": click.option(
+        "-o", "--output", type=click.Path(path_type=Path), metavar="RUN",
+        help="Keep everything in this directory, for netprobe.load().",
+    ),
+    "json": click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+    "command": click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- SERVER [ARGS]...]"),
+}  # fmt: skip
+
+
+def check_request(request: Request) -> None:
+    """Refuse what contradicts itself, before anything begins."""
     if request.command and (request.pids or request.comm):
         raise NetprobeError(
             "netprobe can start a server or watch running ones, not both at once.",
@@ -122,11 +135,44 @@ def record(
     on_interval: Callable[[Mapping[str, Table], float], None] | None = None,
     observers: Sequence[Observer] = (),
     only_look: bool = False,
+    block_seconds: float | None = None,
+    watch: Callable[[Counted], None] | None = None,
+    dispensable: tuple[str, ...] = (),
 ) -> Run:
-    """Record. `what` is counted, in words; `on_interval` shows each interval; `only_look` ends at once."""
+    """Record. `what` is counted, in words; `on_interval` shows each interval; `only_look` ends at once;
+    `watch` is given what was counted in each block; without the `dispensable` probes there is a result as well.
+    """
     # What only the result needs is loaded after the recording: the way to the first counted event is short.
     from netprobe.engine.recorder import Recorder
 
+    options = _engine_options(request, only_look, block_seconds)
+
+    def attached(seconds: float) -> None:
+        if not only_look:
+            tell(
+                f"Attached in {seconds:.2f} s. {what} of {options.describe()} {_length(options, request.while_words)}; "
+                "Ctrl-C ends it early."
+            )
+
+    def on_block(counted: Counted) -> None:
+        if watch:
+            watch(counted)
+        if on_interval and request.interval and not request.as_json:
+            tables = {table.name: table for probe in probes for table in probe.tables(counted)}
+            on_interval(tables, counted.blocks[0].duration_s)
+
+    recording = Recorder(options, probes, observers, dispensable).run(attached, on_block)
+    from netprobe.engine.to_run import as_run
+
+    if recording.command_exit:
+        tell(f"{request.while_words or f'`{options.while_command}`'} ended {_how(recording.command_exit)}.")
+    if recording.server_exit:
+        tell(f"{options.describe()} ended {_how(recording.server_exit)}.")
+    return as_run(recording, options, probes, observers)
+
+
+def _engine_options(request: Request, only_look: bool, block_seconds: float | None) -> RecordOptions:
+    """What to record; raises `NetprobeError` where the Run could not be written in the end."""
     if request.output:
         from netprobe.run.store import check_destination
 
@@ -134,24 +180,13 @@ def record(
     options = request.options()
     if only_look:
         options = replace(options, seconds=0.0)
+    return replace(options, block_seconds=block_seconds) if block_seconds else options
 
-    def attached(seconds: float) -> None:
-        if only_look:
-            return
-        length = f"for {options.seconds:g} s" if options.seconds else "until it ends"
-        _tell(f"Attached in {seconds:.2f} s. {what} of {options.describe()} {length}; Ctrl-C ends it early.")
 
-    def on_block(counted: Counted) -> None:
-        if on_interval and request.interval and not request.as_json:
-            tables = {table.name: table for probe in probes for table in probe.tables(counted)}
-            on_interval(tables, counted.blocks[0].duration_s)
-
-    recording = Recorder(options, probes, observers).run(attached, on_block)
-    from netprobe.engine.to_run import as_run
-
-    if recording.server_exit:
-        _tell(f"{options.describe()} ended {_how(recording.server_exit)}.")
-    return as_run(recording, options, probes, observers)
+def _length(options: RecordOptions, words: str) -> str:
+    if options.while_command:
+        return f"while {words or f'`{options.while_command}`'} runs"
+    return f"for {options.seconds:g} s" if options.seconds else "until it ends"
 
 
 def _how(status: int) -> str:
@@ -171,7 +206,7 @@ def deliver(request: Request, run: Run, show: Callable[[], None]) -> None:
         except NetprobeError as error:
             failure = error
         else:
-            _tell(f"Run written to {request.output}.")
+            tell(f"Run written to {request.output}.")
     show()
     sys.stdout.flush()
     if failure:
@@ -190,10 +225,11 @@ def print_notes(run: Run) -> None:
 
     for line in missing(run):
         say(line)
-    _tell(cost(run))
+    tell(cost(run))
 
 
-def _tell(message: str) -> None:
+def tell(message: str) -> None:
+    """Say how things go, on standard error."""
     from netprobe.render.safe import printable
 
     # In a pipe the two streams would otherwise change order.

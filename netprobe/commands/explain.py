@@ -1,0 +1,39 @@
+"""`netprobe explain`: the documentation of a finding."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+import click
+
+from netprobe.errors import NetprobeError
+
+
+@click.command(short_help="The documentation of a finding.")
+@click.argument("code", required=False)
+def command(code: str | None) -> None:
+    """Say what a finding means: what it sees, why it matters, how to fix it, and where that is written.
+
+    Without a CODE, all codes with what they are about.
+
+    \b
+    netprobe explain
+    netprobe explain reuseport-order
+    """
+    from netprobe.render.explain import catalogue, show_document
+    from netprobe.render.text import show
+    from netprobe.rules.registry import all_rules
+
+    rules = {rule.CODE: rule for rule in all_rules()}
+    if code is None:
+        show(catalogue(rules.values()))
+    elif code in rules:
+        show_document(rules[code])
+    else:
+        raise _unknown(code, list(rules))
+
+
+def _unknown(code: str, codes: list[str]) -> NetprobeError:
+    near = get_close_matches(code.lower().replace("_", "-"), codes, n=3, cutoff=0.5)
+    todo = f"Did you mean {' or '.join(near)}?" if near else "All codes: netprobe explain"
+    return NetprobeError(f"There is no finding {code!r}.", todo=todo)

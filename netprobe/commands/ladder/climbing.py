@@ -1,0 +1,167 @@
+"""The whole ladder: every rung measured, compared with the one below, and reported."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netprobe.commands.ladder.measuring import Measured, Plan, measure
+from netprobe.commands.shared.recording import tell
+from netprobe.errors import NetprobeError
+
+if TYPE_CHECKING:
+    from flamegraph.profile import Profile
+    from netprobe.lab.ladder import Rung
+    from netprobe.render.ladder import Step
+
+LATENCIES = {"p50": 50.0, "p90": 90.0, "p99": 99.0, "p99.99": 99.99}
+REPORT = "report.html"
+_NICE = -10
+
+
+def climb(plan: Plan, folder: Path, beside: bool) -> list[Step]:
+    """Measure all rungs into `folder`, which must not exist or be empty, and write the report there."""
+    from netprobe.lab.ladder import bed, reactors, rungs
+
+    began = time.monotonic()
+    count = reactors()
+    chosen = [rung for rung in rungs(count) if beside or not rung.beside]
+    _check(folder)
+    measured = []
+    with _before_others(), bed(count) as up:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, rung in enumerate(chosen, 1):
+            tell(f"Rung {number} of {len(chosen)}: {rung.words}")
+            measured.append(measure(up, rung, number, plan, run_folder(folder, number, rung)))
+    steps = compare(measured)
+    tell(f"Measured in {time.monotonic() - began:.0f} s; writing the report.")
+    write_report(steps, measured, folder, plan)
+    return steps
+
+
+@contextmanager
+def _before_others() -> Iterator[None]:
+    """Servers and load generators inherit it: what else runs on the machine must not take the place of a poller."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    try:
+        os.setpriority(os.PRIO_PROCESS, 0, min(before, _NICE))
+    except PermissionError:
+        tell("The ladder runs with the priority of everybody else: it may not raise its own.")
+    try:
+        yield
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
+def run_folder(folder: Path, number: int, rung: Rung) -> Path:
+    """Where a rung's Run is."""
+    return folder / f"{number}-{rung.name}"
+
+
+def _check(folder: Path) -> None:
+    """Raise `NetprobeError` unless the report can go there; to be asked before an hour is spent."""
+    try:
+        taken = folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        raise NetprobeError(f"{folder} cannot be used: {error.strerror}.", todo="Choose another place.") from error
+    if taken:
+        raise NetprobeError(f"{folder} is not empty.", todo="Choose another directory for -o.")
+
+
+def compare(measured: Sequence[Measured]) -> list[Step]:
+    """Every rung judged, and compared with the one below; what stands beside the ladder with what it varies."""
+    steps: list[Step] = []
+    for one in measured:
+        steps.append(_step(one, _below(one, measured)))
+    return steps
+
+
+def _below(one: Measured, measured: Sequence[Measured]) -> Measured | None:
+    if one.rung.beside:
+        return next(other for other in measured if other.rung.name == one.rung.varies)
+    return measured[one.number - 2] if one.number > 1 else None
+
+
+def _step(one: Measured, below: Measured | None) -> Step:
+    from netprobe.analysis.compare.comparison import compare_sides, sides_of
+    from netprobe.analysis.intervals import gain_pct, mean
+    from netprobe.render.ladder import Step
+    from netprobe.rules.facts import Facts
+    from netprobe.rules.judged import judged
+    from netprobe.rules.registry import judge
+
+    rates = [here.per_second for here in one.rounds]
+    return Step(
+        number=one.number,
+        name=one.rung.name,
+        words=one.rung.words,
+        fault=one.rung.fault,
+        below=below.number if below else None,
+        mended=below.rung.fault if below and not one.rung.beside else "",
+        throughput=mean(rates),
+        gain_pct=gain_pct([here.per_second for here in below.rounds], rates) if below else None,
+        latency_us={
+            name: mean([here.percentile(percent) for here in one.rounds]) for name, percent in LATENCIES.items()
+        },
+        errors=sum(here.errors for here in one.rounds),
+        facts=Facts(one.run),
+        judgements=tuple(judge(one.run)),
+        comparison=compare_sides(*sides_of(below.run, one.run), "auto", judged) if below else None,
+    )
+
+
+def write_report(steps: Sequence[Step], measured: Sequence[Measured], folder: Path, plan: Plan) -> None:
+    """Flame graphs beside each Run, and the page that holds everything."""
+    from flamegraph.writers.registry import written_aside
+    from netprobe.render.ladder_page import page
+
+    pictures = {}
+    profiles = {step.number: step.facts.profile for step in steps}
+    for step, one in zip(steps, measured, strict=True):
+        name = run_folder(folder, one.number, one.rung).name
+        flame = _written(profiles[step.number], folder / f"{name}.html", f"Rung {step.number}: {step.words}")
+        difference = ""
+        if step.below is not None:
+            difference = _difference(profiles, step, folder / f"{name}.diff.html")
+        pictures[step.number] = (flame, difference)
+    with written_aside(folder / REPORT) as file:
+        file.write(page(steps, pictures, notes(plan)).encode())
+
+
+def notes(plan: Plan) -> list[str]:
+    """How it was measured, in sentences."""
+    return [
+        f"Throughput and latency: means of {plan.rounds} rounds of 1 s without recording, after a round of warm-up.",
+        f"The rest: {plan.recorded_seconds} s recorded under the same load, with what recording costs.",
+        "The load generators share the server's CPUs, one on each.",
+    ]
+
+
+def _written(profile: Profile, path: Path, title: str) -> str:
+    profile.write(path, title=title)
+    return path.read_text()
+
+
+def _difference(profiles: dict[int, Profile], step: Step, path: Path) -> str:
+    from flamegraph.diff import DiffOptions, diff
+    from flamegraph.writers.registry import write_diff
+    from netprobe.analysis.compare.frames import judge_for
+
+    assert step.below is not None
+    assert step.comparison is not None
+    below, here = profiles[step.below], profiles[step.number]
+    options = DiffOptions(
+        per="request",
+        requests_a=step.comparison.a.requests,
+        requests_b=step.comparison.b.requests,
+        name_a=f"rung {step.below}",
+        name_b=f"rung {step.number}",
+    )
+    found = diff(below, here, replace(options, judge=judge_for(below, here, options)))
+    write_diff(found, path, title=f"Rung {step.number} against rung {step.below}")
+    return path.read_text()

@@ -1,0 +1,176 @@
+"""`netprobe record`: all probes and the stack sampler at once, into a Run."""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netprobe.commands.shared.everything import record_everything
+from netprobe.commands.shared.recording import Request, check_request, print_json, shared_options, tell
+from netprobe.commands.shared.requests import RequestCount
+from netprobe.errors import NetprobeError
+
+if TYPE_CHECKING:
+    from netprobe.probes.base import Counted
+    from netprobe.run.model import Run
+
+
+@click.command(short_help="Everything at once into a Run, and what it says about the server.")
+@shared_options("pid", "comm", "duration")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Where to [run-NAME-TIME].")
+@click.option(
+    "-F",
+    "--frequency",
+    default=99,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Stack samples a second and CPU.",
+)
+@click.option(
+    "--while", "while_command", metavar="COMMAND", help="Run a load generator, and record as long as it runs."
+)
+@click.option(
+    "--requests",
+    type=RequestCount(),
+    metavar="N",
+    help="Requests that were served, for numbers by request.",
+)
+@click.option(
+    "--requests-from",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="… as wrk, wrk2, ab, h2load or hey say in this file at the end.",
+)
+@click.option(
+    "--repeat",
+    default=1,
+    type=click.IntRange(1, 1000),
+    metavar="N",
+    help="Record N times, into RUN/1, RUN/2 …: a series.",
+)
+@shared_options("json", "command")
+def command(**arguments: Any) -> None:
+    """Record all that netprobe can see, and say what is wrong.
+
+    One recording has system calls, context switches, locality, busy polling and stacks; `netprobe diff` compares
+    two of them. Numbers by request need to know how many there were: from the load generator (--requests,
+    --requests-from), else they are estimated from what the server read from accepted connections.
+
+    \b
+    netprobe record -p $(pgrep -o nginx) -d 10 -o before
+    netprobe record -p $(pgrep -o nginx) --while 'wrk -d 10 http://127.0.0.1/ >wrk.txt' --requests-from wrk.txt
+    """
+    request = Request(
+        arguments["pids"],
+        arguments["comm"],
+        arguments["command"],
+        arguments["seconds"],
+        output=arguments["output"] or _free_name(arguments),
+        as_json=arguments["as_json"],
+        while_command=arguments["while_command"],
+    )
+    check_request(request)
+    _check_series(request, arguments["repeat"])
+    for number in range(1, arguments["repeat"] + 1):
+        once = request
+        if arguments["repeat"] > 1:
+            once = replace(request, output=(request.output or Path()) / str(number))
+            tell(f"Run {number} of {arguments['repeat']}")
+        run = record_everything(once, arguments["frequency"], _progress(once.seconds))
+        try:
+            run = _with_requests(run, arguments)
+        finally:
+            # A report that cannot be read takes nothing of the recording with it.
+            _deliver(once, run)
+
+
+def _free_name(arguments: dict[str, Any]) -> Path:
+    target = arguments["comm"] or "-".join(map(str, arguments["pids"]))
+    target = target or Path(*arguments["command"][:1]).name or "machine"
+    return Path(f"run-{re.sub(r'[^0-9A-Za-z_.-]+', '-', target)}-{time.strftime('%Y%m%d-%H%M%S')}")
+
+
+def _check_series(request: Request, repeat: int) -> None:
+    from netprobe.run.store import check_destination
+
+    if request.output is None:
+        return
+    if repeat == 1:
+        check_destination(request.output)
+    elif request.output.exists():
+        raise NetprobeError(f"{request.output} exists already.", todo="Choose another name for the series.")
+    else:
+        request.output.mkdir(parents=True)
+
+
+def _progress(seconds: float | None) -> Callable[[Counted], None] | None:
+    """A line on a terminal that is written over."""
+    if not sys.stderr.isatty():
+        return None
+
+    def show(counted: Counted) -> None:
+        block = counted.blocks[0]
+        now = block.start_s + block.duration_s
+        served = block.rows["messages"]["count"][:, 1].sum() / block.duration_s
+        length = f" of {seconds:g} s" if seconds else " s"
+        over = seconds is not None and now >= seconds - block.duration_s / 2
+        click.echo(f"\r\x1b[K{'' if over else f'{now:.1f}{length}, about {served:.0f} requests/s'}", nl=False, err=True)
+
+    return show
+
+
+def _with_requests(run: Run, arguments: dict[str, Any]) -> Run:
+    """The Run with the number of requests, where somebody says it."""
+    from netprobe.run.model import Run as Model
+    from netprobe.run.requests import requests_in
+
+    count, source = arguments["requests"], "--requests"
+    if arguments["requests_from"]:
+        count, source = requests_in(arguments["requests_from"]), arguments["requests_from"].name
+    if not count:
+        return run
+    return Model({**run.info, "requests": {"count": count, "source": source}}, run.tables)
+
+
+def _deliver(request: Request, run: Run) -> None:
+    from netprobe.commands.shared.recording import deliver
+
+    deliver(request, run, lambda: _show(request, run))
+
+
+def _show(request: Request, run: Run) -> None:
+    from netprobe.commands.shared.recording import print_notes
+    from netprobe.render.findings import as_json, finding_lines, summary
+    from netprobe.render.json import envelope
+    from netprobe.render.notes import heading
+    from netprobe.render.record import headline, tables
+    from netprobe.render.text import say, show
+    from netprobe.rules.facts import Facts
+    from netprobe.rules.finding import Finding
+    from netprobe.rules.registry import judge
+
+    judgements = judge(run)
+    if request.as_json:
+        print_json(envelope("record", run, as_json(judgements)))
+        return
+    facts = Facts(run)
+    say(heading(run))
+    for line in headline(facts):
+        say(line)
+    for table in tables(facts):
+        click.echo("")
+        show(table)
+    click.echo("")
+    for number, finding in enumerate((one for one in judgements if isinstance(one, Finding)), 1):
+        for line in finding_lines(number, finding):
+            say(line)
+        click.echo("")
+    say(summary(judgements))
+    print_notes(run)

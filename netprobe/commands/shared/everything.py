@@ -1,0 +1,55 @@
+"""Recording with all probes at once, as `netprobe record` does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from netprobe.commands.shared.recording import Request, record
+
+if TYPE_CHECKING:
+    from netprobe.engine.recorder import Observer
+    from netprobe.probes.base import Counted, Probe
+    from netprobe.run.model import Run
+
+_BLOCKS, _SHORTEST_BLOCK_S, _LONGEST_BLOCK_S = 40, 0.25, 1.0
+
+
+def record_everything(request: Request, frequency: int, watch: Callable[[Counted], None] | None = None) -> Run:
+    """All probes, and `frequency` stack samples a second and CPU; `watch` is given what was counted in each block."""
+    from netprobe.engine.observe_groups import GroupObserver
+    from netprobe.engine.observe_polling import PollingObserver
+    from netprobe.engine.observe_programs import ProgramObserver
+    from netprobe.engine.observe_stacks import StackObserver
+    from netprobe.probes import busypoll, locality, serving, sockets, stacks, switches, syscalls
+
+    target = request.options()
+    whole = target.whole_machine
+    stack_observer = StackObserver(whole or bool(target.comm))
+    probes: list[Probe] = [
+        syscalls.Probe(),
+        switches.Probe(),
+        serving.Probe(),
+        sockets.Probe(connections=True),
+        locality.Probe(),
+        busypoll.Probe(),
+        stacks.Probe(stacks.StackOptions(frequency=frequency)),
+    ]
+    observers: list[Observer] = [GroupObserver(whole), PollingObserver(whole), stack_observer, ProgramObserver()]
+    return record(
+        request,
+        probes,
+        "Recording everything",
+        observers=observers,
+        block_seconds=_block_seconds(request.seconds),
+        watch=watch,
+        # Kernels that keep perf events for CAP_SYS_ADMIN alone are common.
+        dispensable=("stacks",),
+    )
+
+
+def _block_seconds(seconds: float | None) -> float:
+    """Enough blocks for the spread over time of a short recording; the Run merges those of a long one."""
+    if seconds is None:
+        return _SHORTEST_BLOCK_S
+    return min(_LONGEST_BLOCK_S, max(_SHORTEST_BLOCK_S, seconds / _BLOCKS))

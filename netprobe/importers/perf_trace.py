@@ -1,0 +1,113 @@
+"""The summary of `perf trace -s`: by thread, with or without errors, with the errors by name (--errno-summary)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
+from netprobe.importers.calls import CallRow, as_printed, counted, failed, timed
+from netprobe.importers.lines import Line, count, scaled
+
+FORMAT = "perf trace -s"
+KIND: Kind = "system calls"
+HINTS = ("events",)
+
+_SUMMARY = re.compile(r"(?:\s*\^C)?\s*Summary of events:\s*")
+_THREAD = re.compile(r"\s*(\S.{0,63}?) \((\d{1,10})\), (\d{1,18}) events, \d{1,3}\.\d+%\s*")
+_TOTAL = re.compile(r"\s*total, (\d{1,18}) events\s*")
+_RULE = re.compile(r"\s*-{3,}(?: +-{2,})+\s*")
+_UNITS = re.compile(r"\s*\(msec\).*\(%\)\s*")
+_ERRNO = re.compile(r"\s+(E[A-Z0-9]{1,30}|\d{1,6}): (\d{1,18})\s*")
+_HEADINGS = ("syscall", "calls", "errors", "total", "min", "avg", "max", "stddev")
+_TIMES = {"total": "total_ns", "min": "min_ns", "avg": "avg_ns", "max": "max_ns"}
+_MS = 1_000_000
+
+
+def begins(line: Line, context: Context) -> Parser | None:
+    """At the summary's heading, or at a thread of it."""
+    if _SUMMARY.fullmatch(line.text):
+        return _Summary()
+    if _THREAD.fullmatch(line.text):
+        found = _Summary()
+        found.take(line)
+        return found
+    return None
+
+
+class _Summary:
+    def __init__(self) -> None:
+        self._thread, self._tid = "", 0
+        self._headings: list[str] = []
+        self._rows: list[CallRow] = []
+        self._named: list[tuple[CallRow, str, int]] = []
+        self._pause = True
+
+    def take(self, line: Line) -> Taken:
+        """A thread, its headings, a call, or an error's name below one."""
+        if line.blank:
+            self._pause = True
+            return Taken.QUIET
+        words = line.text.split()
+        if thread := _THREAD.fullmatch(line.text):
+            self._thread, self._tid = thread[1], int(thread[2])
+            return Taken.QUIET
+        if words[0] == "syscall" and set(words) <= set(_HEADINGS) and len(words) > 4:
+            self._headings, self._pause = words, False
+            return Taken.QUIET
+        if _UNITS.fullmatch(line.text) or _RULE.fullmatch(line.text) or _TOTAL.fullmatch(line.text):
+            return Taken.QUIET
+        if (error := _ERRNO.fullmatch(line.text)) and self._rows:
+            self._named.append((self._rows[-1], error[1], int(error[2])))
+            return Taken.ROW
+        if not self._headings or self._pause:
+            return Taken.END
+        return self._row(line, words)
+
+    def resumes(self, line: Line) -> bool:
+        """A call with a number in each column."""
+        if not self._headings or self._row(line, line.text.split()) is not Taken.ROW:
+            return False
+        self._pause = False
+        return True
+
+    def _row(self, line: Line, words: list[str]) -> Taken:
+        values: dict[str, Any] = {"line": line.number, "tid": self._tid, "thread": self._thread}
+        try:
+            for heading, word in zip(self._headings, words, strict=True):
+                values |= _value(heading, word)
+        except ValueError:
+            return Taken.BROKEN if len(words) <= len(self._headings) + 1 else Taken.END
+        self._rows.append(CallRow(**values))
+        return Taken.ROW
+
+    def contents(self) -> Contents | None:
+        """All threads."""
+        if not self._rows:
+            return None
+        return Contents(
+            (
+                as_printed(self._rows),
+                counted(self._rows),
+                *failed(self._rows, self._named),
+                *timed(self._rows),
+            ),
+            len(self._rows) + len(self._named),
+            unknown=("the processes of the threads", "the time-outs of calls that wait"),
+        )
+
+
+def _value(heading: str, word: str) -> dict[str, Any]:
+    """The field of a row. Raises `ValueError` where the word is not what should stand there."""
+    if heading == "syscall":
+        if not re.fullmatch(r"\w+|\?+", word):
+            raise ValueError(word)
+        return {"syscall": word}
+    if heading in ("calls", "errors"):
+        whole = count(word)
+        if whole is None:
+            raise ValueError(word)
+        return {heading: whole}
+    if heading == "stddev":
+        return {"stddev_pct": scaled(word.removesuffix("%"), 1)}
+    return {_TIMES[heading]: scaled(word, _MS)}

@@ -1,0 +1,105 @@
+"""The summary of `strace -c`: any columns (-U), any order (-S), with -f and -w, with or without errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
+from netprobe.importers.calls import CallRow, as_printed, counted, failed
+from netprobe.importers.lines import Line, count, number, scaled
+
+FORMAT = "strace -c"
+KIND: Kind = "system calls"
+HINTS = ("syscall",)
+
+_RULE = re.compile(r"\s*-{3,}(?: +-{3,})*\s*")
+_NAME = re.compile(r"\w+|0x[0-9a-f]+|\?+")
+# Heading -> the row's field, and how its text becomes a number.
+_COLUMNS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "%time": ("share_pct", number),
+    "seconds": ("total_ns", lambda text: scaled(text, 10**9)),
+    "usecs/call": ("avg_ns", lambda text: scaled(text, 10**3)),
+    "shortest": ("min_ns", lambda text: scaled(text, 10**9)),
+    "longest": ("max_ns", lambda text: scaled(text, 10**9)),
+    "calls": ("calls", count),
+    "errors": ("errors", count),
+    "syscall": ("syscall", str),
+}
+
+
+def begins(line: Line, context: Context) -> Parser | None:
+    """At a heading with calls and their names."""
+    headings = line.text.replace("% time", "%time").split()
+    if {"calls", "syscall"} <= set(headings) <= _COLUMNS.keys() and len(set(headings)) == len(headings):
+        return _Summary(headings)
+    return None
+
+
+class _Summary:
+    def __init__(self, headings: list[str]) -> None:
+        self._headings = headings
+        self._rules = 0
+        self._rows: list[CallRow] = []
+        self._total: int | None = None
+        self._over = False
+
+    def take(self, line: Line) -> Taken:
+        """A rule, a row or the total."""
+        if self._over or line.blank:
+            return Taken.END
+        if _RULE.fullmatch(line.text):
+            self._rules += 1
+            return Taken.QUIET
+        if not self._rules:
+            return Taken.END
+        row = self._row(line)
+        if row is None:
+            return Taken.BROKEN if len(line.text.split()) <= len(self._headings) + 1 else Taken.END
+        if self._rules > 1 and row.syscall == "total":
+            self._total, self._over = row.calls, True
+            return Taken.QUIET
+        self._rows.append(row)
+        return Taken.ROW
+
+    def resumes(self, line: Line) -> bool:
+        """A row with a number in each column before the total."""
+        row = None if self._over or not self._rules else self._row(line)
+        if row is None or row.syscall == "total":
+            return False
+        self._rows.append(row)
+        return True
+
+    def _row(self, line: Line) -> CallRow | None:
+        words, headings = line.text.split(), self._headings
+        if "errors" in headings and len(words) == len(headings) - 1:
+            # The column is empty where none failed.
+            words.insert(headings.index("errors"), "0")
+        if len(words) != len(headings):
+            return None
+        values: dict[str, Any] = {"line": line.number}
+        for heading, word in zip(headings, words, strict=True):
+            name, read = _COLUMNS[heading]
+            try:
+                values[name] = read(word)
+            except ValueError:
+                return None
+            if values[name] is None:
+                return None
+        return CallRow(**values) if _NAME.fullmatch(values["syscall"]) else None
+
+    def contents(self) -> Contents | None:
+        """The rows; whether they add up to the total is said."""
+        if not self._rows:
+            return None
+        made = sum(row.calls for row in self._rows)
+        notes = []
+        if self._total is not None and made != self._total:
+            notes.append(f"the rows add up to {made} calls, and the total of the table is {self._total}")
+        return Contents(
+            (as_printed(self._rows), counted(self._rows), *failed(self._rows)),
+            len(self._rows),
+            notes=tuple(notes),
+            unknown=("which threads made the calls", "the time-outs of calls that wait"),
+        )

@@ -1,0 +1,11 @@
+-- What wrk counted, for a program: the totals, then the whole distribution of latencies ("us count" a line).
+done = function(summary, latency, requests)
+   local errors = summary.errors
+   io.write(string.format("netprobe-load %d requests %d us %d bytes %d connect %d read %d write %d status %d timeout\n",
+      summary.requests, summary.duration, summary.bytes,
+      errors.connect, errors.read, errors.write, errors.status, errors.timeout))
+   for index = 1, #latency do
+      local us, count = latency(index)
+      io.write(string.format("netprobe-latency %d %d\n", us, count))
+   end
+end

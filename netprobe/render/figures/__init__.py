@@ -1,0 +1,1 @@
+"""Figures of a Run or a comparison, as plotly objects. One file a figure."""

@@ -1,0 +1,109 @@
+"""Changes between two sides with their 95 % intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from netprobe.render.diff import amount, change, interval
+from netprobe.render.figures.label import label
+from netprobe.render.figures.theme import BLUE, ORANGE, figure
+from netprobe.rules.facts import MissingDataError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from netprobe.analysis.compare.change import Change
+    from netprobe.analysis.compare.comparison import Comparison
+
+# The axis is the logarithm of B / A: half as much is as far to the left as twice as much to the right.
+_LEAST, _MOST = 1 / 32, 32.0
+_TICKS = {1 / 32: "÷ 32", 1 / 8: "÷ 8", 0.5: "÷ 2", 1.0: "=", 2.0: "× 2", 8.0: "× 8", 32.0: "× 32"}
+
+
+def draw(comparison: Comparison, top: int = 25) -> go.Figure:
+    """A row for each number that changed, the clearest first; 0 = all. Functions stand in the flame graph."""
+    rows = [row for row in comparison.changed if row.kind == "metric"]
+    if not rows:
+        raise MissingDataError("no number changed by more than noise")
+    known = len(rows)
+    rows = rows[:top] if top else rows
+    some = f"; the {len(rows)} clearest of {known} changes" if known > len(rows) else ""
+    drawn = figure(110 + 27 * len(rows))
+    _draw_side(drawn, rows, "less in B", BLUE, [number for number, row in enumerate(rows) if _ratio(row) < 1])
+    _draw_side(drawn, rows, "more in B", ORANGE, [number for number, row in enumerate(rows) if _ratio(row) >= 1])
+    drawn.update_layout(
+        xaxis={
+            "type": "log", "range": [math.log10(_LEAST) - 0.15, math.log10(_MOST) + 0.15], "tickmode": "array",
+            "tickvals": list(_TICKS), "ticktext": list(_TICKS.values()), "tickangle": 0,
+            "title": {"text": f"B against A, with the 95 % interval{some}"},
+        },
+        yaxis={
+            "tickmode": "array", "tickvals": list(range(len(rows))), "ticktext": [label(row.name, 48) for row in rows],
+            "range": [len(rows) - 0.4, -0.6], "zeroline": False, "showgrid": True, "griddash": "dot",
+        },
+        shapes=[
+            {"type": "line", "x0": 1, "x1": 1, "y0": 0, "y1": 1, "yref": "paper", "layer": "below",
+             "line": {"width": 1.5, "color": "#7d8794"}}
+        ],
+        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0},
+        showlegend=True,
+        meta={"alt": "What changed, with intervals"},
+    )  # fmt: skip
+    return drawn
+
+
+def _draw_side(drawn: go.Figure, rows: Sequence[Change], words: str, color: str, places: list[int]) -> None:
+    import plotly.graph_objects as go
+
+    chosen = [rows[place] for place in places]
+    if not chosen:
+        return
+    ratios = [_within(_ratio(row)) for row in chosen]
+    low, high = zip(*(_ends(row) for row in chosen), strict=True)
+    drawn.add_trace(
+        go.Scatter(
+            x=ratios, y=places, name=words, mode="markers+text", cliponaxis=False,
+            marker={"color": color, "size": 11, "symbol": [_symbol(row) for row in chosen]},
+            text=[label(change(row)) if _symbol(row) != "circle" else "" for row in chosen],
+            textposition=["middle right" if ratio < 1 else "middle left" for ratio in ratios],
+            error_x={
+                "type": "data", "symmetric": False, "thickness": 2, "width": 0, "color": color,
+                "array": [end - ratio for end, ratio in zip(high, ratios, strict=True)],
+                "arrayminus": [ratio - end for end, ratio in zip(low, ratios, strict=True)],
+            },
+            customdata=[_hover(row) for row in chosen],
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    )  # fmt: skip
+
+
+def _hover(row: Change) -> str:
+    rates = f"{amount(row.rate_a, row.unit)} → {amount(row.rate_b, row.unit)} per {row.per}"
+    said = interval(row)
+    return f"<b>{label(row.name, 80)}</b><br>{rates}<br>{change(row)}" + (f" ({said} at 95 %)" if said else "")
+
+
+def _ratio(row: Change) -> float:
+    if row.verdict == "new" or not row.rate_a:
+        return math.inf
+    return 0.0 if row.verdict == "gone" else row.rate_b / row.rate_a
+
+
+def _within(ratio: float) -> float:
+    return min(max(ratio, _LEAST), _MOST)
+
+
+def _ends(row: Change) -> tuple[float, float]:
+    """Of the interval, no further than the axis; none for what is new or gone."""
+    here = _within(_ratio(row))
+    if row.verdict in ("new", "gone") or row.low_pct is None or row.high_pct is None:
+        return here, here
+    return min(here, _within(1 + row.low_pct / 100)), max(here, _within(1 + row.high_pct / 100))
+
+
+def _symbol(row: Change) -> str:
+    """What lies beyond the axis, or has no ratio, is an arrow."""
+    ratio = _ratio(row)
+    return "triangle-left" if ratio < _LEAST else "triangle-right" if ratio > _MOST else "circle"

@@ -1,0 +1,137 @@
+"""Messages by the CPU that received them and the CPU that read them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from netprobe.errors import NetprobeError
+from netprobe.render.figures.label import label
+from netprobe.render.figures.theme import BLUE, RED, figure, scale
+from netprobe.rules.facts import Facts, MissingDataError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from netprobe.analysis.locality import ThreadMatrix
+
+_MOST_CPUS = 64
+_THREADS_ON_HOVER = 6
+_NUMBERS_UP_TO = 16
+# More names than that would cover each other where two maps stand beside each other.
+_MOST_TICKS = 16
+
+
+def draw(facts: Facts, thread: str | None = None) -> go.Figure:
+    """A heat map: receiving CPU down, reading CPU across; what is read where it was received has its own colour."""
+    import plotly.graph_objects as go
+
+    threads = _chosen(facts, thread)
+    cells = _cells(threads)
+    if not cells:
+        raise MissingDataError("no message was read while recording")
+    received, read, left_out = _axes(cells)
+    drawn = figure(max(128 + min(84, max(16, 560 // len(received))) * len(received), 200))
+    empty = [[0] * len(read) for _ in received]
+    drawn.add_trace(go.Heatmap(z=empty, xgap=2, ygap=2, hoverinfo="skip", **scale("empty")))
+    for name, local in (("good", True), ("bad", False)):
+        chosen = [[cells[row, column] if (row == column) == local else 0 for column in read] for row in received]
+        drawn.add_trace(
+            go.Heatmap(
+                z=[[count or None for count in row] for row in chosen],
+                zmin=0,
+                zmax=max(cells.values()),
+                customdata=[[_hover(threads, row, column) for column in read] for row in received],
+                hovertemplate="%{customdata}<extra></extra>",
+                texttemplate="%{z:,}" if max(len(received), len(read)) <= _NUMBERS_UP_TO else None,
+                name="read where it was received" if local else "read on another CPU",
+                xgap=2,
+                ygap=2,
+                hoverongaps=False,
+                **scale(name),
+            )
+        )
+    _label_axes(drawn, received, read, left_out)
+    return drawn
+
+
+def _chosen(facts: Facts, thread: str | None) -> Sequence[ThreadMatrix]:
+    if thread is None:
+        return facts.thread_matrices
+    chosen = [here for here in facts.thread_matrices if here.thread == thread]
+    if not chosen:
+        names = ", ".join(sorted({here.thread for here in facts.thread_matrices})[:20])
+        raise NetprobeError(f"No thread {thread!r} read a message in this Run.", todo=f"Those that did: {names}")
+    return chosen
+
+
+def _cells(threads: Sequence[ThreadMatrix]) -> Counter[tuple[int, int]]:
+    cells: Counter[tuple[int, int]] = Counter()
+    for here in threads:
+        cells.update(here.matrix.cells)
+    return +cells
+
+
+def _axes(cells: Counter[tuple[int, int]]) -> tuple[list[int], list[int], int]:
+    """Both with the same CPUs, so that the diagonal is one; -1 is what came before the first packet.
+
+    And how many CPUs were left out, those with fewest messages.
+    """
+    busy: Counter[int] = Counter()
+    for (row, column), count in cells.items():
+        busy[row] += count
+        busy[column] += count
+    unknown = busy.pop(-1, 0)
+    cpus = sorted(cpu for cpu, _ in busy.most_common(_MOST_CPUS))
+    return ([-1] if unknown else []) + cpus, cpus, len(busy) - len(cpus)
+
+
+def _hover(threads: Sequence[ThreadMatrix], row: int, column: int) -> str:
+    """Names are escaped here, where they stand in the text; the template has none."""
+    by_thread = Counter({here.thread: 0 for here in threads})
+    for here in threads:
+        by_thread[here.thread] += here.matrix.cells[row, column]
+    total = by_thread.total()
+    if not total:
+        return ""
+    head = f"received {'before the first packet was seen' if row < 0 else f'on CPU {row}'}, read on CPU {column}"
+    lines = [f"<b>{total:,} messages</b> {head}"]
+    lines += [
+        f"{label(name)}: {count:,} ({100 * count / total:.1f} %)"
+        for name, count in by_thread.most_common(_THREADS_ON_HOVER)
+        if count
+    ]
+    more = len(+by_thread) - _THREADS_ON_HOVER
+    return "<br>".join([*lines, f"and {more} more threads"] if more > 0 else lines)
+
+
+def _label_axes(drawn: go.Figure, received: list[int], read: list[int], left_out: int) -> None:
+    down, across = (range(0, len(cpus), -(-len(cpus) // _MOST_TICKS)) for cpus in (received, read))
+    some = f"; the {len(read)} busiest of {len(read) + left_out} CPUs" if left_out else ""
+    places: dict[str, Any] = {"tickmode": "array", "showgrid": False, "zeroline": False, "ticks": ""}
+    drawn.update_xaxes(
+        title_text=f"read on CPU{some}", side="top",
+        tickvals=list(across), ticktext=[str(read[place]) for place in across],
+        constrain="domain", constraintoward="left", range=[-0.5, len(read) - 0.5], **places,
+    )  # fmt: skip
+    drawn.update_yaxes(
+        title_text="received on CPU", range=[len(received) - 0.5, -0.5], scaleratio=0.55,
+        # Cells of one shape, where there are few: many take the room that there is.
+        scaleanchor="x" if len(received) <= _NUMBERS_UP_TO else None,
+        constrain="domain", tickvals=list(down),
+        ticktext=["not known" if received[place] < 0 else str(received[place]) for place in down], **places,
+    )  # fmt: skip
+    for words, color in (("read on the CPU that received them", BLUE), ("read on another CPU", RED)):
+        drawn.add_scatter(
+            x=[None], y=[None], mode="markers", name=words, marker={"color": color, "symbol": "square", "size": 12}
+        )
+    drawn.update_layout(
+        margin={"t": 56, "b": 40},
+        showlegend=True,
+        legend={
+            "orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemclick": False,
+            "itemdoubleclick": False,
+        },
+        meta={"alt": "Messages by receiving and by reading CPU"},
+    )  # fmt: skip

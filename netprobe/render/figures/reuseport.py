@@ -1,0 +1,239 @@
+"""A reuseport group as a picture: whose packets, which index, which thread, which CPU."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from netprobe.errors import NetprobeError
+from netprobe.render.figures.label import label
+from netprobe.render.figures.theme import BLUE, GREY, ORANGE, RED, figure
+from netprobe.rules.facts import Facts, MissingDataError
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from netprobe.analysis.locality import Group, Judgement, Member, Server
+
+_MOST = 48
+_MOST_CPUS = 4
+_FIRST: tuple[Judgement, ...] = ("wrong", "not pinned", "cannot tell", "unsteered", "right", "idle")
+_HEADS = ("packets received on", "come to the listener", "that is served by", "which runs on")
+_LOOKS = {
+    "right": ("right", BLUE, "solid"),
+    "wrong": ("wrong: on another CPU than the packets", RED, "dash"),
+    "not pinned": ("not pinned to the CPU of the packets", ORANGE, "dash"),
+    "unsteered": ("not steered: gets any CPU's packets", ORANGE, "dot"),
+    "idle": ("no packets come here", GREY, "dot"),
+    "cannot tell": ("cannot tell", GREY, "dot"),
+}
+# Half the width and height of a box, in the units of the axes.
+_WIDE, _HIGH = 0.3, 0.32
+
+
+@dataclass(frozen=True)
+class _Link:
+    """From a box of a column to one of the next."""
+
+    column: int
+    begin: Hashable
+    end: Hashable
+    look: Judgement
+    words: str
+
+
+@dataclass
+class _Picture:
+    """Boxes of the four columns (key -> text) from top to bottom, and the links between them."""
+
+    columns: tuple[dict[Hashable, str], ...] = field(default_factory=lambda: ({}, {}, {}, {}))
+    links: dict[tuple[int, Hashable, Hashable], _Link] = field(default_factory=dict)
+
+    def link(self, column: int, begin: Hashable, end: Hashable, look: Judgement, words: str) -> None:
+        """Add one; of two between the same boxes the worse stays."""
+        key = (column, begin, end)
+        if key not in self.links or _FIRST.index(look) < _FIRST.index(self.links[key].look):
+            self.links[key] = _Link(*key, look, words)
+
+
+def draw(facts: Facts, group: int | None = None) -> go.Figure:
+    """Four columns; a link is red and broken where the thread does not run where the packets arrive.
+
+    `group`: the row in the table `reuseport_groups`; None: the first with something wrong, else the largest.
+    """
+    chosen = _chosen(facts.groups, group)
+    worst = sorted(chosen.members, key=lambda member: _FIRST.index(member.judgement))
+    members = worst[:_MOST]
+    picture = _picture(members)
+    tallest = max(len(column) for column in picture.columns)
+    drawn = figure(118 + 48 * tallest)
+    heights = [_heights(list(column), tallest) for column in picture.columns]
+    _draw_links(drawn, picture, heights)
+    _draw_boxes(drawn, picture, heights)
+    _lay_out(drawn, tallest, worst[_MOST:])
+    return drawn
+
+
+def rank(group: Group) -> tuple[int, int]:
+    """Sorts groups: first what is worth a look first."""
+    judged = min((_FIRST.index(member.judgement) for member in group.members), default=len(_FIRST))
+    return (judged if group.size > 1 else len(_FIRST), -group.size)
+
+
+def _chosen(found: Sequence[Group], group: int | None) -> Group:
+    if not found:
+        raise MissingDataError("the server has no reuseport group")
+    if group is None:
+        return min(found, key=rank)
+    if not 0 <= group < len(found):
+        raise NetprobeError(f"There is no group {group}.", todo=f"The Run has groups 0 to {len(found) - 1}.")
+    return found[group]
+
+
+# ---- What is linked to what ----
+
+
+def _picture(members: Sequence[Member]) -> _Picture:
+    picture = _Picture()
+    _add_sources(picture, members)
+    for number, member in sorted(enumerate(members), key=lambda pair: _place(pair[1])):
+        index = "?" if member.index is None else str(member.index)
+        picture.columns[1][number] = f"index {index}"
+        _add_servers(picture, number, member)
+    cpus = dict(sorted(picture.columns[3].items(), key=lambda pair: int(str(pair[0]))))
+    picture.columns[3].clear()
+    picture.columns[3].update(cpus)
+    return picture
+
+
+def _place(member: Member) -> tuple[int, int]:
+    """By the CPU whose packets come, so that those links are straight; then by index."""
+    return min(member.steered_cpus or (1 << 30,)), -1 if member.index is None else member.index
+
+
+def _add_sources(picture: _Picture, members: Sequence[Member]) -> None:
+    for cpu in sorted({cpu for member in members for cpu in member.steered_cpus or ()}):
+        picture.columns[0][cpu] = f"CPU {cpu}"
+    if any(member.steered_cpus is None for member in members):
+        picture.columns[0]["any"] = "any CPU"
+
+
+def _add_servers(picture: _Picture, number: int, member: Member) -> None:
+    judged = member.judgement
+    before: Judgement = "right" if judged in ("right", "wrong", "not pinned") else judged
+    words = _words(member)
+    for cpu in ("any",) if member.steered_cpus is None else member.steered_cpus:
+        picture.link(0, cpu, number, before, words)
+    for server in member.servers:
+        key = (server.pid, server.tid)
+        picture.columns[2][key] = label(server.thread, 22)
+        picture.link(1, number, key, before, words)
+        for cpu in _runs_on(server):
+            picture.columns[3][cpu] = f"CPU {cpu}"
+            fits = member.steered_cpus is not None and cpu in member.steered_cpus and judged == "wrong"
+            picture.link(2, key, cpu, "right" if fits else judged, f"{words}<br>{_measured(server)}")
+
+
+def _runs_on(server: Server) -> tuple[int, ...]:
+    """Where it may run; with many CPUs where it was seen."""
+    if 0 < len(server.cpus_allowed) <= _MOST_CPUS:
+        return server.cpus_allowed
+    seen = tuple(sorted(server.ran_on)) or ((server.last_cpu,) if server.last_cpu >= 0 else ())
+    return seen[:_MOST_CPUS]
+
+
+def _words(member: Member) -> str:
+    index = "listener" if member.index is None else f"index {member.index}"
+    return f"<b>{index}: {member.judgement}</b>" + (f"<br>{label(member.words, 120)}" if member.words else "")
+
+
+def _measured(server: Server) -> str:
+    counts = [f"{count:,} on CPU {cpu}" for cpu, count in server.ran_on.most_common(_MOST_CPUS)]
+    return f"{label(server.thread)} read " + (f"messages: {', '.join(counts)}" if counts else "no message")
+
+
+# ---- Drawing ----
+
+
+def _heights(keys: list[Hashable], tallest: int) -> dict[Hashable, float]:
+    """Shorter columns stand in the middle."""
+    return {key: number + (tallest - len(keys)) / 2 for number, key in enumerate(keys)}
+
+
+def _draw_links(drawn: go.Figure, picture: _Picture, heights: list[dict[Hashable, float]]) -> None:
+    import plotly.graph_objects as go
+
+    for look, (words, color, dash) in _LOOKS.items():
+        links = [link for link in picture.links.values() if link.look == look]
+        across: list[float | None] = []
+        down: list[float | None] = []
+        texts: list[str] = []
+        for link in links:
+            begin, end = heights[link.column][link.begin], heights[link.column + 1][link.end]
+            for x, y in _curve(link.column + _WIDE, begin, link.column + 1 - _WIDE, end):
+                across.append(x)
+                down.append(y)
+                texts.append(link.words)
+            across.append(None)
+            down.append(None)
+            texts.append("")
+        if links:
+            drawn.add_trace(
+                go.Scatter(
+                    x=across, y=down, mode="lines", name=words, customdata=texts,
+                    line={"color": color, "width": 3.5 if look == "wrong" else 2.5, "dash": dash},
+                    hovertemplate="%{customdata}<extra></extra>",
+                )
+            )  # fmt: skip
+
+
+def _curve(x0: float, y0: float, x1: float, y1: float, steps: int = 24) -> list[tuple[float, float]]:
+    """Leaves and arrives level."""
+    points = []
+    for step in range(steps + 1):
+        part = step / steps
+        points.append((x0 + part * (x1 - x0), y0 + (3 * part**2 - 2 * part**3) * (y1 - y0)))
+    return points
+
+
+def _draw_boxes(drawn: go.Figure, picture: _Picture, heights: list[dict[Hashable, float]]) -> None:
+    wrong = {(link.column + 1, link.end) for link in picture.links.values() if link.look == "wrong"}
+    for column, boxes in enumerate(picture.columns):
+        for key, text in boxes.items():
+            y = heights[column][key]
+            color = RED if (column, key) in wrong else GREY
+            drawn.add_shape(
+                type="rect", x0=column - _WIDE, x1=column + _WIDE, y0=y - _HIGH, y1=y + _HIGH,
+                line={"color": color, "width": 1.5}, fillcolor=_faint(color), layer="below",
+            )  # fmt: skip
+            drawn.add_annotation(text=text, x=column, y=y, showarrow=False, font={"size": 13})
+        drawn.add_annotation(
+            text=_HEADS[column], x=column, y=-0.78, showarrow=False, font={"size": 12}, opacity=0.75, yanchor="middle"
+        )
+
+
+def _faint(color: str) -> str:
+    red, green, blue = (int(color[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.13)"
+
+
+def _lay_out(drawn: go.Figure, tallest: int, hidden: Sequence[Member]) -> None:
+    bare = {"visible": False, "fixedrange": True}
+    drawn.update_layout(
+        xaxis={**bare, "range": [-0.42, 3.42]},
+        yaxis={**bare, "range": [tallest - 0.35, -1.1]},
+        hovermode="closest",
+        legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "top"},
+        showlegend=True,
+        margin={"t": 4, "b": 30, "l": 4, "r": 4},
+        meta={"alt": "The reuseport group: whose packets come to which index, thread and CPU"},
+    )
+    if hidden:
+        judged = Counter(member.judgement for member in hidden)
+        words = ", ".join(f"{count:,} {name}" for name, count in judged.items())
+        drawn.add_annotation(
+            text=f"and {len(hidden):,} more listeners, of these {words}", x=1, xref="paper", xanchor="right",
+            y=0, yref="paper", yanchor="top", showarrow=False, opacity=0.75,
+        )  # fmt: skip

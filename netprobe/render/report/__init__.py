@@ -1,0 +1,1 @@
+"""The page that `netprobe report` writes: one HTML file that loads nothing."""

@@ -1,0 +1,83 @@
+"""Findings that open their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from netprobe.render.report.html import Html, counted, element, folded, join, listed, pairs
+from netprobe.rules.finding import CannotTell, Clear, Finding, Judgement
+
+_SEVERITY = {1: "note", 2: "minor", 3: "major"}
+# Where the evidence of a finding is drawn.
+_SHOWN_IN = {
+    "busy-poll": ("busypoll", "Busy polling"),
+    "epoll-ctl": ("syscalls", "System calls"),
+    "epoll-zero": ("syscalls", "System calls"),
+    "hot-frame": ("flame", "Where the time goes"),
+    "kernel-hooks": ("flame", "Where the time goes"),
+    "mitigation": ("flame", "Where the time goes"),
+    "unknown-frames": ("flame", "Where the time goes"),
+    "read-on": ("syscalls", "System calls"),
+    "syscalls": ("syscalls", "System calls"),
+    "listener": ("reuseport", "Reuseport group"),
+    "reuseport": ("reuseport", "Reuseport group"),
+    "locality": ("locality", "Locality"),
+    "tx-queue": ("locality", "Locality"),
+    "reactor": ("switches", "Context switches"),
+    "timer": ("switches", "Context switches"),
+}
+
+
+def cards(found: Sequence[Finding], anchors: Iterable[str]) -> Html:
+    """One card a finding; the first is open."""
+    there = set(anchors)
+    return join(card(one, there, opened=not number) for number, one in enumerate(found))
+
+
+def card(one: Finding, anchors: set[str], opened: bool = False, badge: str = "") -> Html:
+    """The claim, and below it evidence, why, remedy and source."""
+    severity = _SEVERITY[one.severity]
+    summary = element(
+        "summary",
+        element("span", severity, class_=f"badge {severity}"),
+        element("span", badge, class_=f"badge {badge.replace(' ', '-')}") if badge else "",
+        element("span", counted(one.claim), class_="claim"),
+        element("code", one.code, class_="code"),
+    )
+    body = element(
+        "div",
+        element("h4", "What shows it"),
+        listed((counted(evidence.text) for evidence in one.evidence), "evidence"),
+        pairs(
+            (
+                ("Why it matters", one.why),
+                ("What to do", element("strong", one.remedy)),
+                ("Estimated cost", f"{one.cost_pct:.1f} % of the server's CPU time" if one.cost_pct else ""),
+                ("Source", one.source),
+                ("More", element("span", element("code", f"netprobe explain {one.code}"), _link(one.code, anchors))),
+            )
+        ),
+        class_="finding-body",
+    )
+    return element("details", summary, body, class_=f"finding {severity}", id=f"finding-{one.code}", open=opened)
+
+
+def _link(code: str, anchors: set[str]) -> Html:
+    for begin, (anchor, title) in _SHOWN_IN.items():
+        if code.startswith(begin) and anchor in anchors:
+            return element("span", " · drawn in ", element("a", title, href=f"#{anchor}"))
+    return Html("")
+
+
+def rest(judgements: Sequence[Judgement]) -> Html:
+    """What was looked at and is clear, and what cannot be told."""
+    clear = [one for one in judgements if isinstance(one, Clear)]
+    unknown = [one for one in judgements if isinstance(one, CannotTell)]
+    parts = []
+    if unknown:
+        lines = [element("span", element("code", one.code), f" {one.reason}") for one in unknown]
+        parts.append(folded(f"{len(unknown)} rule{'' if len(unknown) == 1 else 's'} cannot tell", listed(lines)))
+    if clear:
+        lines = [element("span", element("code", one.code), f" {one.words}") for one in clear]
+        parts.append(folded(f"{len(clear)} rule{'' if len(clear) == 1 else 's'} found nothing", listed(lines)))
+    return element("div", *parts, class_="rest") if parts else Html("")

@@ -1,0 +1,71 @@
+"""What keeps a machine from steady numbers, as pyperf and the kernel say."""
+
+import subprocess
+
+import pytest
+
+from netprobe.engine import steadiness
+from netprobe.engine.steadiness import CpuTimes, advice, load_per_cpu
+
+SHOWN = """Show the system configuration
+
+System state
+============
+
+CPU: use 2 logical CPUs: 0-1
+
+Advices
+=======
+
+Perf event: Set max sample rate to 1
+Linux scheduler: Use isolcpus=<cpu list> kernel parameter to isolate CPUs
+CPU scaling governor (intel_pstate): Use CPU scaling governor 'performance'
+
+Warnings
+========
+
+Turbo Boost (MSR): Failed to read MSR
+
+Run "python -m pyperf system tune" to tune the system configuration to run benchmarks
+"""
+
+
+@pytest.fixture
+def says(monkeypatch):
+    def put(text):
+        monkeypatch.setattr(
+            steadiness.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout=text)
+        )
+
+    return put
+
+
+def test_advice_without_what_is_for_others(says):
+    says(SHOWN)
+    assert advice() == [
+        "Linux scheduler: Use isolcpus=<cpu list> kernel parameter to isolate CPUs",
+        "CPU scaling governor (intel_pstate): Use CPU scaling governor 'performance'",
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "OK! System ready for benchmarking\n", "Advices\n=======\n"])
+def test_nothing_to_advise(says, text):
+    says(text)
+    assert advice() == []
+
+
+def test_the_end_of_the_last_section(says):
+    says('Advices\n=======\n\nOne: thing\n\nRun "python -m pyperf system tune" to tune\n')
+    assert advice() == ["One: thing"]
+
+
+def test_this_machine():
+    """pyperf is asked for real."""
+    assert all(": " in line for line in advice())
+    assert load_per_cpu() >= 0
+    assert CpuTimes.now().total > 0
+
+
+def test_stolen_time():
+    assert CpuTimes(1000, 10).stolen_pct(CpuTimes(1200, 30)) == 10
+    assert CpuTimes(1000, 10).stolen_pct(CpuTimes(1000, 10)) == 0

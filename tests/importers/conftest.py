@@ -1,0 +1,117 @@
+"""Texts as blocks and as Runs; real tools, and a workload that makes a known number of calls."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from netprobe.importers.block import Block
+from netprobe.importers.choosing import why_apart
+from netprobe.importers.reading import read_blocks
+from netprobe.importers.to_run import as_run
+from netprobe.run.model import Run
+
+# It says when it is ready, waits for a line, makes calls that hardly anything else makes, and says so.
+WORKLOAD = """
+import os, sys
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+for _ in range({calls}):
+    os.sched_get_priority_max(1)
+print("done", flush=True)
+sys.stdin.readline()
+"""
+CALLS = 10_007
+CALL = "sched_get_priority_max"
+
+
+@pytest.fixture
+def blocks(tmp_path) -> Callable[..., list[Block]]:
+    """The blocks of a text."""
+
+    def read(text: str | bytes, architecture: str = "x86_64") -> list[Block]:
+        path = tmp_path / "text"
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return read_blocks(path, architecture)
+
+    return read
+
+
+@pytest.fixture
+def block(blocks) -> Callable[..., Block]:
+    """The only block of a text."""
+
+    def read(text: str | bytes, architecture: str = "x86_64") -> Block:
+        (one,) = blocks(text, architecture)
+        return one
+
+    return read
+
+
+@pytest.fixture
+def run_of(blocks) -> Callable[..., Run]:
+    """The Run of a text."""
+
+    def read(text: str, seconds: float | None = None, requests: float | None = None) -> Run:
+        found = blocks(text)
+        assert not why_apart(found, seconds)
+        return as_run(found, seconds, requests)
+
+    return read
+
+
+@pytest.fixture
+def tool() -> Callable[[str], str]:
+    """Path of a tool; skips where it is not installed, fails in CI."""
+
+    def find(name: str) -> str:
+        path = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+        if path is None and os.environ.get("CI"):
+            pytest.fail(f"CI is set, and {name} is not installed", pytrace=False)
+        if path is None:
+            pytest.skip(f"{name} is not installed")
+        return path
+
+    return find
+
+
+@contextmanager
+def _working(calls: int) -> Iterator[tuple[int, Callable[[], None]]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKLOAD.format(calls=calls)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdin
+        assert process.stdout
+
+        def work(stdin: IO[str] = process.stdin, stdout: IO[str] = process.stdout) -> None:
+            stdin.write("\n")
+            stdin.flush()
+            assert stdout.readline() == "done\n"
+
+        yield int(process.stdout.readline()), work
+    finally:
+        process.communicate("\n", timeout=10)
+
+
+@pytest.fixture
+def working() -> Callable[[int], object]:
+    """A process that makes so many calls when asked to: its PID, and the function that asks."""
+    return _working
+
+
+@pytest.fixture
+def article(checkout: Path) -> Path:
+    """The investigation; beside the checkout, and not a part of it."""
+    path = checkout.parent / "shared" / "source-article.txt"
+    if not path.exists() and os.environ.get("CI"):
+        pytest.fail(f"CI is set, and {path} is not there", pytrace=False)
+    if not path.exists():
+        pytest.skip(f"{path} is not there")
+    return path

@@ -1,0 +1,89 @@
+"""The listing of who joined a reuseport group: in which order, on which CPU."""
+
+import pytest
+
+from netprobe.rules.facts import Facts
+from netprobe.rules.finding import CannotTell, Clear, Finding
+from netprobe.rules.registry import all_rules
+
+
+def listing(*cpus, name="reactor-{}"):
+    return "".join(f"{name.format(place)}, cpu={cpu}, socket {place}\n" for place, cpu in enumerate(cpus))
+
+
+def ask(run, code="reuseport-order"):
+    (rule,) = [rule for rule in all_rules() if code == rule.CODE]
+    return Facts(run).ask(rule)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "wrong"),
+    [((0, 2, 1, 3), 2), ((3, 2, 1, 0), 4), ((4, 6, 5, 7), 2), ((0, 1, 3, 2), 2), ((2, 0), 2)],
+    ids=str,
+)
+def test_wrong_orders(run_of, cpus, wrong):
+    found = ask(run_of(listing(*cpus)))
+    assert isinstance(found, Finding)
+    assert found.claim.startswith(f"{wrong} of {len(cpus)} listeners")
+    assert f"CPU {', '.join(map(str, cpus))}" in found.evidence[0].text
+    assert any("cannot be told" in one.text for one in found.evidence)
+
+
+@pytest.mark.parametrize("cpus", [(0, 1, 2, 3), (4, 5, 6, 7), (0, 2, 4, 6), (1,)], ids=str)
+def test_right_orders(run_of, cpus):
+    assert isinstance(ask(run_of(listing(*cpus))), Clear)
+
+
+def test_one_thread_that_makes_all_listeners(run_of):
+    # Who will serve them is not in the listing.
+    answer = ask(run_of(listing(0, 0, 0, 0, name="main")))
+    assert isinstance(answer, CannotTell)
+    assert "another CPU for each listener" in answer.reason
+
+
+@pytest.mark.parametrize(
+    ("place", "by", "reason"),
+    [
+        (1, "", "names socket 0, 2, 3, and a whole one"),
+        (0, "", "names socket 1, 2, 3, and"),
+        (1, "reactor-1, cpu=x, socket 1\n", "1 line was left"),
+        (1, "some words of a reader, who could not leave it alone\n", "1 line was left"),
+        (1, "reactor-1, cpu=2, socket 0\n", "names socket 0, 2, 3, and"),
+        (2, "reactor-2, cpu=1, socket 1\n", "names socket 1, 3, and"),
+        (3, "reactor-3, cpu=3, socket 3 or so\n", "1 line was left"),
+    ],
+)
+def test_a_part_of_a_listing(run_of, place, by, reason):
+    lines = listing(0, 2, 1, 3).splitlines(keepends=True)
+    lines[place] = by
+    answer = ask(run_of("".join(lines)))
+    assert isinstance(answer, CannotTell), answer
+    assert "the listing is not whole" in answer.reason
+    assert reason in answer.reason
+
+
+def test_several_groups(run_of):
+    run = run_of(listing(0, 1) + listing(1, 0))
+    assert list(run.tables["reuseport_groups"].rows("group", "size")) == [(0, 2), (1, 2)]
+    found = ask(run)
+    assert isinstance(found, Finding)
+    assert found.claim.startswith("2 of 2 listeners")
+
+
+def test_as_they_were_printed_and_by_index(run_of):
+    run = run_of("b, cpu=1, socket 1\na, cpu=0, socket 0\n")
+    assert list(run.tables["imported_listeners"].rows("name", "cpu", "socket")) == [("b", 1, 1), ("a", 0, 0)]
+    assert list(run.tables["reuseport_members"].rows("index", "thread")) == [(0, "a"), (1, "b")]
+
+
+def test_what_it_does_not_tell(run_of):
+    run = run_of(listing(0, 2, 1, 3))
+    assert {"how the group is steered", "address and port"} <= set(run.info["imported"]["unknown"])
+    assert any("how the group is steered is not in the listing" in note for note in run.info["imported"]["notes"])
+    for code in ("listener-thread-unpinned", "reuseport-unsteered", "locality-broken"):
+        assert isinstance(ask(run, code), CannotTell), code
+
+
+def test_broken_rows(block):
+    found = block("a, cpu=0, socket 0\nb, cpu=x, socket 1\nc, cpu=2, socket 2\n")
+    assert (found.contents.rows, found.left_count) == (2, 1)

@@ -1,0 +1,120 @@
+"""`strace -c`: its own tables of a program that makes a known number of calls, in all its shapes."""
+
+import subprocess
+import sys
+
+import pytest
+
+CALL, CALLS = "sched_get_priority_max", 1_009
+PROGRAM = f"""
+import os
+for _ in range({CALLS}):
+    os.sched_get_priority_max(1)
+for _ in range(13):
+    try:
+        os.stat("/none/such")
+    except OSError:
+        pass
+"""
+FORKING = f"""
+import os
+if os.fork():
+    os.wait()
+{PROGRAM}"""
+
+
+@pytest.fixture
+def summary(tool, tmp_path):
+    """What strace printed of a Python program."""
+
+    def trace(*options: str, program: str = PROGRAM) -> str:
+        out = tmp_path / "summary"
+        command = [tool("strace"), *options, "-o", str(out), sys.executable, "-S", "-c", program]
+        subprocess.run(command, check=True, timeout=60, capture_output=True)
+        return out.read_text()
+
+    return trace
+
+
+def table(block, name):
+    (found,) = [table for table in block.contents.tables if table.name == name]
+    return found
+
+
+def calls(block):
+    return dict(table(block, "syscalls").rows("syscall", "calls"))
+
+
+@pytest.mark.parametrize("options", [("-c",), ("-c", "-S", "calls"), ("-c", "-w"), ("-c", "-S", "name")], ids=" ".join)
+def test_calls_and_errors(summary, block, options):
+    text = summary(*options)
+    found = block(text)
+    assert calls(found)[CALL] == CALLS
+    errors = dict(table(found, "syscall_errors").rows("syscall", "calls"))
+    assert errors["newfstatat"] >= 13
+    assert found.left_count == 0
+    assert not found.contents.only_most_frequent
+    # The table's own total is not among the calls, and is what they add up to.
+    assert "total" not in calls(found)
+    total = text.strip().splitlines()[-1].split()
+    assert (sum(calls(found).values()), sum(errors.values())) == (int(total[-3]), int(total[-2]))
+    assert found.contents.notes == ()
+
+
+def test_every_number(summary, block):
+    text = summary("-c")
+    printed = table(block(text), "imported_calls")
+    expected = []
+    for line in text.splitlines()[2:-2]:
+        words = line.split()
+        failed = int(words[4]) if len(words) == 6 else 0
+        expected.append(
+            (words[-1], float(words[0]), round(float(words[1]) * 1e9), int(words[2]) * 1000, int(words[3]), failed)
+        )
+    names = ("syscall", "share_pct", "total_ns", "avg_ns", "calls", "errors")
+    assert list(printed.rows(*names)) == expected
+
+
+def test_with_children(summary, block):
+    assert calls(block(summary("-c", "-f", program=FORKING)))[CALL] == 2 * CALLS
+    assert calls(block(summary("-c", program=FORKING)))[CALL] == CALLS
+
+
+@pytest.mark.parametrize(
+    "columns",
+    ["name,calls", "calls,errors,name", "name,calls,max-time,min-time", "time-percent,total-time,avg-time,calls,name"],
+)
+def test_chosen_columns(summary, block, columns):
+    found = block(summary("-c", "-U", columns))
+    assert calls(found)[CALL] == CALLS
+    assert ("syscall_errors" in {one.name for one in found.contents.tables}) is ("errors" in columns)
+
+
+def test_without_its_end(summary, block):
+    text = summary("-c")
+    cut = text[: text.rindex("------ -----------")]
+    assert calls(block(cut)) == calls(block(text))
+
+
+def test_a_sum_that_is_wrong_is_said(block):
+    text = (
+        "% time     seconds  usecs/call     calls    errors syscall\n"
+        "------ ----------- ----------- --------- --------- ----------------\n"
+        " 60.00    0.000600           6       100        12 read\n"
+        " 40.00    0.000x00           4       100           write\n"
+        "------ ----------- ----------- --------- --------- ----------------\n"
+        "100.00    0.001000           5       200        12 total\n"
+    )
+    found = block(text)
+    assert calls(found) == {"read": 100}
+    assert found.left_count == 1
+    assert found.contents.notes == ("the rows add up to 100 calls, and the total of the table is 200",)
+
+
+def test_other_output_of_strace_is_passed_over(tool, blocks, tmp_path):
+    command = [tool("strace"), "-C", "-f", "-o", str(tmp_path / "out"), sys.executable, "-S", "-c", PROGRAM]
+    subprocess.run(command, check=True, timeout=60, capture_output=True)
+    text = (tmp_path / "out").read_text()
+    assert text.count(f"{CALL}(SCHED_FIFO)") == CALLS
+    (found,) = blocks(text)
+    assert calls(found)[CALL] == CALLS

@@ -1,0 +1,374 @@
+"""What every text goes through: blocks between other lines, broken lines, what is refused, in which time."""
+
+import gzip
+import io
+import sys
+import time
+from contextlib import suppress
+
+import pytest
+
+from flamegraph.errors import ProfileError
+from netprobe.errors import NetprobeError
+from netprobe.importers import lines
+from netprobe.importers.choosing import chosen, why_apart
+from netprobe.importers.lines import clock, count, later, number, scaled
+from netprobe.importers.reading import read_blocks
+from netprobe.importers.registry import format_names, hints, text_formats
+from netprobe.importers.to_run import as_run
+
+SYSCOUNT = "SYSCALL                   COUNT\nread                        101\nsendto                       97\n"
+SAR = "01:03:03 AM    proc/s   cswch/s\n01:03:04 AM      0.00  17132.00\n01:03:05 AM      1.00  17060.00\n"
+LISTING = "web, cpu=0, socket 0\nweb, cpu=1, socket 1\n"
+
+
+def formats(found):
+    return [block.format for block in found]
+
+
+def test_blocks_between_prose(blocks):
+    found = blocks(f"Some words, 12 of them.\n\n{SYSCOUNT}\nThen I looked at sar:\n\n{SAR}\nThe end.\n{LISTING}")
+    assert formats(found) == ["syscount (bcc)", "sar -w", "reuseport listing (name, cpu=N, socket I)"]
+    assert [(block.first_line, block.last_line) for block in found] == [(3, 5), (9, 11), (14, 15)]
+    assert [block.left_count for block in found] == [0, 0, 0]
+
+
+def test_prose_right_below_a_table_is_not_a_broken_row(blocks):
+    found = blocks(
+        f"{SYSCOUNT}As one can see, it reads a lot, and sends hardly less than that.\n{SAR}And so on and on.\n"
+    )
+    assert [block.left_count for block in found] == [0, 0]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_line_ends(block, end):
+    assert block(SYSCOUNT.replace("\n", end)).contents.rows == 2
+    assert block(SYSCOUNT.replace("\n", end).rstrip()).contents.rows == 2
+
+
+def test_a_broken_line_is_left_and_said(block):
+    broken = block("SYSCALL COUNT\nread 101\nsendto 9x7\nfutex 13\n")
+    assert (broken.contents.rows, broken.left_count, broken.left) == (2, 1, ("line 3: sendto 9x7",))
+    (sentence,) = as_run([broken]).info["missed"]
+    assert sentence.startswith("1 line of syscount (bcc)")
+    assert "was left: line 3: sendto 9x7" in sentence
+
+
+def test_many_broken_lines_are_counted(block):
+    text = "SYSCALL COUNT\nread 101\n" + "x 1y\n" * 1000 + "futex 13\n"
+    broken = block(text)
+    assert (broken.contents.rows, broken.left_count, len(broken.left)) == (2, 1000, 5)
+    assert as_run([broken]).info["missed"][0].endswith("; …")
+
+
+STRACE = """\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 50.00    0.000100           1       101           read
+ 30.00    0.000060           1        97           sendto
+ 20.00    0.000040           1        13           futex
+------ ----------- ----------- --------- --------- ----------------
+100.00    0.000200           1       211           total
+"""
+PERF_TRACE = """\
+ Summary of events:
+
+ web (4711), 422 events, 99.0%
+
+   syscall            calls  errors  total       min       avg       max       stddev
+                                     (msec)    (msec)    (msec)    (msec)        (%)
+   --------------- --------  ------ -------- --------- --------- ---------     ------
+   read                 101      0     1.010     0.001     0.010     0.020      1.00%
+   sendto                97      0     0.970     0.001     0.010     0.020      1.00%
+   futex                 13      0     0.130     0.001     0.010     0.020      1.00%
+"""
+PIDSTAT = """\
+10:00:00      UID       PID   cswch/s nvcswch/s  Command
+10:00:01        0       101      1.00      0.00  web
+10:00:01        0       102      2.00      0.00  web
+10:00:02        0       101      1.00      0.00  web
+"""
+WRK = """\
+Running 2s test @ http://x/
+  1 threads and 8 connections
+  50.00%  271.00us
+  90.00%  322.00us
+  100 requests in 2.00s, 1.00KB read
+Requests/sec:  50.00
+"""
+BPFTRACE = "@syscall[0]: 101\n@syscall[44]: 97\n@syscall[202]: 13\n"
+# A text, its line that is broken, and the rows that are left then.
+WITH_A_ROW_TO_BREAK = {
+    "syscount": (f"{SYSCOUNT}futex 13\n", 3, 2),
+    "syscount, the first": (f"{SYSCOUNT}futex 13\n", 2, 2),
+    "strace": (STRACE, 4, 2),
+    "perf trace": (PERF_TRACE, 9, 2),
+    "pidstat": (PIDSTAT, 3, 2),
+    "wrk": (WRK, 3, 5),
+    "bpftrace": (BPFTRACE, 2, 2),
+    "sar": (f"{SAR}01:03:06 AM      0.00  17048.00\n", 3, 2),
+    "listing": (f"{LISTING}web, cpu=2, socket 2\n", 2, 2),
+}
+
+
+def broken(text, number, by):
+    lines = text.splitlines()
+    lines[number - 1] = by
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("name", WITH_A_ROW_TO_BREAK)
+@pytest.mark.parametrize(
+    "by", ["read 7272935 extra word more of it all", "some words of a reader, who could not leave it alone"]
+)
+def test_words_among_the_rows_are_left_and_said(block, name, by):
+    text, number, rows = WITH_A_ROW_TO_BREAK[name]
+    found = block(broken(text, number, by))
+    assert (found.contents.rows, found.left_count, found.left) == (rows, 1, (f"line {number}: {by}",))
+
+
+@pytest.mark.parametrize("name", ["syscount", "strace", "perf trace", "listing"])
+def test_an_empty_line_among_the_rows(block, name):
+    text, number, rows = WITH_A_ROW_TO_BREAK[name]
+    found = block(broken(text, number, ""))
+    assert (found.contents.rows, found.left) == (rows, (f"line {number}: empty",))
+
+
+def test_a_broken_line_with_a_time_in_front(block):
+    text = broken(SAR, 2, "01:03:04 AM 0.00 17132.00 and some more words")
+    found = block(text)
+    assert (found.contents.rows, found.left_count) == (1, 1)
+
+
+def test_words_between_two_tables_do_not_join_them(blocks):
+    first, second = blocks(f"{SYSCOUNT}And then the other server, once more:\n{SYSCOUNT}")
+    assert (first.contents.rows, second.contents.rows) == (2, 2)
+    assert not first.left_count + second.left_count
+    first, second = blocks(f"{LISTING}As I changed that the order became this:\n{LISTING}")
+    assert (first.contents.rows, second.contents.rows) == (2, 2)
+
+
+@pytest.mark.parametrize("margin", ["    ", "\t", "> ", ">", ">> ", "  > "], ids=repr)
+@pytest.mark.parametrize("name", WITH_A_ROW_TO_BREAK)
+def test_indented_and_quoted(block, name, margin):
+    text, _, rows = WITH_A_ROW_TO_BREAK[name]
+    found = block("".join(f"{margin}{line}\n" for line in text.splitlines()))
+    assert (found.contents.rows, found.left_count) == (rows + 1, 0)
+
+
+def test_what_a_quoted_text_indents_stays_so(block):
+    text = f"{PERF_TRACE}      EAGAIN: 3\n"
+    assert block("".join(f"> {line}\n" for line in text.splitlines())).contents.rows == 4
+
+
+def test_what_only_looks_like_a_row_is_none_below_words(block):
+    assert block(f"{SYSCOUNT}\nThis is told in all detail in\nchapter 12\nverse 3\n").contents.rows == 2
+    other = "\n01:03:06 AM kbmemfree kbmemused\n01:03:07 AM 5.00 6.00\n"
+    assert block(SAR + other).contents.rows == 2
+
+
+def test_rows_far_below_are_another_texts(block):
+    assert block(SYSCOUNT + "a line of words of which none is a row\n" * 9 + "futex 13\n").contents.rows == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nothing of that sort\n",
+        "chapter 12\nverse 3\n",
+        "SYSCALL COUNT\n",
+        "root:x:0:0:root:/root:/bin/bash\n",
+        '{"a": [1, 2]}\n',
+        "01:03:03 AM    proc/s   cswch/s\n",
+        "Running 5s test @ http://x/\n",
+        "Running late test @ home\n",
+        "% time     seconds  usecs/call     calls    errors syscall\n",
+        "\n\n\n",
+    ],
+)
+def test_none_of_these(blocks, text):
+    with pytest.raises(NetprobeError, match=r"nothing in .* that can be imported") as refused:
+        blocks(text)
+    for name in ("syscount (bcc)", "strace -c", "sar -w", "pidstat -w", "wrk", "folded stacks", "perf.data"):
+        assert name in refused.value.todo
+
+
+def test_every_format_is_named_and_hinted():
+    assert len(text_formats()) == 8
+    assert len(set(format_names())) == 12
+    for text in (SYSCOUNT, SAR, LISTING):
+        assert hints().search(text.splitlines()[0])
+
+
+def test_empty(blocks):
+    with pytest.raises(NetprobeError, match="is empty"):
+        blocks("")
+
+
+@pytest.mark.parametrize("content", [bytes(range(256)) * 16, b"\0" * 100, SYSCOUNT.encode() + b"\0"])
+def test_binary(blocks, content):
+    with pytest.raises(NetprobeError, match="is no text"):
+        blocks(content)
+
+
+def test_binary_far_inside(blocks):
+    with pytest.raises(NetprobeError, match="is no text"):
+        blocks(SYSCOUNT.encode() + b"word word\n" * 10_000 + b"\0\n")
+
+
+def test_devices_without_end():
+    with pytest.raises(NetprobeError, match="is no text"):
+        read_blocks("/dev/zero")
+
+
+def test_not_there(tmp_path):
+    with pytest.raises(ProfileError, match="No such file"):
+        read_blocks(tmp_path / "none")
+    with pytest.raises(ProfileError, match="directory"):
+        read_blocks(tmp_path)
+
+
+def test_gzip(blocks, tmp_path):
+    assert formats(blocks(gzip.compress(SYSCOUNT.encode()))) == ["syscount (bcc)"]
+    with pytest.raises((NetprobeError, ProfileError), match=r"cannot be read or unpacked"):
+        blocks(gzip.compress(SYSCOUNT.encode() * 9)[:-20])
+
+
+def test_longer_than_any_table(blocks, monkeypatch):
+    monkeypatch.setattr(lines, "LONGEST_TEXT", 1 << 20)
+    with pytest.raises(NetprobeError, match="longer than 1 MiB"):
+        blocks(gzip.compress(b"a line of text\n" * 100_000))
+
+
+def test_standard_input(monkeypatch):
+    class Slow(io.RawIOBase):
+        """Gives a byte at a time, as a pipe may."""
+
+        def __init__(self, content):
+            self.content = content
+
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            buffer[: len(self.content[:1])] = self.content[:1]
+            taken, self.content = len(self.content[:1]), self.content[1:]
+            return taken
+
+    class Input:
+        buffer = io.BufferedReader(Slow(SYSCOUNT.encode()))
+
+    monkeypatch.setattr(sys, "stdin", Input)
+    (found,) = read_blocks("-")
+    assert (found.source, found.contents.rows) == ("standard input", 2)
+
+
+def test_hostile_names_are_only_text(block):
+    listing = (
+        "\x1b]0;owned\x07, cpu=0, socket 0\n<script>alert(1)</script>, cpu=2, socket 1\n\u202eevil, cpu=1, socket 2\n"
+    )
+    names = block(listing).contents.tables[0].columns["name"]
+    assert names == ["\x1b]0;owned\x07", "<script>alert(1)</script>", "\u202eevil"]
+    bad = block(b"w\xff\xfeb, cpu=0, socket 0\n").contents.tables[0].columns["name"]
+    assert bad == ["w\\xff\\xfeb"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        " " * 8000 + "[x",
+        "@" + "[" * 8000,
+        "-" * 4000 + " " * 4000 + "x events",
+        "a, " * 2700 + "socket",
+        "Running " * 1000 + "@",
+        "1 " * 4000 + "syscall calls",
+        "x" * 8000 + ", cpu=0, socket 0",
+        "Linux " + "(" * 8000 + "cswch/s",
+    ],
+    ids=range(8),
+)
+def test_no_line_takes_long(blocks, line):
+    begun = time.process_time()
+    with suppress(NetprobeError):
+        blocks((line + "\n") * 200)
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("begin", [SYSCOUNT, SAR, LISTING, "Running 5s test @ http://x/\n"])
+def test_no_line_inside_a_block_takes_long(blocks, begin):
+    begun = time.process_time()
+    with suppress(NetprobeError):
+        blocks(begin + "".join((" " * 8000 + "x 1y\n", "9" * 8000 + "\n", "a " * 4000 + "\n") * 60))
+    assert time.process_time() - begun < 2
+
+
+def test_numbers_too_large_are_broken(block):
+    broken = block(f"SYSCALL COUNT\nread {'9' * 30}\nfutex 13\n")
+    assert (broken.contents.rows, broken.left_count) == (1, 1)
+
+
+def test_words():
+    assert [number(text) for text in ("12", "1.50", "0,25", "-1", "1e5", "nan", "", "1.2.3")] == [
+        12, 1.5, 0.25, None, None, None, None, None,
+    ]  # fmt: skip
+    assert [count(text) for text in ("12", "1.5", "-1", "")] == [12, None, None, None]
+    assert scaled("205.32", 1000) == 205_320
+    with pytest.raises(ValueError, match="no number"):
+        scaled("nan", 1)
+    cases = ("12:00:00 AM", "12:30:00 PM", "01:02:03 pm", "23:59:59", "1700000000", "24:00:00", "x", "")
+    assert [clock(case.split()) for case in cases] == [
+        (0, 2), (45_000, 2), (46_923, 2), (86_399, 1), (1_700_000_000, 1), None, None, None,
+    ]  # fmt: skip
+    assert later(86_399, 1) == 2
+    assert later(10, 5) == -5
+
+
+# ---- Which blocks are one recording ----
+
+
+def test_one_recording(blocks):
+    found = blocks(f"{SAR}\n\nweb:\n{LISTING}")
+    assert why_apart(found, None) == ""
+    run = as_run(found)
+    assert run.seconds == 2
+    assert {"reuseport_members", "imported_sar", "blocks"} <= run.tables.keys()
+
+
+def test_of_unknown_length(blocks):
+    found = blocks(f"{SYSCOUNT}\nprose\n{SAR}")
+    assert "syscount (bcc) took an unknown time (say it with -d) and sar -w 2 s" in why_apart(found, None)
+    assert why_apart(found, 2) == ""
+    assert "not of the same time" in why_apart(found, 10)
+    run = as_run(found, 2)
+    # Only the whole is known of the calls, so that there is one stretch of time for both.
+    assert list(run.tables["blocks"].rows("duration_s", "machine_switches")) == [(2.0, 34_192.0)]
+
+
+def test_twice_the_same(blocks):
+    found = blocks(f"{SYSCOUNT}\nbefore, and after:\n{SYSCOUNT}")
+    assert "more than one block of system calls" in why_apart(found, None)
+    assert [number for number, _ in chosen(found, (2,))] == [2]
+    with pytest.raises(NetprobeError, match="no block 3: 2 were found"):
+        chosen(found, (3,))
+
+
+def test_nothing_is_invented(run_of):
+    run = run_of(SYSCOUNT)
+    assert run.info["window"] == {"started": None, "seconds": None, "blocks": 1, "ended_by": None}
+    assert set(run.info["host"].values()) == {None}
+    assert run.info["target"]["pids"] == []
+    assert run.info["probes"] == ["syscount (bcc)"]
+    assert "how long it took" in run.info["imported"]["unknown"]
+    assert run.info["imported"]["parts"][0]["format"] == "syscount (bcc)"
+    assert run.imported
+    assert "length not known" in repr(run)
+    assert "requests" not in run.info
+
+
+def test_requests(run_of, blocks):
+    wrk = "\nRunning 2s test @ http://x/\n  100 requests in 2.00s, 1.00KB read\nRequests/sec:  50.00\n"
+    assert run_of(SYSCOUNT + wrk, 2).info["requests"] == {"count": 100, "source": "wrk"}
+    run = run_of(SYSCOUNT + wrk, 10)
+    assert "requests" not in run.info
+    assert "the requests of wrk are not used: it took 2 s, what was counted 10 s" in run.info["imported"]["notes"]
+    assert run_of(SYSCOUNT + wrk, 10, 7).info["requests"] == {"count": 7, "source": "--requests"}

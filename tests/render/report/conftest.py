@@ -1,0 +1,195 @@
+"""Pages in a real Chromium without a screen, and Runs whose names try to act."""
+
+import base64
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import netprobe
+from netprobe.render.report import of_comparison, of_run
+from netprobe.run.model import Run
+from netprobe.run.table import Table
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+WAIT = 60.0
+DATA = Path(__file__).parents[2] / "data" / "runs"
+SHIPPED = Path(__file__).parents[3] / "dashboards" / "runs"
+RUNS = {
+    "read": DATA / "read",
+    "recv": DATA / "recv",
+    "polling": DATA / "polling",
+    "few-probes": DATA / "recv-few-probes",
+    "faulty": SHIPPED / "faulty",
+    "mended": SHIPPED / "mended",
+    "unsteered": SHIPPED / "unsteered",
+    "same-1": SHIPPED / "same" / "1",
+    "same-2": SHIPPED / "same" / "2",
+}
+
+
+class Browser:
+    """One tab."""
+
+    def __init__(self, driver: Any, folder: Path) -> None:
+        self.driver, self._folder = driver, folder
+
+    def open(self, page: bytes, name: str = "page") -> None:
+        """Show a page and wait until its charts are drawn."""
+        path = self._folder / f"{name}.html"
+        path.write_bytes(page)
+        self.driver.get("about:blank")
+        self.driver.get(path.as_uri())
+        self.until("return document.documentElement.dataset.ready === '1'")
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        """The value of a script."""
+        return self.driver.execute_script(script, *arguments)
+
+    def until(self, script: str, *arguments: Any, wait: float = WAIT) -> None:
+        """Wait until a script's value is true."""
+        end = time.monotonic() + wait
+        while not self.run(script, *arguments):
+            assert time.monotonic() < end, f"never true: {script}"
+            time.sleep(0.02)
+
+    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
+        """A mouse event at a place of the window."""
+        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
+
+    def plot(self, chart: str) -> tuple[float, float, float, float]:
+        """Where a chart's (first) plotting area is in the window, brought into its middle."""
+        x, y, width, height = self.run(
+            "const place = document.getElementById(`chart-${arguments[0]}`);"
+            "place.scrollIntoView({block: 'center'});"
+            "const e = place.querySelector('.nsewdrag').getBoundingClientRect(); return [e.x, e.y, e.width, e.height]",
+            chart,
+        )
+        return float(x), float(y), float(width), float(height)
+
+    def point(self, chart: str, across: float, down: float) -> None:
+        """Move the mouse to a place in a chart, by shares of its plotting area."""
+        x, y, width, height = self.plot(chart)
+        self.mouse("mouseMoved", x + across * width - 3, y + down * height)
+        self.mouse("mouseMoved", x + across * width, y + down * height)
+
+    def point_anywhere(self, chart: str) -> None:
+        """Move the mouse over a chart until it says something: where there is data is the recording's."""
+        for place in range(1, 20):
+            for across in (0.05, 0.3, 0.55, 0.8):
+                self.point(chart, across, place / 20)
+                with suppress(AssertionError):
+                    self.until(
+                        "return document.querySelector(`#chart-${arguments[0]} .hoverlayer .hovertext`) !== null",
+                        chart,
+                        wait=0.3,
+                    )
+                    return
+        raise AssertionError(f"nothing is said anywhere in {chart}")
+
+    def drag(self, chart: str, begin: float, end: float) -> None:
+        """Drag over a chart, from one share of its width to another."""
+        x, y, width, height = self.plot(chart)
+        y += height / 2
+        self.mouse("mouseMoved", x + begin * width, y)
+        self.mouse("mousePressed", x + begin * width, y, button="left", buttons=1, clickCount=1)
+        for step in range(1, 6):
+            self.mouse("mouseMoved", x + (begin + (end - begin) * step / 5) * width, y, button="left", buttons=1)
+        self.mouse("mouseReleased", x + end * width, y, button="left", clickCount=1)
+
+    def look(self, *, dark: bool = False, width: int = 1440) -> None:
+        """What the system prefers, and the window's size."""
+        scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+
+    def pdf(self) -> bytes:
+        """The page on paper."""
+        printed = self.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
+        return base64.b64decode(printed["data"])
+
+    def complaints(self) -> list[str]:
+        """What the console was told since the last time: errors, blocked loads and scripts."""
+        return [json.dumps(entry) for entry in self.driver.get_log("browser") if entry["level"] != "INFO"]
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None or DRIVER is None:
+        reason = "chromium and chromedriver are not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI=true, but {reason}", pytrace=False)
+        pytest.skip(reason)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    profile = tmp_path_factory.mktemp("chromium")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
+    driver.set_script_timeout(WAIT)
+    yield Browser(driver, tmp_path_factory.mktemp("pages"))
+    driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Iterator[Browser]:
+    """The tab, light and 1440 pixels wide; whatever the console complains of fails the test."""
+    chromium.look()
+    chromium.complaints()
+    yield chromium
+    assert chromium.complaints() == []
+
+
+@pytest.fixture(scope="session")
+def run_named() -> Callable[[str], netprobe.Run]:
+    return lambda name: netprobe.load(RUNS[name])
+
+
+@pytest.fixture(scope="session")
+def pages() -> Callable[..., bytes]:
+    """The page of a Run by its name, or of two; each is made once."""
+    made: dict[tuple[str, ...], bytes] = {}
+
+    def page(*names: str) -> bytes:
+        if names not in made:
+            runs = [netprobe.load(RUNS[name]) for name in names]
+            if len(runs) == 2:
+                made[names] = of_comparison.render(netprobe.compare(*runs), (names[0], names[1]))
+            else:
+                made[names] = of_run.render(runs[0])
+        return made[names]
+
+    return page
+
+
+def renamed(run: Run, names: dict[str, str]) -> Run:
+    """The same Run with other names of threads, processes, devices and functions."""
+
+    def column(values: Any) -> Any:
+        if isinstance(values, np.ndarray) and values.dtype != object:
+            return values
+        return [names.get(value, value) if isinstance(value, str) else value for value in values]
+
+    tables = {
+        name: Table(name, {key: column(values) for key, values in run.tables[name].columns.items()})
+        for name in run.tables
+    }
+    described = json.loads(re.sub(r'"process \d+"', json.dumps(names["target"]), json.dumps(dict(run.info))))
+    return Run(described, tables)
+
+
+@pytest.fixture(scope="session")
+def rename() -> Callable[[Run, dict[str, str]], Run]:
+    return renamed

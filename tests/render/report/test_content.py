@@ -1,0 +1,259 @@
+"""What stands on the page, and what it says where a Run has little."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from netprobe import Run as OpenedRun
+from netprobe import load
+from netprobe.errors import NetprobeError
+from netprobe.render.report import html, of_run
+from netprobe.render.text import Column, TextTable
+from netprobe.run.model import Run
+from netprobe.run.table import Table
+
+
+class Words(HTMLParser):
+    """The text of each section, and which elements are not closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sections: dict[str, str] = {}
+        self.open: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "link", "input", "br"):
+            self.open.append((tag, dict(attrs).get("id") or ""))
+
+    def handle_endtag(self, tag):
+        assert self.open[-1][0] == tag, (self.open, tag)
+        self.open.pop()
+
+    def handle_data(self, data):
+        for tag, name in self.open:
+            if tag == "section":
+                self.sections[name] = self.sections.get(name, "") + data
+
+
+def words(page):
+    parser = Words()
+    parser.feed(page.decode())
+    parser.close()
+    assert parser.open == []
+    return parser.sections
+
+
+def test_the_verdict_comes_first_with_its_findings(pages, run_named):
+    shown = words(pages("faulty"))
+    assert next(iter(shown)) == "findings"
+    found = run_named("faulty").findings()
+    assert found[0].code == "reuseport-order"
+    for one in found:
+        assert html.counted(one.claim) in shown["findings"]
+        assert one.remedy in shown["findings"]
+        assert all(html.counted(evidence.text) in shown["findings"] for evidence in one.evidence)
+
+
+def test_a_server_without_faults(pages):
+    assert "Nothing was found" in words(pages("mended"))["findings"]
+
+
+def test_how_it_was_taken(pages, run_named):
+    shown, info = words(pages("faulty"))["taken"], run_named("faulty").info
+    for value in (info["host"]["kernel"], info["window"]["started"], info["target"]["description"]):
+        assert value in shown
+    assert all(probe in shown for probe in info["probes"])
+    assert all(one["program"] in shown for one in info["cost"]["programs"])
+
+
+def test_what_is_missing_is_said_where_it_is_missing_and_at_the_end(pages):
+    shown = words(pages("few-probes"))
+    for section in ("locality", "reuseport", "switches", "busypoll"):
+        assert "Not here: needs the probe" in shown[section]
+    assert "Needs the probe locality" in shown["missing"]
+    assert "reactor-0" in shown["syscalls"]
+
+
+def test_what_was_dropped_is_said(run_named):
+    run = run_named("few-probes")
+    info = {**run.info, "missed": ["17 events of <thread> had no room"], "unavailable": ["on_send: no BTF"]}
+    shown = words(of_run.render(Run(info, run.tables)))["missing"]
+    assert "Not complete: 17 events of <thread> had no room" in shown
+    assert "Not available: on_send: no BTF" in shown
+
+
+CALLS = """\
+% time     seconds  usecs/call     calls    errors syscall
+------ ----------- ----------- --------- --------- ----------------
+ 60.00    0.600000           6    100000           epoll_wait
+ 40.00    0.400000           4    100000     20000 read
+------ ----------- ----------- --------- --------- ----------------
+100.00    1.000000                200000     20000 total
+"""
+SWITCHES = """\
+12:00:01       proc/s   cswch/s
+12:00:02         0.00  17012.00
+12:00:03         0.00  17020.00
+"""
+
+
+WRK = """\
+Running 10s test @ http://127.0.0.1:80/
+  2 threads and 100 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.20ms    0.93ms  10.70ms   67.66%
+    Req/Sec    40.05k     1.12k   42.50k    64.84%
+  Latency Distribution
+     50%    1.10ms
+     99%    3.00ms
+  800000 requests in 10.00s, 19.81MB read
+Requests/sec:  80000.00
+Transfer/sec:      1.98MB
+"""
+
+
+def imported(command, tmp_path, text):
+    (tmp_path / "text").write_text(text)
+    done = command("import", tmp_path / "text", "-o", tmp_path / "run")
+    assert done.status == 0, done.err
+    return load(tmp_path / "run")
+
+
+def test_imported_calls(netprobe, tmp_path):
+    """Without times, host, threads."""
+    shown = words(of_run.render(imported(netprobe, tmp_path, CALLS)))
+    assert "200,000" in shown["findings"]
+    assert re.search(r"epoll_wait\s*100,000", shown["syscalls"])
+    assert "how long it took is not known" in shown["time"]
+    assert "strace -c" in shown["taken"]
+    assert "Not known, as it was imported: which threads made the calls" in shown["missing"]
+    assert all("Not here" in shown[section] for section in ("locality", "switches", "busypoll", "flame", "load"))
+    assert not re.search(r"\b(None|nan)\b", "".join(shown.values()))
+
+
+def test_an_imported_report_of_a_load_generator(netprobe, tmp_path):
+    run = imported(netprobe, tmp_path, WRK)
+    (line,) = run.figures.latency().data
+    assert list(line.x) == pytest.approx([0.0011, 0.0012, 0.003, 0.0107])
+    shown = words(of_run.render(run))
+    assert "80,000 requests a second" in shown["load"]
+    assert "how many requests were served" not in shown["load"]
+    assert "no latency was recorded" not in shown["load"]
+    assert re.search(r"latency\s*p99\s*3.00ms", shown["load"])
+
+
+def test_imported_switches(netprobe, tmp_path):
+    """Of the whole machine, with times."""
+    run = imported(netprobe, tmp_path, SWITCHES)
+    (line,) = run.figures.over_time().data
+    assert list(line.y)[1:-1] == pytest.approx([17012, 17020])
+    shown = words(of_run.render(run))
+    assert "Not here" not in shown["time"]
+    assert not re.search(r"\b(None|nan)\b", "".join(shown.values()))
+
+
+def test_a_run_without_any_table():
+    info = {"format_version": 1, "target": {"description": "nothing"}, "window": {"seconds": 1.0}, "tables": []}
+    shown = words(of_run.render(Run(info, {})))
+    assert "Cannot tell" in shown["findings"]
+
+
+def test_both_sides_and_what_changed(pages):
+    page = pages("faulty", "mended")
+    shown = words(page)
+    assert "3 findings went away" in shown["findings"]
+    assert "read, reactor-N" in shown["changes"]
+    assert "gone" in shown["changes"]
+    assert "No change seen in" in shown["changes"]
+    for section in ("load", "locality", "reuseport", "syscalls", "switches", "busypoll", "taken"):
+        assert "A: faulty" in shown[section]
+        assert "B: mended" in shown[section]
+    assert len(re.findall(rb'class="chart" ', page)) == 12
+
+
+def test_a_throughput_that_fell_is_never_green(pages):
+    page = pages("read", "recv")
+    said = words(page)["findings"]
+    assert re.search(r"60,327 → 17,301 \(-71 %; at 95 %: -\d[\d.]* to -\d[\d.]* %\)", said)
+    assert "perhaps the load differs, not the server" in said
+    assert b'class="verdict minor"' in page
+    assert b'class="verdict good"' not in page
+
+
+def test_two_recordings_of_the_same_differ_by_noise(pages):
+    shown = words(pages("same-1", "same-2"))
+    assert re.search(r"83,578 → 79,623, within noise \(-5 %, at 95 % -[\d.]+ to \+[\d.]+ %\)", shown["findings"])
+    assert re.search(r"None of \d+ numbers changed by more than noise", shown["changes"])
+    assert "changed" not in shown["missing"]
+
+
+def test_findings_of_two_are_sorted_by_what_they_cost(pages):
+    page = pages("faulty", "mended").decode()
+    cards = re.findall(r'<details class="finding (\w+)" id="finding-([\w-]+)"( open)?', page)
+    ranks = [["major", "minor", "note"].index(severity) for severity, *_ in cards]
+    assert ranks == sorted(ranks)
+    assert [bool(opened) for *_, opened in cards] == [True, False, False]
+    assert page.count('class="badge went-away">went away') == 3
+    assert re.search(r'<summary><span class="badge major">major</span>', page)
+
+
+def test_every_chart_over_time_stands_there_in_numbers_too(pages):
+    page = pages("polling")
+    shown = words(page)
+    for section in ("load", "time"):
+        assert "The same in numbers" in shown[section]
+    assert re.search(r"System calls a second\s*sendto\s*[\d,]+", shown["time"])
+
+
+def test_long_numbers_are_grouped_and_those_that_are_names_are_not():
+    columns = [Column("PID", True), Column("COUNT", True), Column("A SECOND", True), Column("NAME")]
+    shown = html.table(TextTable(columns, [["217296", "217296", "1234.5", "217296"]]), "")
+    assert re.findall(r"<td[^>]*>([^<]*)", shown) == ["217296", "217,296", "1,234.5", "217296"]
+    said = "100.0 % of 217296 messages on port 41625, 2005 times a second, by process 15625; 54300 of 2000000 polls"
+    assert html.counted(said) == (
+        "100.0 % of 217,296 messages on port 41625, 2,005 times a second, by process 15625; 54,300 of 2,000,000 polls"
+    )
+
+
+def long_run(run, times):
+    """The same blocks again and again, as of a longer recording."""
+    blocks = len(run.tables["blocks"])
+    tables = {}
+    for name, table in run.tables.items():
+        if "block" not in table.columns:
+            tables[name] = table
+            continue
+        columns = {key: np.tile(np.asarray(values, object), times) for key, values in table.columns.items()}
+        shift = np.repeat(np.arange(times), len(table))
+        columns["block"] = columns["block"].astype(int) + shift * blocks
+        if name == "blocks":
+            columns["start_s"] = columns["start_s"].astype(float) + shift * run.seconds
+        tables[name] = Table(name, {key: values.tolist() for key, values in columns.items()})
+    window = {**run.info["window"], "seconds": run.seconds * times, "blocks": blocks * times}
+    return Run({**run.info, "window": window}, tables)
+
+
+def test_a_minute_is_less_than_6_mb(run_named):
+    run = run_named("polling")
+    longer = long_run(run, 10)
+    assert longer.seconds > 60
+    page = of_run.render(longer)
+    assert 1_000_000 < len(page) < 6_000_000
+
+
+def test_nothing_is_loaded(pages):
+    for page in (pages("faulty"), pages("faulty", "mended")):
+        text = page.decode()
+        assert not re.search(r"""(src|href)=["'](?!#|data:)""", text.split('id="plotly"')[0])
+        assert "default-src 'none'" in text
+        assert "unsafe-eval" not in text
+
+
+@pytest.mark.parametrize("damage", ["not json", '{"benchmarks": [{"runs": [{"values": ["x", NaN]}]}]}', "[]"])
+def test_a_broken_suite_is_no_suite(run_named, tmp_path, damage):
+    (tmp_path / "bench.json").write_text(damage)
+    run = run_named("few-probes")
+    with pytest.raises(NetprobeError, match="no latency"):
+        _ = OpenedRun(run.info, run.tables, tmp_path).figures.latency()

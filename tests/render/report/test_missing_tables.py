@@ -1,0 +1,75 @@
+"""A Run that lost a table: what needs it cannot be told, in findings, diff and report; nothing else suffers."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import netprobe
+from netprobe.render.diff import as_json
+from netprobe.render.report import of_comparison, of_run
+from netprobe.rules.finding import CannotTell
+from netprobe.rules.registry import judge
+
+RUN = Path(__file__).parent.parent.parent / "data" / "runs" / "polling"
+TABLES = json.loads((RUN / "run.json").read_text())["tables"]
+# What is counted of each, by the name that the diff has for it.
+GROUPS = {
+    "syscalls": "system calls",
+    "syscall_timeouts": "time-outs",
+    "switches": "switches",
+    "takeovers": "preemptions",
+    "messages": "locality",
+    "busy_polls": "busy polling",
+    "softirq_polls": "packets",
+    **dict.fromkeys(("profile_frames", "profile_info", "profile_samples", "profile_stacks"), "CPU time"),
+    "profile_threads": "CPU time",
+}
+
+
+@pytest.fixture
+def lacking(tmp_path):
+    """The Run without a table."""
+
+    def make(table):
+        shutil.copytree(RUN, tmp_path / "run")
+        document = json.loads((RUN / "run.json").read_text())
+        document["tables"].remove(table)
+        (tmp_path / "run" / "run.json").write_text(json.dumps(document))
+        return netprobe.load(tmp_path / "run")
+
+    return make
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_missing_table(lacking, table):
+    run, whole = lacking(table), netprobe.load(RUN)
+    assert {one.code for one in run.findings()} <= {one.code for one in whole.findings()}
+    for sides in ((whole, run), (run, whole)):
+        found = netprobe.compare(*sides)
+        as_json(found)
+        group = GROUPS.get(table)
+        if group:
+            assert not [row for row in found.rows if row.group == group]
+            assert any(f"CANNOT TELL about {group}: " in sentence for sentence in found.left_out)
+        assert table != "blocks" or not found.rows
+    page = of_comparison.render(netprobe.compare(whole, run))
+    assert b"Traceback" not in page
+    assert of_run.render(run)
+
+
+@pytest.mark.parametrize("table", ["profile_frames", "softirq_polls"])
+def test_tables_that_are_of_no_use_alone(lacking, table):
+    """All of the probe's are left, which is said, and its rules cannot tell."""
+    run = lacking(table)
+    (sentence,) = run.info["missed"]
+    assert sentence.endswith(f"cannot be used: the Run has no table {table}")
+    rule = {"profile_frames": "hot-frame", "softirq_polls": "busy-poll-softirq-first"}[table]
+    assert rule in {one.code for one in judge(run) if isinstance(one, CannotTell)}
+
+
+def test_the_kernels_own_count_is_not_needed(lacking):
+    """It only checks what was counted."""
+    whole, run = judge(netprobe.load(RUN)), judge(lacking("polling_kernel"))
+    assert [one.code for one in run] == [one.code for one in whole]

@@ -1,0 +1,99 @@
+"""run.json with fields of the wrong type: refused by the name of file and field; what may be missing is filled in."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+
+import netprobe
+from netprobe.errors import NetprobeError
+from netprobe.run.description import checked
+
+RUN = Path(__file__).parent.parent / "data" / "runs" / "recv-few-probes"
+WHOLE = json.loads((RUN / "run.json").read_text())
+IMPORTED = {"parts": [], "notes": [], "unknown": [], "only_most_frequent": False}
+FILE = Path("run.json")
+
+
+def with_field(path, value):
+    """The description with another value at this path; ... removes it."""
+    found = json.loads(json.dumps(WHOLE | {"requests": {"count": 100, "source": "wrk"}, "imported": IMPORTED}))
+    *parents, name = path.split(".")
+    within = found
+    for parent in parents:
+        within = within[parent]
+    if value is ...:
+        del within[name]
+    else:
+        within[name] = value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("path", "values"),
+    [
+        ("tables", [None, 5, {"a": 1}, [5], ...]),
+        ("window", [None, [], "x", ...]),
+        ("window.seconds", [0, -1, "4", True, math.nan, math.inf, [], ...]),
+        ("window.started", [5, {}]),
+        ("target", [None, [], ...]),
+        ("target.description", [None, 5, ...]),
+        ("host", [None, [], "lab", 5]),
+        ("host.hostname", [5, []]),
+        ("host.boot_parameters", [5, ["quiet"]]),
+        ("host.cpus_online", [2, [0, 1]]),
+        ("probes", [None, "syscalls", {"syscalls": 1}, [5]]),
+        ("ways", [None, [], {"samples": 5}]),
+        ("missed", [None, "x", [None]]),
+        ("unavailable", [None, 0]),
+        ("requests", [None, 100, []]),
+        ("requests.count", [None, "100", -1, math.nan, True, ...]),
+        ("requests.source", [None, 5, ...]),
+        ("imported", [None, True, []]),
+        ("imported.unknown", [None, "x"]),
+        ("imported.only_most_frequent", [None, 1]),
+        ("cost", [None, []]),
+        ("cost.programs", [None, [5], [{"run_cnt": "x"}], [{"mean_ns": []}]]),
+    ],
+)
+def test_a_wrong_type_is_refused_by_name(path, values):
+    for value in values:
+        with pytest.raises(NetprobeError) as error:
+            checked(with_field(path, value), FILE)
+        assert error.value.what.startswith("run.json is damaged: ")
+        assert path in error.value.what
+
+
+def test_what_may_be_missing():
+    names = ("host", "probes", "attached", "ways", "unavailable", "missed", "requests", "imported", "cost")
+    whole = checked({name: value for name, value in WHOLE.items() if name not in names}, FILE)
+    assert whole["host"]["cpus_online"] is None
+    assert (whole["probes"], whole["missed"], whole["ways"]) == ([], [], {})
+    assert "requests" not in whole
+    assert "imported" not in whole
+
+
+def test_the_description_that_was_given_is_left_alone():
+    given = with_field("host", ...)
+    checked(given, FILE)
+    assert "host" not in given
+
+
+def test_only_an_import_may_have_no_length():
+    found = with_field("window.seconds", None)
+    assert checked(found, FILE)["window"]["seconds"] is None
+    del found["imported"]
+    with pytest.raises(NetprobeError, match=r"window\.seconds is null, and the Run was not imported"):
+        checked(found, FILE)
+
+
+def test_no_requests_are_no_number_to_divide_by(tmp_path):
+    """A load generator that got nothing served: rates are by second."""
+    shutil.copytree(RUN, tmp_path / "run")
+    document = WHOLE | {"requests": {"count": 0, "source": "wrk"}}
+    (tmp_path / "run" / "run.json").write_text(json.dumps(document))
+    run = netprobe.load(tmp_path / "run")
+    assert netprobe.compare(run, netprobe.load(RUN)).per == "second"
+    assert isinstance(run.findings(), list)
