@@ -1,0 +1,88 @@
+"""Records the Runs in dashboards/runs anew, or those named: the lab server with faults and without. As root."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from netprobe.lab.server import ServerOptions, build
+from netprobe.lab.wrk import wrk_command
+
+_NETPROBE = Path(sys.executable).with_name("netprobe")
+_RUNS = Path(__file__).parent.parent / "dashboards" / "runs"
+# Where writing does not wait for a disk, whose driver the load leaves no CPU.
+_ASIDE = Path("/dev/shm/netprobe-examples")
+# The path of the program is part of a Run: it must not be that of somebody's checkout.
+_PROGRAM = Path("/run/netprobe-examples/lab-server")
+_SECONDS, _SERIES = 4, 8
+_CPUS = (0, 1)
+
+_MENDED = ServerOptions(threads=2, cpus=_CPUS, steer="cbpf")
+_CONFIGURATIONS = {
+    "faulty": replace(_MENDED, listen_order="reversed", quota_timer_us=500, receive="read"),
+    "mended": _MENDED,
+    "unsteered": replace(_MENDED, steer="none"),
+    "same": _MENDED,
+}
+
+
+@contextlib.contextmanager
+def server(options: ServerOptions, seconds: int) -> Iterator[int]:
+    """Its PID, under load from a client on each CPU."""
+    process = subprocess.Popen([_PROGRAM, *options.argv()], stdout=subprocess.PIPE, text=True)
+    with contextlib.ExitStack() as stack:
+        stack.callback(process.wait)
+        stack.callback(process.terminate)
+        assert process.stdout is not None
+        ready = re.match(r"ready port=(\d+)", process.stdout.readline())
+        assert ready is not None
+        for cpu in _CPUS:
+            command = wrk_command(f"http://127.0.0.1:{ready[1]}/", seconds, connections=8)
+            load = subprocess.Popen(["taskset", "-c", str(cpu), *command], stdout=subprocess.DEVNULL)
+            stack.callback(load.wait)
+            stack.callback(load.terminate)
+        yield process.pid
+
+
+def record(name: str, options: ServerOptions, repeat: int = 0) -> None:
+    """One Run or a series."""
+    series = ["--repeat", str(repeat)] if repeat else []
+    with server(options, 10 * _SECONDS * max(1, repeat)) as pid:
+        command = [_NETPROBE, "record", "-p", str(pid), "-d", str(_SECONDS), "-o", _ASIDE / name, *series]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def neutral(run: Path) -> None:
+    """Leave out the machine's name, and of its boot parameters what says nothing about speed."""
+    info = json.loads((run / "run.json").read_text())
+    words = [word for word in info["host"]["boot_parameters"].split(" -- ")[0].split() if "mitigations" in word]
+    info["host"] |= {"hostname": "lab", "boot_parameters": " ".join(words)}
+    (run / "run.json").write_text(json.dumps(info, indent=2) + "\n")
+
+
+def main(names: list[str]) -> None:
+    """All of them, or those named."""
+    _ASIDE.mkdir(exist_ok=True)
+    _PROGRAM.parent.mkdir(exist_ok=True)
+    try:
+        shutil.copy(build(), _PROGRAM)
+        for name in names or _CONFIGURATIONS:
+            record(name, _CONFIGURATIONS[name], repeat=_SERIES if name == "same" else 0)
+            for info in (_ASIDE / name).rglob("run.json"):
+                neutral(info.parent)
+            shutil.rmtree(_RUNS / name, ignore_errors=True)
+            shutil.copytree(_ASIDE / name, _RUNS / name)
+    finally:
+        shutil.rmtree(_PROGRAM.parent)
+        shutil.rmtree(_ASIDE)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
