@@ -1,0 +1,94 @@
+"""How each kernel is booted, and what came of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Boot:
+    """A name, which is that of a directory of tests/vm, and what the kernel is told."""
+
+    name: str
+    parameters: str = ""
+
+
+BOOTS = (
+    Boot("default"),
+    Boot("unmitigated", "mitigations=off lockdown=integrity"),
+)
+_CONSOLE_LINES, _OUTPUT_LINES = 60, 200
+
+
+@dataclass
+class Outcome:
+    """What a boot left."""
+
+    series: str
+    release: str
+    boot: Boot
+    console: Path
+    output: Path
+    results: Path
+    seconds: float = 0.0
+    ended: str = ""
+    """Why the machine was ended before its tests were; empty otherwise."""
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """`6.1.0-56-amd64 (default)`"""
+        return f"{self.release} ({self.boot.name})"
+
+    def read(self) -> None:
+        """Take the records that the tests wrote, one a line; the last may be cut off."""
+        try:
+            lines = self.results.read_text().splitlines()
+        except OSError:
+            lines = []
+        for line in lines:
+            try:
+                self.records.append(json.loads(line))
+            except ValueError:
+                self.ended = self.ended or "the results are cut off"
+
+    @property
+    def tests(self) -> list[dict[str, Any]]:
+        """Records of tests."""
+        return [record for record in self.records if "test" in record]
+
+    @property
+    def passed(self) -> bool:
+        """Tests ran, all of them to their end, and none failed."""
+        status = [record["status"] for record in self.records if "status" in record]
+        return status == [0] and not self.ended and bool(self.tests)
+
+    def summary(self) -> str:
+        """A line for the terminal."""
+        counts = {word: sum(test["outcome"] == word for test in self.tests) for word in ("passed", "failed", "skipped")}
+        words = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no test ran"
+        return f"{self.title}: {words}, {self.seconds:.0f} s{f'; {self.ended}' if self.ended else ''}"
+
+    def failure(self) -> str:
+        """The console and what the tests said."""
+        return "\n".join(
+            [
+                f"==== {self.title} failed: {self.ended or 'see the tests'}",
+                f"---- console, its last lines ({self.console})",
+                _tail(self.console, _CONSOLE_LINES),
+                f"---- tests ({self.output})",
+                _tail(self.output, _OUTPUT_LINES),
+            ]
+        )
+
+
+def _tail(path: Path, lines: int) -> str:
+    try:
+        said = path.read_text(errors="replace").replace("\r", "").splitlines()
+        # What the emulator does not have is said at each boot, by each processor.
+        return "\n".join([line for line in said if not line.startswith("qemu-system-x86_64: warning: TCG")][-lines:])
+    except OSError as error:
+        return f"({error})"

@@ -1,0 +1,41 @@
+"""Booted with mitigations=off and lockdown=integrity; locked down further in the end, which cannot be undone."""
+
+from pathlib import Path
+
+import pytest
+
+from netprobe.rules.finding import Clear
+
+LOCKDOWN = Path("/sys/kernel/security/lockdown")
+
+
+def test_boot_parameters():
+    parameters = Path("/proc/cmdline").read_text().split()
+    assert {"mitigations=off", "lockdown=integrity"} <= set(parameters)
+    assert "[integrity]" in LOCKDOWN.read_text()
+
+
+def test_neither_mitigations_nor_hooks(record_served, judged, holds):
+    run = record_served()
+    mitigations, hooks = judged(run, "mitigation-cost"), judged(run, "kernel-hooks")
+    assert isinstance(mitigations, Clear), mitigations
+    holds("mitigation-cost", "samples by cpu-clock", f"mitigations=off: {mitigations.words}")
+    assert isinstance(hooks, Clear), hooks
+    holds("kernel-hooks", "samples by cpu-clock", f"without hooks: {hooks.words}")
+
+
+@pytest.mark.parametrize("way", ["fentry", "kprobe"])
+def test_integrity_leaves_the_ways_in(recording, serve, way, holds):
+    server = serve(threads=2, cpus=(0, 1), steer="cbpf")
+    document = recording("locality", "-p", server.pid, "-d", "0.5", "--json", way=way).finish().json()
+    assert document["ways"]["order in which listeners join"] == way
+    assert document["groups"][0]["size"] == 2
+    holds("lockdown=integrity", way, "attaches as without lockdown")
+
+
+def test_confidentiality(recording, holds):
+    """Programs that read kernel memory are refused: the message says so."""
+    LOCKDOWN.write_text("confidentiality")
+    said = recording("syscalls", "-d", "0.5", attached=False).finish().refused()
+    assert "locked down for confidentiality" in said
+    holds("lockdown=confidentiality", "-", "refused, with the reason")
