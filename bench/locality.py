@@ -90,7 +90,7 @@ def run(rounds: int) -> dict[str, Any]:
             after = _programs()
             counted.append(messages / requests)
             # The empty programs ran at the same events; netprobe's own account covers a tenth of the time.
-            for number in known & set(before):
+            for number in known & set(before) & set(after):
                 name = after[number].get("name", "?")
                 runs = after[number].get("run_cnt", 0) - before[number].get("run_cnt", 0)
                 if runs > requests // 2:

@@ -1,6 +1,6 @@
 """`make bench`: what netprobe costs, beside other tools, on this machine in one run. Writes out/bench.json.
 
-Takes some ten minutes. `bench/run.py startup event_cost` runs only these parts; --rounds N sets the rounds.
+Takes some forty minutes. `bench/run.py startup event_cost` runs only these parts; --rounds N sets the rounds.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import platform
 from pathlib import Path
 from typing import Any
 
-PARTS = ("startup", "event_cost", "locality", "throughput", "busypoll")
+PARTS = (
+    "startup", "event_cost", "locality", "throughput", "busypoll", "record", "flame", "flame_text", "flame_page",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ def _tools(pids: list[int]) -> dict[str, list[str]]:
     tools = {
         "netprobe syscalls": [NETPROBE, "syscalls", "-p", master, "-d", "600"],
         "netprobe locality": [NETPROBE, "locality", "-p", master, "-d", "600"],
-        "netprobe syscalls and switches": [sys.executable, str(Path(__file__).with_name("record_all.py")), master],
+        "netprobe syscalls and switches": [sys.executable, str(Path(__file__).with_name("counting_twice.py")), master],
     }
     if program := shutil.which("bpftrace"):
         count = "tracepoint:raw_syscalls:sys_enter { @[comm, args->id] = count(); }"

@@ -1,4 +1,4 @@
-"""Runs all probes at once on a process until it is told to end: what `bench/throughput.py` measures."""
+"""Counts system calls and switches of a process until it is told to end: what `bench/throughput.py` measures."""
 
 from __future__ import annotations
 

@@ -1,0 +1,170 @@
+"""Does `netprobe diff` keep silent on equal Runs, and find what is known to differ? On real recordings.
+
+python bench/aa.py record FOLDER    records nginx and the lab server in every configuration, some 15 minutes
+python bench/aa.py compare FOLDER   compares every pair, and prints what was reported
+
+Each Run has a server of its own, so that all that differs from start to start is in the spread.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netprobe.lab.nginx import Nginx, NginxOptions
+from netprobe.lab.server import Server, ServerOptions
+
+_COMMAND = Path(sys.executable).with_name("netprobe")
+_WARM_S = 1.0
+_SILENT = 0.99
+# A connection waits this long between two requests, so that their number sets the load.
+_PAUSE = "function delay() return 3 end\n"
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A server, its load and how long it is recorded; `lab` None means nginx."""
+
+    name: str
+    runs: int
+    lab: ServerOptions | None = None
+    seconds: int = 4
+    connections: int = 16
+    paced: bool = False
+
+
+_PINNED = ServerOptions(threads=1, cpus=(0,))
+_QUOTA = replace(_PINNED, quota_timer_us=10_000)
+SCENARIOS = (
+    Scenario("nginx", 16),
+    Scenario("lab", 16, _PINNED),
+    Scenario("lab-read", 4, replace(_PINNED, receive="read")),
+    Scenario("lab-zero", 4, replace(_PINNED, epoll_timeout_us=0)),
+    Scenario("lab-100us", 4, replace(_PINNED, epoll_timeout_us=100)),
+    Scenario("lab-quota-500us", 4, replace(_PINNED, quota_timer_us=500)),
+    Scenario("lab-quota-10ms", 4, _QUOTA),
+    Scenario("nginx-paced-20", 8, connections=20, paced=True),
+    Scenario("nginx-paced-24", 8, connections=24, paced=True),
+    Scenario("lab-paced-20", 8, _PINNED, connections=20, paced=True),
+    Scenario("lab-paced-24", 8, _PINNED, connections=24, paced=True),
+    Scenario("nginx-long", 6, seconds=8),
+    Scenario("lab-long", 6, _PINNED, seconds=8),
+)
+
+
+# ---- Recording ----
+
+
+@contextmanager
+def _server(lab: ServerOptions | None) -> Iterator[tuple[int, str]]:
+    if lab is None:
+        with Nginx(NginxOptions()) as nginx:
+            yield nginx.pid, nginx.url
+        return
+    with Server(lab) as server:
+        yield server.pid, f"http://{server.address}:{server.port}/"
+
+
+def _record_one(scenario: Scenario, path: Path, pause: Path) -> None:
+    with _server(scenario.lab) as (pid, url):
+        cpus = "1" if scenario.lab else "0-1"
+        script = ["-s", str(pause)] if scenario.paced else []
+        wrk = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{scenario.connections}", f"-d{scenario.seconds + 6}s", *script]
+        load = subprocess.Popen([*wrk, url], stdout=subprocess.DEVNULL)
+        try:
+            time.sleep(_WARM_S)
+            command = [_COMMAND, "record", "-p", str(pid), "-d", str(scenario.seconds), "-o", str(path)]
+            with open(path.with_suffix(".log"), "wb") as log:
+                subprocess.run([*map(str, command)], stdout=log, stderr=log, timeout=60, check=False)
+        finally:
+            load.kill()
+            load.wait()
+
+
+def record(folder: Path) -> None:
+    """Every scenario's Runs, a round of one each at a time, so that a slow change of the machine meets them all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pause = folder / "pause.lua"
+    pause.write_text(_PAUSE)
+    for number in range(1, max(scenario.runs for scenario in SCENARIOS) + 1):
+        for scenario in SCENARIOS:
+            path = folder / scenario.name / str(number)
+            if number <= scenario.runs and not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                _record_one(scenario, path, pause)
+                print(path, "ok" if path.exists() else "FAILED", flush=True)
+
+
+# ---- Comparing ----
+
+
+@dataclass(frozen=True)
+class Family:
+    """Pairs of Runs: of one configuration (`first`), or of two (`first` and `second`); `same`: nothing changed."""
+
+    name: str
+    first: str
+    second: str
+    same: bool = True
+    expected: tuple[str, ...] = ()
+    """One of these stands in the name of what is ranked first."""
+
+
+_EPOLL = ("epoll_pwait", "epoll waits")
+_TIMERS = ("timer", "read", "timerfd")
+FAMILIES = (
+    *(Family(f"A/A {one.name}", one.name, one.name) for one in SCENARIOS),
+    Family("A/A nginx, twice as long", "nginx", "nginx-long"),
+    Family("A/A lab, twice as long", "lab", "lab-long"),
+    Family("A/A nginx, 20 % more load", "nginx-paced-20", "nginx-paced-24"),
+    Family("A/A lab, 20 % more load", "lab-paced-20", "lab-paced-24"),
+    Family("A/B recv and read", "lab", "lab-read", False, ("read", "recvfrom")),
+    Family("A/B time-out 0 and 100 us", "lab-zero", "lab-100us", False, _EPOLL),
+    Family("A/B infinite and zero time-out", "lab", "lab-zero", False, _EPOLL),
+    Family("A/B quota timer 10 ms and 500 us", "lab-quota-10ms", "lab-quota-500us", False, _TIMERS),
+    Family("A/B no quota timer and 500 us", "lab", "lab-quota-500us", False, _TIMERS),
+)
+
+
+def compare(folder: Path) -> bool:
+    """Every pair of every family; whether the bars hold: silence in 99 of 100, what is known ranked first."""
+    from netprobe import load
+    from netprobe.analysis.compare.comparison import compare_sides, sides_of
+
+    runs = {path: load(path) for path in sorted(folder.glob("*/*")) if path.is_dir()}
+    by_scenario = {one.name: [run for path, run in runs.items() if path.parent.name == one.name] for one in SCENARIOS}
+    print(f"{'pairs of Runs':36} {'pairs':>6} {'with a change':>14} {'right first':>12}  ranked first")
+    pairs_same = silent = 0
+    held = True
+    for family in FAMILIES:
+        first, second = by_scenario[family.first], by_scenario[family.second]
+        pairs = itertools.product(first, second)
+        if family.first == family.second:
+            pairs = itertools.combinations(first, 2)
+        found: list[str] = []
+        count = 0
+        for before, after in pairs:
+            changed = compare_sides(*sides_of(before, after)).changed
+            count += 1
+            found += [f"{changed[0].name} {changed[0].verdict}"] if changed else []
+        right = sum(any(word in name for word in family.expected) for name in found)
+        if family.same:
+            pairs_same, silent = pairs_same + count, silent + count - len(found)
+        else:
+            held &= right == count
+        names = ", ".join(f"{name} ({number})" for name, number in Counter(found).most_common(4))
+        print(f"{family.name:36} {count:6} {len(found):14} {'' if family.same else right:>12}  {names}", flush=True)
+    print(f"Silent on {silent} of {pairs_same} pairs of equal Runs.")
+    return held and silent >= _SILENT * pairs_same
+
+
+if __name__ == "__main__":
+    commands: dict[str, Callable[[Path], object]] = {"record": record, "compare": compare}
+    commands[sys.argv[1]](Path(sys.argv[2]))

@@ -1,0 +1,114 @@
+"""A page of 200,000 boxes: time to write, size, first paint and zoom in Chromium, beside the bars of the project."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from spread import describe, line
+
+from flamegraph.frames import Frame, Kind, Thread
+from flamegraph.profile import Info, Profile, Samples, Stacks
+
+_CHROMIUM, _DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
+_LEVELS, _DEPTH, _FUNCTIONS, _THREADS, _BLOCKS = 14, 26, 4000, 8, 50
+_PAINTED = """
+const done = arguments[arguments.length - 1];
+const wait = () => {
+  if (document.documentElement.dataset.ready !== "1") return setTimeout(wait, 5);
+  requestAnimationFrame(() => requestAnimationFrame(() => {
+    done([performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0, performance.now()]);
+  }));
+};
+wait();
+"""
+# From the key to the end of the frame that shows it.
+_ZOOM = """
+const [key, done] = arguments;
+const press = (name) => document.getElementById("scroll").dispatchEvent(
+  new KeyboardEvent("keydown", { key: name, bubbles: true }));
+document.getElementById("scroll").focus();
+if (key === "Enter") for (let i = 0; i < 3; i++) press("ArrowUp");
+requestAnimationFrame(() => {
+  const began = performance.now();
+  press(key);
+  requestAnimationFrame(() => {
+    const channel = new MessageChannel();
+    channel.port1.onmessage = () => done(performance.now() - began);
+    channel.port2.postMessage(0);
+  });
+});
+"""
+
+
+def profile() -> Profile:
+    """Stacks that share their beginnings like the leaves of a binary tree, in threads with some of their own."""
+    stack, level = np.meshgrid(np.arange(2**_LEVELS), np.arange(_DEPTH), indexing="ij")
+    frame = ((stack >> np.maximum(_LEVELS - level, 0)) * 2654435761 + level * 40503) % _FUNCTIONS
+    frames = [
+        Frame(f"part_{i % 61}::function_{i}(int)", f"/lib/part_{i % 61}.so", Kind(i % 5)) for i in range(_FUNCTIONS)
+    ]
+    random = np.random.default_rng(11)
+    rows = np.concatenate((np.arange(2**_LEVELS), random.integers(0, 2**_LEVELS, 4 * 2**_LEVELS)))
+    count = random.integers(1, 40, len(rows))
+    blocks = random.integers(0, _BLOCKS, len(rows))
+    samples = Samples(rows, rows % _THREADS, blocks, count, count.astype(np.float64))
+    threads = [Thread(1, 2 + number, f"reactor-{number}") for number in range(_THREADS)]
+    stacks = Stacks(np.arange(2**_LEVELS + 1) * _DEPTH, frame.reshape(-1))
+    return Profile(frames, stacks, threads, samples, Info("cycles", "samples", 50.0, 1.0, _BLOCKS, title="Bench"))
+
+
+def run(rounds: int) -> dict[str, Any]:
+    """Write the page, then load and zoom it in a window of 1440 x 900 pixels."""
+    built = profile()
+    boxes = len(built.tree())
+    results: dict[str, Any] = {"boxes": boxes}
+    with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as folder:
+        path = Path(folder, "page.html")
+        results["write_s"] = describe([_timed(built, path) for _ in range(rounds)])
+        results["size_mb"] = path.stat().st_size / 1e6
+        paints, drawn, zooms = _in_browser(path, Path(folder, "chromium"), rounds)
+    results |= {"first_paint_ms": describe(paints), "drawn_ms": describe(drawn), "zoom_ms": describe(zooms)}
+    print(f"{boxes:,} boxes, file {results['size_mb']:.2f} MB (bar: 10)")
+    print(line("HTML written", results["write_s"]["values"], "s"))
+    print(line("first paint (bar: 1000)", paints, "ms", 0))
+    print(line("graph on the screen (bar: 1000)", drawn, "ms", 0))
+    print(line("zoom, key to frame (bar: 50)", zooms, "ms", 1))
+    return results
+
+
+def _timed(built: Profile, path: Path) -> float:
+    began = time.perf_counter()
+    built.write(path)
+    return time.perf_counter() - began
+
+
+def _in_browser(path: Path, data: Path, rounds: int) -> tuple[list[float], list[float], list[float]]:
+    """First paint, graph drawn and zooms, in milliseconds."""
+    driver = _driver(data)
+    paints, drawn, zooms = [], [], []
+    try:
+        for _ in range(rounds):
+            driver.get("about:blank")
+            driver.get(path.as_uri())
+            first, complete = driver.execute_async_script(_PAINTED)
+            paints.append(float(first))
+            drawn.append(float(complete))
+            for key in ("Enter", "Enter", "Escape", "Escape"):
+                zooms.append(float(driver.execute_async_script(_ZOOM, key)))
+    finally:
+        driver.quit()
+    return paints, drawn, zooms
+
+
+def _driver(data: Path) -> Any:
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = _CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--window-size=1440,900", f"--user-data-dir={data}"):
+        options.add_argument(argument)
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=_DRIVER))

@@ -1,0 +1,134 @@
+"""`make truth`: is what netprobe says true? Labelled cases, equal Runs, and Runs that differ in one known thing.
+
+python bench/truth.py [cases] [series] [--times N] [--folder out/truth] [--only WORD]
+
+cases: the lab server with every fault that it can be given, alone and in pairs, N times each; recall, false alarms
+and confusion by code. series: recordings of equal and of differing servers, every pair compared (bench/aa.py).
+Half an hour for all. Ends with status 1 where a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import aa
+
+from netprobe.lab.cases import CASES, Case, running
+
+_COMMAND = Path(sys.executable).with_name("netprobe")
+_SECONDS = 2
+_FREQUENCY = 499
+_WARM_S = 0.5
+# Among the first so many findings.
+_FIRST = 2
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was said of a case; `codes` best first, with their claims."""
+
+    case: Case
+    codes: tuple[str, ...]
+    claims: tuple[str, ...]
+    cannot_tell: tuple[str, ...]
+
+    @property
+    def missed(self) -> set[str]:
+        """Faults that were not among the first findings."""
+        return set(self.case.codes) - set(self.codes[:_FIRST])
+
+    @property
+    def false(self) -> list[str]:
+        """Findings that are none of the case's."""
+        return [code for code in self.codes if code not in self.case.codes | self.case.also]
+
+
+def record(case: Case) -> Outcome:
+    """One recording of a case that was brought up for it."""
+    memory = Path("/dev/shm")
+    with running(case) as pid, tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
+        time.sleep(_WARM_S)
+        options = ["-p", pid, "-d", _SECONDS, "-F", _FREQUENCY, "--json", "-o", Path(folder, "run")]
+        command = [*map(str, [_COMMAND, "record", *options])]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{case.name}: {done.stderr}")
+    said = json.loads(done.stdout)
+    found = said["findings"]
+    codes, claims = (tuple(one[part] for one in found) for part in ("code", "claim"))
+    return Outcome(case, codes, claims, tuple(one["code"] for one in said["cannot_tell"]))
+
+
+def cases(times: int, only: str) -> list[Outcome]:
+    """All cases in turn, so many times; a line each."""
+    # Two CPUs are few: what else runs on the machine must not be taken for a fault.
+    os.setpriority(os.PRIO_PROCESS, 0, -10)
+    chosen = [case for case in CASES if only in case.name]
+    outcomes = []
+    for _ in range(times):
+        for case in chosen:
+            outcomes.append(record(case))
+            one = outcomes[-1]
+            wrong = "MISSED " * bool(one.missed) + "FALSE " * bool(one.false)
+            print(f"  {case.name:66} {wrong}{', '.join(one.codes) or 'nothing'}", flush=True)
+            for code, claim in zip(one.codes, one.claims, strict=True):
+                if code in one.false:
+                    print(f"    {claim}")
+    os.setpriority(os.PRIO_PROCESS, 0, 0)
+    return outcomes
+
+
+def table(outcomes: list[Outcome]) -> bool:
+    """Print recall, false alarms and confusion by code; whether the bars hold."""
+    there: Counter[str] = Counter(code for one in outcomes for code in one.case.codes)
+    named: Counter[str] = Counter(code for one in outcomes for code in set(one.case.codes) - one.missed)
+    alarms: Counter[str] = Counter(code for one in outcomes for code in one.false)
+    instead: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for one in outcomes:
+        for code in one.missed:
+            instead[code].update(one.codes or ("nothing",))
+    print(f"\n{'finding':28} {'there':>6} {'named':>6} {'recall':>7} {'false':>6}  said where it was missed")
+    for code in sorted(there | alarms):
+        recall = f"{100 * named[code] / there[code]:.0f} %" if there[code] else "-"
+        words = ", ".join(f"{name} ({count})" for name, count in instead[code].most_common(3))
+        print(f"{code:28} {there[code]:6} {named[code]:6} {recall:>7} {alarms[code]:6}  {words}")
+    right = [one for one in outcomes if not one.case.codes]
+    silent = sum(not one.codes for one in right)
+    print(
+        f"{len(outcomes)} recordings of {len({one.case.name for one in outcomes})} cases: {named.total()} of "
+        f"{there.total()} faults named as the first or second finding, {alarms.total()} false alarms; "
+        f"no finding on {silent} of {len(right)} right configurations."
+    )
+    return named == there and silent == len(right) and not alarms
+
+
+def main() -> None:
+    """The parts that were asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=["cases", "series", []], default=["cases", "series"])
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path("out/truth"))
+    parser.add_argument("--only", default="", metavar="WORD", help="only cases with this in their name")
+    arguments = parser.parse_args()
+    held = True
+    if "cases" in arguments.parts:
+        print("== Labelled cases")
+        held &= table(cases(arguments.times, arguments.only))
+    if "series" in arguments.parts:
+        print("\n== Equal Runs, and Runs that differ in one thing")
+        aa.record(arguments.folder)
+        held &= aa.compare(arguments.folder)
+    sys.exit(0 if held else 1)
+
+
+if __name__ == "__main__":
+    main()
