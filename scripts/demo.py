@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from netprobe.lab.wrk import wrk_command
 _NETPROBE = Path(sys.executable).with_name("netprobe")
 _SECONDS = 5
 _SHORT = 3
+_OUTPUT = Path("out/demo")
 
 
 def heading(text: str) -> None:
@@ -85,12 +87,45 @@ def busy_polling() -> None:
             show("busypoll", "-p", str(server.pid), "-d", str(_SHORT))
 
 
+def investigation() -> None:
+    """The article in short: three faults at once, what netprobe says of them, and what mending them changed."""
+    cpus = tuple(sorted(os.sched_getaffinity(0)))
+    faulty = ServerOptions(
+        threads=len(cpus), cpus=cpus, steer="cbpf", listen_order="reversed", quota_timer_us=500, receive="read"
+    )
+    mended = ServerOptions(threads=len(cpus), cpus=cpus, steer="cbpf")
+    shutil.rmtree(_OUTPUT, ignore_errors=True)
+    _OUTPUT.mkdir(parents=True)
+    before, after = _OUTPUT / "before", _OUTPUT / "after"
+    for words, options, run in (
+        ("listens in the wrong order, is interrupted by timers and reads with read", faulty, before),
+        ("is mended", mended, after),
+    ):
+        heading(f"a thread-per-core server that {words}")
+        with Server(options) as server, contextlib.ExitStack() as stack:
+            for cpu in cpus:
+                command = wrk_command(f"http://127.0.0.1:{server.port}/", _SECONDS + 6, connections=8)
+                load = subprocess.Popen(["taskset", "-c", str(cpu), *command], stdout=subprocess.DEVNULL)
+                stack.callback(load.wait)
+                stack.callback(load.terminate)
+            show("record", "-p", str(server.pid), "-d", str(_SECONDS), "-o", str(run))
+    heading("what mending it changed")
+    show("diff", str(before), str(after))
+    show("flame", str(before), "-T", "5", "-o", str(_OUTPUT / "before.html"))
+    show("flame", "--diff", str(before), str(after), "-T", "5", "-o", str(_OUTPUT / "diff.html"))
+    show("report", str(before), str(after), "-o", str(_OUTPUT / "report.html"))
+    heading("open these in a browser")
+    for name in ("report.html", "before.html", "diff.html"):
+        print(_OUTPUT / name)
+
+
 def main() -> None:
     """All parts, one after another."""
     try:
         nginx_under_load()
         lab_server_locality()
         busy_polling()
+        investigation()
     except NetprobeError as error:
         sys.exit(f"demo: {error.what} {error.todo}")
 

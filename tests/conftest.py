@@ -40,8 +40,8 @@ class Outcome:
         return self.err
 
 
-def _run(*arguments: str | bytes | Path, timeout: float = 60) -> Outcome:
-    command = [COMMAND, *arguments]
+def _run(*arguments: str | bytes | Path | float, timeout: float = 60) -> Outcome:
+    command = [COMMAND, *(str(one) if isinstance(one, int | float) else one for one in arguments)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 

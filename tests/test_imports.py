@@ -15,15 +15,16 @@ MAY_IMPORT = {
     "probes": {"flamegraph", "run"},
     "analysis": {"flamegraph", "run"},
     "rules": {"flamegraph", "run", "probes", "analysis"},
-    "render": {"flamegraph", "run", "probes", "analysis", "rules"},
-    "engine": {"run", "probes"},
+    "render": {"flamegraph", "run", "probes", "analysis", "rules", "importers"},
+    "engine": {"flamegraph", "run", "probes"},
+    "importers": {"flamegraph", "run", "probes"},
     "lab": set(),
-    "commands": {"flamegraph", "run", "probes", "analysis", "rules", "render", "engine", "lab"},
+    "commands": {"flamegraph", "run", "probes", "analysis", "rules", "render", "engine", "importers", "lab"},
     # The command line renders errors, and finds the commands.
-    "cli": {"commands", "render"},
+    "cli": {"commands", "flamegraph", "render"},
     "__main__": {"cli"},
-    # netprobe.load() is a function of the package itself.
-    "__init__": {"run"},
+    # netprobe.load() and netprobe.compare() are functions of the package itself.
+    "__init__": {"run", "analysis", "rules", "render"},
     "errors": set(),
     "resources": set(),
     "flamegraph": set(),

@@ -24,7 +24,7 @@ def test_a_run_has_all_that_is_promised(record_workload, tmp_path):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
         ["run.json", *(f"{name}.parquet" for name in run.tables)]
     )
-    assert run.info["format_version"] == 1
+    assert run.info["format_version"] == 2
     assert run.info["host"]["kernel"] == os.uname().release
     assert run.info["host"]["boot_parameters"] == Path("/proc/cmdline").read_text().strip()
     assert run.info["target"]["pids"]

@@ -56,6 +56,7 @@ def test_what_travels_with_it(installed):
     files = set(files_of(installed))
     assert {"netprobe/bpf/common.h", "netprobe/bpf/syscalls.c", "netprobe/bpf/switches.c"} <= files
     assert "netprobe/bpf/include/linux/types.h" in files
+    assert {"netprobe/dashboards/first-look.ipynb", "netprobe/dashboards/runs/faulty/run.json"} <= files
     assert "netprobe/render/schema/syscalls.json" in files
     assert not [name for name in files if "/build/" in name or name.endswith((".o", "lab-server"))]
     assert [name for name in files if "licenses/" in name or name.endswith("LICENSE")]

@@ -203,14 +203,28 @@ def machine() -> dict[str, object]:
     }
 
 
+def in_use() -> bool:
+    """Whether a process lives in the lab's namespaces."""
+    ends = (namespaces.SERVER, namespaces.CLIENT)
+    return any(output("ip", "netns", "pids", end) for end in ends if Path("/run/netns", end).exists())
+
+
 @pytest.fixture
-def lab() -> Iterator[Callable[..., namespaces.Lab]]:
-    """Bring the namespaces up; they come down with the test."""
+def no_lab() -> Iterator[None]:
+    """No namespaces before nor after the test, and all settings as they were."""
+    if namespaces.is_up() and not in_use():
+        namespaces.down()  # a killed test left it
     assert not namespaces.is_up(), "a lab is up: netprobe lab down"
     before = machine()
+    yield
+    assert machine() == before
+
+
+@pytest.fixture
+def lab(no_lab: None) -> Iterator[Callable[..., namespaces.Lab]]:
+    """Bring the namespaces up; they come down with the test."""
     yield lambda **options: namespaces.up(namespaces.LabOptions(**options))
     namespaces.down()
-    assert machine() == before
 
 
 @pytest.fixture

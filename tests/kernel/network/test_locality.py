@@ -166,6 +166,33 @@ def test_io_uring_messages(look):
     assert seen.diagonal_pct >= 99
 
 
+def test_every_message_counts(gated, recording):
+    """More than 100,000 messages a second, and not one is lost."""
+    messages = 1_000_003
+    target = gated("messages", messages)
+    session = recording("locality", "-p", target.pid, "-d", 60, "--json")
+    ns = int(target.go())
+    document = session.finish().json()
+    assert messages / (ns / 1e9) > 100_000
+    assert sum(row["messages"] for row in document["messages"]) == messages
+    assert not document["missed"]
+
+
+def test_accepted_connections_are_told_apart(recording, load, tmp_path):
+    """What a client reads from a server of its own is no request to it."""
+    run = tmp_path / "run"
+    with Server(ServerOptions(**TWO)) as server:
+        session = recording("locality", "-d", 60, "-o", run)
+        with load(f"http://127.0.0.1:{server.port}/"):
+            time.sleep(0.5)
+        session.stop()
+    messages = package.load(run).table("messages").groupby("process")[["messages", "accepted"]].sum()
+    loaded, served = messages.loc["wrk"], messages.drop("wrk").sum()
+    assert loaded["accepted"] == 0
+    assert loaded["messages"] > 1000
+    assert served["accepted"] == served["messages"] > 1000
+
+
 # ---- Against another program ----
 
 BPFTRACE = """

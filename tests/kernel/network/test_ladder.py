@@ -1,0 +1,164 @@
+"""`netprobe lab ladder` in short form: on each rung the right fault is named, and on the next it is gone."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netprobe import load
+from netprobe.lab import namespaces
+
+pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+ROUNDS, RECORDED_S = 2, 1
+# The fault that each rung has and the next one mends; what else is named there comes from rungs further up.
+FAULTS = [
+    "reuseport-unsteered", "reuseport-order", "epoll-zero-timeout", "timer-thread-switching", "read-on-sockets",
+    "flush-batched", "busy-poll-softirq-first",
+]  # fmt: skip
+NAMES = ["stock", "steered", "ordered", "waiting", "quota", "recv", "flush", "polling", "io_uring", "pre-fork"]
+# Two CPUs serve the tests and whoever else works on this machine: competitors from outside are no fault of the lab's.
+FROM_OUTSIDE = {"reactor-preempted"}
+
+
+@pytest.fixture(scope="module")
+def climbed(netprobe: Callable[..., Any]) -> Iterator[tuple[dict, Path]]:
+    """The whole ladder, climbed once; in memory, since a disk that others write to can keep it waiting."""
+    memory = Path("/dev/shm")
+    assert not namespaces.is_up(), "a lab is up: netprobe lab down"
+    busy_poll = Path("/proc/sys/net/core/busy_poll").read_text()
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
+        folder = Path(place, "ladder")
+        done = netprobe(
+            "lab", "ladder", "--rounds", ROUNDS, "--recorded", RECORDED_S, "--json", "-o", folder, timeout=400
+        )
+        yield done.json(), folder
+    assert not namespaces.is_up()
+    assert Path("/proc/sys/net/core/busy_poll").read_text() == busy_poll
+
+
+@pytest.fixture
+def rungs(climbed: tuple[dict, Path]) -> dict[int, dict]:
+    return {one["number"]: one for one in climbed[0]["rungs"]}
+
+
+def codes(rung: dict) -> set[str]:
+    return {one["code"] for one in rung["findings"]} - FROM_OUTSIDE
+
+
+def test_all_rungs_are_there(climbed, validate):
+    document, folder = climbed
+    validate(document)
+    assert [one["name"] for one in document["rungs"]] == NAMES
+    assert [one["fault"] for one in document["rungs"][:8]] == [*FAULTS, None]
+    assert (folder / "report.html").is_file()
+
+
+@pytest.mark.parametrize("number", range(1, 8))
+def test_the_fault_is_named(rungs, number):
+    fault = FAULTS[number - 1]
+    assert fault in codes(rungs[number])
+    assert rungs[number]["fault_named"] is True
+
+
+@pytest.mark.parametrize("number", range(2, 9))
+def test_the_mended_fault_is_gone(rungs, number):
+    """On its own rung and on all above."""
+    mended = FAULTS[: number - 1]
+    assert rungs[number]["mended"] == mended[-1]
+    assert rungs[number]["mended_is_gone"] is True
+    assert not codes(rungs[number]) & set(mended)
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_nothing_is_named_that_is_not_there(rungs, number):
+    assert codes(rungs[number]) <= set(FAULTS[number - 1 :])
+
+
+def test_the_numbers_tell_the_same(rungs):
+    """What each fault is about, in figures."""
+    assert rungs[1]["local_pct"] < 99
+    assert rungs[2]["local_pct"] < 1
+    assert all(rungs[number]["local_pct"] > 99 for number in range(3, 9))
+    assert rungs[3]["calls_per_request"] > 2 * rungs[4]["calls_per_request"]
+    assert rungs[3]["hit_pct"] is None
+    assert rungs[4]["polled_pct"] < 1
+    assert rungs[8]["polled_pct"] >= 50
+
+
+def switches(folder: Path, role: str) -> float:
+    run = load(folder)
+    table = run.table("switches")
+    return float(table[table["thread"].str.startswith(role)]["voluntary"].sum()) / run.seconds
+
+
+def test_the_timers(climbed):
+    """2,000 ticks a second of each timer, then 100."""
+    folder = climbed[1]
+    threads = min(4, len(os.sched_getaffinity(0)))
+    assert switches(folder / "4-waiting", "timer-") / threads == pytest.approx(2000, rel=0.1)
+    assert switches(folder / "5-quota", "timer-") / threads == pytest.approx(100, rel=0.1)
+
+
+def test_the_calls(climbed):
+    folder = climbed[1]
+    received = {}
+    for name in ("5-quota", "6-recv"):
+        table = load(folder / name).table("syscalls")
+        reactors = table[table["thread"].str.startswith("reactor-")]
+        received[name] = reactors.groupby("syscall")["calls"].sum()
+    assert received["5-quota"].get("recvfrom", 0) == 0
+    assert received["6-recv"].get("read", 0) == 0
+    assert received["6-recv"]["recvfrom"] > 1000
+
+
+def test_what_stands_beside(rungs, climbed):
+    """io_uring makes no call to receive; the pre-forked server is processes; both are compared with rung 7."""
+    assert [rungs[number]["compared_with"] for number in (9, 10)] == [7, 7]
+    assert [rungs[number]["mended"] for number in (9, 10)] == [None, None]
+    ring = load(climbed[1] / "9-io_uring").table("syscalls").groupby("syscall")["calls"].sum()
+    assert ring.get("recvfrom", 0) == ring.get("sendto", 0) == 0
+    assert ring["io_uring_enter"] > 1000
+    forked = load(climbed[1] / "10-pre-fork").table("messages")
+    assert forked["pid"].nunique() == min(4, len(os.sched_getaffinity(0)))
+    for number in (9, 10):
+        assert not codes(rungs[number]) & set(FAULTS[:6])
+
+
+def test_throughput_is_that_of_the_rounds(rungs, climbed):
+    rounds = load(climbed[1] / "3-ordered").table("load_rounds")
+    assert len(rounds) == ROUNDS
+    rate = (rounds["requests"] / rounds["duration_s"]).mean()
+    assert rungs[3]["requests_per_second"]["value"] == pytest.approx(rate)
+    assert rungs[3]["latency_us"]["p99"]["value"] == pytest.approx(rounds["p99_us"].mean())
+
+
+def test_pyperf_reads_each(climbed):
+    files = [climbed[1] / name / "bench.json" for name in ("6-recv", "7-flush")]
+    told = subprocess.run(
+        [sys.executable, "-m", "pyperf", "stats", *files], capture_output=True, text=True, check=True
+    ).stdout
+    assert told.count(f"Number of run with values: {ROUNDS}") == 10
+    command = [sys.executable, "-m", "pyperf", "compare_to", *files]
+    compared = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "time per request" in compared
+
+
+def test_the_report_is_whole(climbed, rungs):
+    """It has all rungs, their findings, flame graphs and the chart, and loads nothing."""
+    page = (climbed[1] / "report.html").read_text()
+    for number, rung in rungs.items():
+        assert f'id="rung-{number}"' in page
+        assert all(one["code"] in page for one in rung["findings"])
+    assert page.count("<iframe") == len(NAMES) + len(NAMES) - 1
+    assert not re.search(r'<(script|link|img|iframe)[^>]* (src|href)="', page.split("<script>")[0])
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])
+    assert data["chart"]["data"][0]["type"] == "bar"
+    for name in ("1-stock.html", "8-polling.html", "8-polling.diff.html"):
+        assert (climbed[1] / name).stat().st_size > 10_000

@@ -1,0 +1,71 @@
+"""`netprobe diff` of real recordings: silent on the same server, and the fault that was switched on comes first."""
+
+import subprocess
+import time
+from dataclasses import replace
+
+import pytest
+
+from netprobe.lab.server import Server, ServerOptions
+from netprobe.lab.wrk import wrk_command
+
+RIGHT = ServerOptions(threads=1, cpus=(0,))
+
+
+@pytest.fixture
+def recorded(netprobe, tmp_path):
+    """Record a server of its own under load: (options, seconds) -> Run."""
+
+    def record(options=RIGHT, seconds=3):
+        path = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
+        with Server(options) as server:
+            url = f"http://{server.address}:{server.port}/"
+            load = subprocess.Popen(["taskset", "-c", "1", *wrk_command(url, 60)], stdout=subprocess.DEVNULL)
+            try:
+                time.sleep(0.5)
+                done = netprobe("record", "-p", server.pid, "-d", seconds, "-o", path)
+            finally:
+                load.kill()
+                load.wait()
+        assert done.status == 0, done.err
+        return path
+
+    return record
+
+
+def changed(netprobe, a, b, *options):
+    rows = netprobe("diff", a, b, "--json", *options).json()["changes"]
+    return [(row["name"], row["verdict"]) for row in rows if row["verdict"] not in ("no change seen", "cannot tell")]
+
+
+def test_the_same_twice_is_silent(netprobe, recorded):
+    assert changed(netprobe, recorded(), recorded(seconds=5)) == []
+
+
+@pytest.mark.parametrize(
+    ("faulty", "first", "gate"),
+    [
+        # As many calls as before, of another name: what is wrong with them is a finding's to say.
+        (replace(RIGHT, receive="read"), {("read, reactor-0", "new"), ("recvfrom, reactor-0", "gone")}, "findings"),
+        (
+            replace(RIGHT, epoll_timeout_us=0),
+            {
+                ("epoll_pwait with time-out zero, reactor-0", "new"),
+                ("epoll_pwait with time-out infinite, reactor-0", "gone"),
+                ("epoll_pwait, reactor-0", "more"),
+            },
+            "regression",
+        ),
+        (
+            replace(RIGHT, quota_timer_us=500),
+            {("voluntary switches, timer-0", "new"), ("read, timer-0", "new")},
+            "regression",
+        ),
+    ],
+    ids=["read", "zero time-out", "quota timer"],
+)
+def test_the_fault_comes_first(netprobe, recorded, faulty, first, gate):
+    before, after = recorded(), recorded(faulty)
+    assert changed(netprobe, before, after)[0] in first
+    done = netprobe("diff", before, after, "--fail-on", gate)
+    assert done.status == 1, done.out

@@ -1,0 +1,117 @@
+"""A DPDK application under the real command: recognised, no other rule talks nonsense of it, the driver is named."""
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netprobe.lab import dpdk
+
+pytestmark = [
+    pytest.mark.skipif(shutil.which("dpdk-testpmd") is None, reason="dpdk-testpmd (dpdk-dev) is not installed"),
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs"),
+]
+# Who else wants the poller's CPU is no fault of the poller's, and true.
+OF_THE_MACHINE = "reactor-preempted"
+
+
+@pytest.fixture(scope="module", params=["net_null", "net_ring"])
+def driver(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def said(driver: str, netprobe: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:
+    """What `netprobe record` says of testpmd on devices of this driver."""
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    os.setpriority(os.PRIO_PROCESS, 0, -10)
+    try:
+        with dpdk.Testpmd(driver) as application:
+            folder = tmp_path_factory.mktemp(driver) / "run"
+            done = netprobe("record", "-p", application.pid, "-d", 1, "-F", 997, "--json", "-o", folder)
+            text = netprobe("record", "-p", application.pid, "-d", 0.5, "-F", 997, "-o", folder.with_name("text")).out
+        yield {"document": done.json(), "text": text, "application": application, "folder": folder}
+    finally:
+        os.setpriority(os.PRIO_PROCESS, 0, before)
+
+
+@pytest.fixture
+def found(said: dict) -> dict[str, dict]:
+    return {one["code"]: one for one in said["document"]["findings"]}
+
+
+def evidence(finding: dict) -> str:
+    return " | ".join(one["text"] for one in finding["evidence"])
+
+
+def test_the_poller_is_named(found):
+    claim = found["poll-mode"]["claim"]
+    assert claim.startswith("rte-worker-1 polls from user space")
+    assert "reuseport, epoll and NAPI do not apply" in claim
+    assert found["poll-mode"]["severity"] == "note"
+    shown = re.search(r"(\d+) % of (\d+) samples in user mode, (\d+) system calls", evidence(found["poll-mode"]))
+    assert shown
+    user, samples, calls = map(int, shown.groups())
+    assert user >= 90
+    assert samples >= 20
+    assert calls <= 20
+    assert "the kernel has 0 TCP connections of the process" in evidence(found["poll-mode"])
+
+
+def test_nothing_else_is_raised(found):
+    assert set(found) - {OF_THE_MACHINE} <= {"poll-mode", "hot-frame", "unknown-frames"}
+
+
+def test_nothing_is_left_open(said):
+    """What the kernel's network stack would show is not missing: it is not used."""
+    assert said["document"]["cannot_tell"] == []
+
+
+def test_the_driver_dominates(found, driver):
+    """Its functions are stripped: the file is named, as `eth_ena_xmit_pkts` would be."""
+    named = evidence(found["poll-mode"])
+    most = named.rpartition("most of its time is in ")[2]
+    if driver == "net_null":
+        assert "librte_net_null" in most
+        assert "librte_net_null" in found["hot-frame"]["claim"]
+    assert "librte_" in most or "dpdk-testpmd" in most
+
+
+def test_unnamed_functions_tell_no_empty_polls(found):
+    assert "how many polls are empty cannot be told" in evidence(found["poll-mode"])
+
+
+def test_the_headline(said):
+    line = said["text"].splitlines()[1]
+    assert (
+        line == "Poll mode: rte-worker-1 takes packets past the kernel, which sees no request, message or poll of it."
+    )
+    assert "put the server under load" not in said["text"]
+
+
+def test_the_run_keeps_it(said):
+    from netprobe import load
+    from netprobe.rules.registry import findings
+
+    assert json.loads((Path(said["folder"]) / "run.json").read_text())["format_version"] == 2
+    assert "poll-mode" in {one.code for one in findings(load(said["folder"]))}
+
+
+def test_a_thread_that_only_computes_is_none(netprobe, tmp_path, start_busy):
+    done = netprobe("record", "-p", start_busy, "-d", 0.5, "-F", 997, "--json", "-o", tmp_path / "run").json()
+    assert "poll-mode" in done["clear"]
+
+
+@pytest.fixture
+def start_busy() -> Iterator[int]:
+    import subprocess
+    import sys
+
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as one:
+        yield one.pid
+        one.kill()

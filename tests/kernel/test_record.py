@@ -1,0 +1,104 @@
+"""`netprobe record`: one Run of everything, for as long as it is asked, with the requests that were counted."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+import netprobe as package
+from netprobe.lab.nginx import Nginx, NginxOptions
+from netprobe.lab.wrk import wrk_command
+from netprobe.run.requests import requests_in
+
+TABLES = {
+    "syscalls", "switches", "takeovers", "serving", "reuseport_groups", "messages", "busy_polls", "programs",
+    "profile_samples", "threads", "blocks",
+}  # fmt: skip
+
+
+@pytest.fixture
+def nginx():
+    with Nginx(NginxOptions(workers=2)) as server:
+        yield server
+
+
+def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
+    report = tmp_path / "wrk.txt"
+    load = f"{' '.join(wrk_command(nginx.url, 2))} >{report}"
+    arguments = ("-p", nginx.pid, "-o", tmp_path / "run", "--while", load, "--requests-from", report)
+    done = netprobe("record", *arguments)
+    assert done.status == 0, done.err
+    run = package.load(tmp_path / "run")
+    assert set(run.tables) >= TABLES
+    assert run.info["window"]["ended_by"] == "command ended"
+    assert run.seconds == pytest.approx(2, abs=0.8)
+    requests = requests_in(report)
+    assert run.info["requests"] == {"count": requests, "source": "wrk.txt"}
+    accepted = int(run.table("messages")["accepted"].sum())
+    # wrk reports less than it sent: what was under way at its end.
+    assert accepted == pytest.approx(requests, rel=0.02)
+    assert f"{requests / run.seconds:.0f} requests a second (wrk.txt)" in done.out
+    calls = run.table("syscalls").groupby("syscall")["calls"].sum().astype(int)
+    assert calls["writev"] == pytest.approx(requests, rel=0.02)
+    assert run.table("programs")["path"].str.endswith("nginx").all()
+    assert run.table("programs")["build_id"].str.len().min() == 40
+
+
+def test_the_estimate_is_called_one(netprobe, nginx, tmp_path):
+    done = netprobe("record", "-p", nginx.pid, "-o", tmp_path / "run", "--while", " ".join(wrk_command(nginx.url, 1)))
+    assert "requests a second (messages read from accepted connections)" in done.out
+    assert "About " in done.out
+
+
+def test_a_series(netprobe, workload, tmp_path):
+    with subprocess.Popen(["sleep", "60"]) as target:
+        done = netprobe("record", "-p", target.pid, "-d", 0.5, "--repeat", 3, "-o", tmp_path / "series")
+        target.terminate()
+    assert done.status == 0, done.err
+    assert sorted(path.name for path in (tmp_path / "series").iterdir()) == ["1", "2", "3"]
+    assert all(package.load(path).seconds > 0.3 for path in (tmp_path / "series").iterdir())
+
+
+def test_a_series_does_not_mix_with_another(netprobe, tmp_path):
+    (tmp_path / "series").mkdir()
+    said = netprobe("record", "-d", 0.2, "--repeat", 2, "-o", tmp_path / "series").refused()
+    assert "exists already" in said
+
+
+def test_target_that_dies_early(netprobe, tmp_path):
+    # Long enough for a slow machine to begin within it.
+    script = "import time; end = time.time() + 5\nwhile time.time() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", script]) as target:
+        done = netprobe("record", "-p", target.pid, "-d", 30, "-o", tmp_path / "run")
+    assert done.status == 0, done.err
+    assert "ended with the target" in done.out
+    run = package.load(tmp_path / "run")
+    assert run.seconds < 6
+    assert run.table("profile_samples")["samples"].sum() > 50 * run.seconds
+
+
+def test_ctrl_c_gives_the_result(recording, tmp_path):
+    session = recording("record", "-d", 60, "-o", tmp_path / "run")
+    done = session.stop(signal.SIGINT)
+    assert done.status == 0, done.err
+    assert package.load(tmp_path / "run").info["window"]["ended_by"] == "SIGINT"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "does not say"), ("Requests/sec: 12\n", "does not say")],
+)
+def test_a_report_without_a_number(netprobe, tmp_path, text, words):
+    report = tmp_path / "report.txt"
+    report.write_text(text)
+    done = netprobe("record", "-d", 0.3, "-o", tmp_path / "run", "--requests-from", report)
+    assert done.status == 2
+    assert words in done.err
+    assert "requests" not in package.load(tmp_path / "run").info
+
+
+def test_a_load_that_fails_is_said(netprobe, tmp_path):
+    done = netprobe("record", "-o", tmp_path / "run", "--while", "sleep 0.5; exit 3")
+    assert "`sleep 0.5; exit 3` ended with exit status 3" in done.err
+    assert package.load(tmp_path / "run").seconds < 5
