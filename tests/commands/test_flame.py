@@ -61,6 +61,14 @@ def test_wrong_use(netprobe, tmp_path, monkeypatch, arguments, words):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.folded", "zero.folded"]
 
 
+def test_a_free_name_where_none_is_given(netprobe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.folded").write_text("a;b 1\n")
+    for _ in range(3):
+        assert netprobe("flame", "a.folded").status == 0
+    assert len(list(tmp_path.glob("flame-a.folded-*.html"))) == 3
+
+
 def test_a_full_disk(netprobe, tmp_path):
     (tmp_path / "a.folded").write_text("a;b 1\n")
     (tmp_path / "out.html").symlink_to("/dev/full")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,8 @@ def default_output(options: FlameOptions, label: str) -> tuple[Path, ...]:
         return ()
     stem = re.sub(r"[^\w.-]+", "-", Path(label).name).strip("-.") or "profile"
     name = f"flame-{stem}-{time.strftime('%Y%m%d-%H%M%S')}"
-    paths = (Path(f"{name}{more}.html") for more in ("", *(f"-{number}" for number in count(2))))
+    endings = chain([""], (f"-{number}" for number in count(2)))
+    paths = (Path(f"{name}{ending}.html") for ending in endings)
     return (next(path for path in paths if not path.exists()),)
 
 
