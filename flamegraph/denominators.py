@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from flamegraph.amounts import amount
 from flamegraph.errors import ProfileError
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ def denominator_for(
     """The denominator of this name; raises `ProfileError` where its numbers are missing."""
     unit = after.info.unit
     if per == "share":
-        first = "" if before.info.unit == unit else f" {before.info.unit}"
-        text = f"Share of all weight: {before.total:,.0f}{first} and {after.total:,.0f} {unit}."
+        first, second = amount(before.total, before.info.unit), amount(after.total, unit)
+        text = f"Share of all weight: {first.removesuffix(f' {unit}')} and {second}."
         return Denominator(per, before.total / 100, after.total / 100, "%", text)
     if before.info.unit != unit:
         raise ProfileError(

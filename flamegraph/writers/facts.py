@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from flamegraph.amounts import amount
 from flamegraph.writers.shown import shown
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def facts(profile: Profile) -> list[Fact]:
     if count:
         found.append(("samples", f"{count:,}", False))
     if not count or total != count:
-        found.append(("weight", f"{total:,.0f} {shown(info.unit)}", False))
+        found.append(("weight", amount(total, shown(info.unit)), False))
     found.append(("lost", _part(info.lost, count + info.lost), info.lost > 0))
     found.append(("truncated", _part(info.truncated, count), info.truncated > _MUCH * count))
     found.append(("leaf unknown", f"{profile.unknown_share:.1%}", profile.unknown_share > _MUCH))

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 # With this many blocks kept, they are merged two by two, so that memory does not grow with time.
 MOST_BLOCKS = 240
-# The kernel's account of BPF run times costs two clock reads an event: it is on for this share of each block.
+# The kernel's account of BPF run times costs two clock reads an event: it is on for this share of each block. So are
+# the part-time programs.
 _ACCOUNTED_SHARE = 0.1
 
 OnBlock = Callable[[Counted], None]
@@ -74,6 +75,8 @@ class BlockLoop:
     signals: Interruptible
     server: HeldServer | None
     on_block: OnBlock
+    # Inside it, part-time programs see what happens.
+    with_part_time: Callable[[], contextlib.AbstractContextManager[None]]
     # What programs keep by thread between two events.
     scratch: Sequence[ScratchCleaner]
     # Called at both edges of the window.
@@ -123,7 +126,7 @@ class BlockLoop:
         ends, last = begins + block, False
         if self.options.seconds is not None and ends > self.start + self.options.seconds - block / 1000:
             ends, last = self.start + self.options.seconds, True
-        with kernel_accounting() as accounted:
+        with self.with_part_time(), kernel_accounting() as accounted:
             reason = self._wait_until(min(ends, begins + block * _ACCOUNTED_SHARE))
             self.accounted_seconds += (time.monotonic() - begins) * accounted
         reason = reason or self._wait_until(ends)

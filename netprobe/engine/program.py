@@ -104,6 +104,7 @@ class Cost:
     attached_to: str
     run_ns: int
     runs: int
+    part_time: bool = False
 
 
 def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
@@ -168,6 +169,10 @@ class _Attached:
     program: int
     links: tuple[int, ...]
 
+    @property
+    def part_time(self) -> bool:
+        return isinstance(self.point, RawTracepoint) and self.point.part_time
+
     def detach(self) -> None:
         for link in self.links:
             os.close(link)
@@ -192,6 +197,8 @@ class Program:
             self.missed += probe.missed.items()
         self._loaded: dict[str, int] = {}
         self._attached: list[_Attached] = []
+        # The part-time ones that are not attached now.
+        self._resting: list[_Attached] = []
         # Descriptors of programs that BCC does not know of.
         self._owned: list[int] = []
         self._bpf: Any = None
@@ -260,6 +267,21 @@ class Program:
             )
         self._attached.append(_Attached(point, program, (fd,)))
 
+    @contextmanager
+    def with_part_time(self) -> Iterator[None]:
+        """Let the part-time programs see what happens inside."""
+        while self._resting:
+            # What the kernel allowed once it may refuse now; then what was seen so far has to do.
+            with suppress(NotPossibleHereError):
+                self.attach(self._resting.pop().point)
+        try:
+            yield
+        finally:
+            for one in [one for one in self._attached if one.part_time]:
+                one.detach()
+                self._attached.remove(one)
+                self._resting.append(one)
+
     def _attach_kprobe(self, point: Kprobe, program: int) -> int:
         name = f"netprobe_{os.getpid()}_{'r' if point.at_return else 'p'}_{point.kernel_function}"
         with compiler_noise():
@@ -294,7 +316,7 @@ class Program:
 
     def attached(self) -> list[str]:
         """What is attached, in words."""
-        return [f"{attached.point.function}: {attached.point}" for attached in self._attached]
+        return [f"{one.point.function}: {one.point}" for one in (*self._attached, *self._resting)]
 
     def map_fd(self, name: str) -> int:
         """File descriptor of a map."""
@@ -340,12 +362,12 @@ class Program:
     def costs(self) -> list[Cost]:
         """Time in the kernel by program, from the descriptors' fdinfo (Documentation/bpf, bpf_stats)."""
         costs = []
-        for attached in self._attached:
+        for attached in (*self._attached, *self._resting):
             point = attached.point
             info = Path(f"/proc/self/fdinfo/{attached.program}").read_text()
             fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
             run_ns, runs = int(fields.get("run_time_ns", 0)), int(fields.get("run_cnt", 0))
-            costs.append(Cost(point.function, str(point), run_ns, runs))
+            costs.append(Cost(point.function, str(point), run_ns, runs, attached.part_time))
         return costs
 
     def detach(self) -> None:

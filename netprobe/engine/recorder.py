@@ -121,7 +121,18 @@ class Recorder:
             for observer in self._observers:
                 observer.begin(program, target.describe_all(), server.pid if server else None)
             marks = [observer.mark for observer in self._observers]
-            loop = BlockLoop(self._options, target, readers, signals, server, on_block, scratch, marks, companion)
+            loop = BlockLoop(
+                self._options,
+                target,
+                readers,
+                signals,
+                server,
+                on_block,
+                program.with_part_time,
+                scratch,
+                marks,
+                companion,
+            )
             # The window opens before anyone can know that it does: whoever waits for the word is counted from the
             # first event on.
             loop.begin()

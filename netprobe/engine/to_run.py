@@ -77,6 +77,7 @@ def _blocks(recording: Recording) -> Table:
 def _cost(recording: Recording) -> dict[str, Any]:
     """The kernel's account, scaled from the share of the time in which it was kept."""
     scale = recording.seconds / recording.accounted_seconds if recording.accounted_seconds else None
+    estimated = [cost.run_ns * (1 if cost.part_time else scale) if scale else None for cost in recording.costs]
     programs = [
         {
             "program": cost.program,
@@ -84,11 +85,11 @@ def _cost(recording: Recording) -> dict[str, Any]:
             "run_time_ns": cost.run_ns,
             "run_cnt": cost.runs,
             "mean_ns": cost.run_ns / cost.runs if cost.runs else None,
-            "estimated_total_ns": cost.run_ns * scale if scale else None,
+            "estimated_total_ns": total_ns,
         }
-        for cost in recording.costs
+        for cost, total_ns in zip(recording.costs, estimated, strict=True)
     ]
-    total = sum(cost.run_ns for cost in recording.costs) * scale if scale else None
+    total = sum(filter(None, estimated)) if scale else None
     return {
         "programs": programs,
         "accounted_seconds": recording.accounted_seconds,

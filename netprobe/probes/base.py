@@ -34,13 +34,17 @@ class KernelLayout(Protocol):
 
 @dataclass(frozen=True)
 class RawTracepoint:
-    """A function of the probe's C file and the raw tracepoint that calls it."""
+    """A function of the probe's C file and the raw tracepoint that calls it.
+
+    `part_time`: attached for the first tenth of each block only, for what shows again and again.
+    """
 
     function: str
     tracepoint: str
+    part_time: bool = False
 
     def __str__(self) -> str:
-        return f"raw tracepoint {self.tracepoint}"
+        return f"raw tracepoint {self.tracepoint}" + (", part of the time" if self.part_time else "")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,12 @@ _CALLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "accept", "accept4", "io_
 
 
 class Probe:
-    """Counts waits and accepts by thread and descriptor. Other calls cost a comparison."""
+    """Sees waits and accepts by thread and descriptor, for a part of each block.
+
+    The question is who, not how often: a thread that never sleeps in its wait calls it thousands of times a second, and
+    one that sleeps is found there by the observers' looks. To have any program on system-call entry costs a busy server
+    several percent of its throughput, as the kernel then takes the slow way into every call.
+    """
 
     name = "serving"
     source = "serving.c"
@@ -34,10 +39,10 @@ class Probe:
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
         """System call entry."""
-        return (RawTracepoint("on_serving_call", "sys_enter"),)
+        return (RawTracepoint("on_serving_call", "sys_enter", part_time=True),)
 
     def counters(self) -> tuple[Counters, ...]:
-        """Calls by thread, descriptor and kind."""
+        """Calls that were seen, by thread, descriptor and kind."""
         return (KeyedCounters("served", (("fd", "u4"), ("how", "u4")), 1),)
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
@@ -45,7 +50,7 @@ class Probe:
         return ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`serving`: block, thread, fd, how (epoll, accept, io_uring), calls."""
+        """`serving`: block, thread, fd, how (epoll, accept, io_uring), calls that were seen."""
         block, rows = counted.rows("served")
         columns = {"block": block, **thread_columns(counted.threads, rows["thread"])}
         columns |= {"fd": rows["fd"], "how": [HOW[how] for how in rows["how"].tolist()], "calls": rows["count"][:, 0]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from flamegraph.amounts import amount
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent
 
@@ -78,7 +79,7 @@ def heading(profile: Profile) -> str:
     """One line: what was sampled, how often, for how long."""
     info = profile.info
     parts = [
-        f"{profile.count} sample{'s' * (profile.count != 1)}" if profile.count else f"{profile.total:g} {info.unit}"
+        f"{profile.count} sample{'s' * (profile.count != 1)}" if profile.count else amount(profile.total, info.unit)
     ]
     parts += [f"of {info.event}"] if info.event else []
     parts += [f"in {info.seconds:.1f} s"] if info.seconds else []
