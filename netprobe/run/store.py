@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,20 @@ def read_run(path: str | Path) -> Run:
     return Run(info, LazyTables(names, lambda name: _read_table(path, name)))
 
 
+class _Columns(dict[str, Any]):
+    """Columns of a file; one that it lacks is the file's fault, not a mistake of whoever asks."""
+
+    def __init__(self, columns: Mapping[str, Any], file: Path) -> None:
+        super().__init__(columns)
+        self._file = file
+
+    def __missing__(self, name: str) -> Any:
+        raise NetprobeError(
+            f"The table {self._file} has no column {name}: it is damaged, or of another version of netprobe.",
+            todo="Record again.",
+        )
+
+
 def _read_table(path: Path, name: str) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -148,7 +163,7 @@ def _read_table(path: Path, name: str) -> Table:
         # Not read_table(): it imports the data sets of Arrow and pandas with them, half a second for nothing.
         with pq.ParquetFile(file) as opened:
             table = opened.read()
-        columns = {column: values_of(table.column(column)) for column in table.column_names}
+        columns = _Columns({column: values_of(table.column(column)) for column in table.column_names}, file)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise NetprobeError(f"The table {file} cannot be read: {error}.") from error
     return Table(name, columns)

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 import netprobe
@@ -213,6 +214,14 @@ def test_a_table_that_is_not_in_the_run(tmp_path):
     with pytest.raises(NetprobeError, match="no table 'switches'") as error:
         netprobe.load(damaged(tmp_path)).table("switches")
     assert "syscalls" in error.value.todo
+
+
+def test_a_table_without_a_column_that_is_needed(tmp_path):
+    path = damaged(tmp_path)
+    file = path / "syscalls.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["calls"]), file)
+    with pytest.raises(NetprobeError, match=r"syscalls\.parquet has no column calls"):
+        list(netprobe.load(path).columns("syscalls").rows("calls"))
 
 
 @pytest.mark.parametrize("keep", [0, 4, 30, -1, -9])

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from netprobe.errors import NetprobeError
 from netprobe.render.report.html import Html, counted, element, join
 from netprobe.render.units import percent, rate
 from netprobe.rules.facts import Facts, MissingDataError
@@ -83,7 +84,7 @@ def tiles(facts: Facts) -> Html:
         try:
             if tile := make(facts):
                 found.append(tile)
-        except (MissingDataError, KeyError):
+        except (MissingDataError, NetprobeError, KeyError):
             continue
     return element("dl", join(_tile(*tile) for tile in found), class_="tiles") if found else Html("")
 
