@@ -15,6 +15,8 @@ from netprobe.engine.privileges import require_tracing
 from netprobe.errors import NetprobeError
 
 COMMAND = Path(sys.executable).with_name("netprobe")
+# How many times slower than a real machine this one is: an emulator is told from outside (tests/vm/inside.sh).
+PATIENCE = float(os.environ.get("NETPROBE_TEST_PATIENCE", "1"))
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Outcome:
 
 def _run(*arguments: str | bytes | Path | float, timeout: float = 60) -> Outcome:
     command = [COMMAND, *(str(one) if isinstance(one, int | float) else one for one in arguments)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout * PATIENCE, check=False
+    )
     return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
@@ -50,6 +54,12 @@ def _run(*arguments: str | bytes | Path | float, timeout: float = 60) -> Outcome
 def netprobe() -> Callable[..., Outcome]:
     """Run the command to its end."""
     return _run
+
+
+@pytest.fixture(scope="session")
+def patience() -> float:
+    """What times that are long enough on a real machine are multiplied by."""
+    return PATIENCE
 
 
 @pytest.fixture(scope="session")

@@ -10,15 +10,18 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Boot:
-    """A name, which is that of a directory of tests/vm, and what the kernel is told."""
+    """A name, the tests that run inside, and what the kernel is told."""
 
     name: str
+    tests: tuple[str, ...]
     parameters: str = ""
 
 
 BOOTS = (
-    Boot("default"),
-    Boot("unmitigated", "mitigations=off lockdown=integrity"),
+    Boot("default", ("tests/vm/default",)),
+    Boot("unmitigated", ("tests/vm/unmitigated",), "mitigations=off lockdown=integrity"),
+    # The same tests as on the machine itself.
+    Boot("checkout", tuple(f"tests/kernel/test_{name}.py" for name in ("syscalls", "waits", "switches", "following"))),
 )
 _CONSOLE_LINES, _OUTPUT_LINES = 60, 200
 

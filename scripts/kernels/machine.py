@@ -81,7 +81,13 @@ class Machine:
     def _command(self, disk: Path, pytest: list[str]) -> list[str]:
         inside = [str(self._root / "tests" / "vm" / "inside.sh"), self._boot.name]
         inside += [str(self._outcome.results), str(self._outcome.output)]
-        inside += [sys.executable, sysconfig.get_path("purelib"), sysconfig.get_path("stdlib"), *pytest]
+        inside += [
+            sys.executable,
+            sysconfig.get_path("purelib"),
+            sysconfig.get_path("stdlib"),
+            *self._boot.tests,
+            *pytest,
+        ]
         kept = [word for path in _KEPT if Path(path).is_dir() for word in ("--overlay-rwdir", path)]
         # Debian's emulator says at each boot which features of the processor it does not have.
         return [

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 HERE = Path(__file__).parent
+PATIENCE = float(os.environ.get("NETPROBE_TEST_PATIENCE", "1"))
 COMMAND = Path(sys.executable).with_name("netprobe")
 
 
@@ -32,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
     """Wait until it holds; its value."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds} s in vain for {what}")
@@ -55,7 +56,9 @@ def workload() -> Iterator[Callable[[str], Path]]:
         binary = folder / name
         if not binary.exists():
             source = HERE / "workloads" / f"{name}.c"
-            subprocess.run(["cc", "-O1", "-Wall", "-Werror", "-pthread", "-o", binary, source], check=True, timeout=60)
+            subprocess.run(
+                ["cc", "-O1", "-Wall", "-Werror", "-pthread", "-o", binary, source], check=True, timeout=60 * PATIENCE
+            )
         return binary
 
     yield compiled
@@ -73,7 +76,7 @@ class Gated:
 
     def go(self) -> bytes:
         """Let it work to its end; what it printed."""
-        out, _ = self.process.communicate(b"g", timeout=60)
+        out, _ = self.process.communicate(b"g", timeout=60 * PATIENCE)
         assert self.process.returncode == 0
         return out
 
@@ -133,7 +136,7 @@ class Recording:
 
     def finish(self, seconds: float = 30) -> Any:
         """Wait for its end; its outcome."""
-        status = self.process.wait(seconds)
+        status = self.process.wait(seconds * PATIENCE)
         return self._outcome(status, self.printed(), self.errors())
 
     def end(self) -> None:
@@ -164,7 +167,7 @@ def record_workload(gated: Callable[..., Gated], recording: Callable[..., Record
     def run(name: str, arguments: list[Any], *options: Any) -> Any:
         target = gated(name, *arguments)
         command, *rest = options
-        session = recording(command, "-p", target.pid, "-d", 60, *rest)
+        session = recording(command, "-p", target.pid, "-d", 60 * PATIENCE, *rest)
         target.go()
         return session.finish()
 

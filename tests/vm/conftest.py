@@ -7,7 +7,6 @@ interpreter and its imports take.
 
 import json
 import os
-import platform
 import signal
 import sys
 import time
@@ -24,46 +23,7 @@ PATIENCE_S = 1200.0
 collect_ignore_glob = [] if BOOT else ["*/test_*.py"]
 
 
-# ---- What the host gets: a line of JSON for each test as it ends ----
-
-
-def _tell(**record: Any) -> None:
-    if path := os.environ.get("NETPROBE_VM_RESULTS"):
-        with open(path, "a") as file:
-            file.write(json.dumps(record) + "\n")
-
-
-def pytest_sessionstart() -> None:
-    if BOOT:
-        lockdown = Path("/sys/kernel/security/lockdown")
-        _tell(
-            kernel=platform.release(),
-            cpus=os.cpu_count(),
-            lockdown=lockdown.read_text().strip() if lockdown.exists() else "",
-            boot_seconds=float(Path("/proc/uptime").read_text().split()[0]),
-        )
-
-
-def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if not BOOT:
-        return
-    if report.when == "call" or report.outcome != "passed":
-        reason = ""
-        if report.skipped and isinstance(report.longrepr, tuple):
-            reason = report.longrepr[2].removeprefix("Skipped: ")
-        _tell(
-            test=report.nodeid,
-            outcome=report.outcome,
-            seconds=report.duration,
-            reason=reason,
-            failure=report.longreprtext if report.failed else "",
-            facts=[value for name, value in report.user_properties if name == "fact"],
-        )
-
-
-def pytest_sessionfinish(exitstatus: int) -> None:
-    if BOOT:
-        _tell(status=int(exitstatus))
+# ---- What the document gets ----
 
 
 @pytest.fixture

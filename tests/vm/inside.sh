@@ -1,7 +1,7 @@
 #!/bin/bash
 # Runs in a virtual machine that scripts/test-kernels has booted: puts files that are read often on the disk that it
-# brought, and runs the tests of one directory. The machine ends with this script.
-# inside.sh BOOT RESULTS OUTPUT PYTHON SITE-PACKAGES STDLIB [PYTEST OPTIONS]
+# brought, and runs tests. The machine ends with this script.
+# inside.sh BOOT RESULTS OUTPUT PYTHON SITE-PACKAGES STDLIB TESTS [PYTEST OPTIONS]
 boot=$1 results=$2 output=$3 python=$4 site=$5 stdlib=$6
 shift 6
 exec >"$output" 2>&1
@@ -24,7 +24,8 @@ for folder in "$stdlib" "$site" "$checkout"; do
 done
 
 export NETPROBE_VM=$boot NETPROBE_VM_RESULTS=$results NETPROBE_VM_DISK=$disk
-export LD_LIBRARY_PATH=$disk/libraries PYTHONPATH=$checkout PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+export NETPROBE_REQUIRE_KERNEL=1 NETPROBE_TEST_PATIENCE=20
+export LD_LIBRARY_PATH=$disk/libraries PYTHONPATH=$checkout:$checkout/tests/vm PYTHONDONTWRITEBYTECODE=1 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
 cd "$checkout" || exit 3
 exec "$python" -m pytest -o addopts= -o testpaths= -ra --import-mode=importlib -p no:cacheprovider \
-    "tests/vm/$boot" "$@"
+    -p telling "$@"
