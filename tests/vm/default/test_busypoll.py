@@ -44,7 +44,8 @@ def test_the_loop_and_the_tracepoint_agree(lab, serve, recording, ask, tmp_path,
     else:
         assert document["ways"][ENTRIES] == way + suffix
         # A loop that the softirq keeps from the instance has no episode; the one under way at either end is cut. One
-        # that is asked to let another thread run gives the instance back and begins anew (net/core/dev.c, restart).
+        # that is asked to let another thread run gives the instance back and begins anew (net/core/dev.c, restart): as
+        # often as it lost its CPU, and where it kept it in the end, which nothing counts. A tenth is left for these.
         assert 0.8 * entered - 2 <= episodes <= 1.1 * entered + again + 2
     assert episodes > 0
     seen = f"{check['counted_packets']} packets as BusyPollRxPackets counts them"
