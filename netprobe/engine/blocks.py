@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_BLOCKS = 240
 # The kernel's account of BPF run times costs two clock reads an event: it is on for this share of each block. So are
 # the part-time programs.
-_ACCOUNTED_SHARE = 0.1
+_ACCOUNTED_SHARE = 0.05
 
 OnBlock = Callable[[Counted], None]
 

@@ -36,7 +36,7 @@ class KernelLayout(Protocol):
 class RawTracepoint:
     """A function of the probe's C file and the raw tracepoint that calls it.
 
-    `part_time`: attached for the first tenth of each block only, for what shows again and again.
+    `part_time`: attached for a small part of each block only, for what shows again and again.
     """
 
     function: str

@@ -27,20 +27,38 @@ NAMES = ["stock", "steered", "ordered", "waiting", "quota", "recv", "flush", "po
 FROM_OUTSIDE = {"reactor-preempted"}
 
 
+class Climbs:
+    """The whole ladder, climbed once for the first try of all tests, and once more for those that are repeated."""
+
+    def __init__(self, netprobe: Callable[..., Any], place: Path) -> None:
+        self._netprobe, self._place = netprobe, place
+        self._done: dict[int, tuple[dict, Path]] = {}
+
+    def number(self, attempt: int) -> tuple[dict, Path]:
+        """What was printed, and the folder."""
+        if attempt not in self._done:
+            folder = self._place / f"ladder-{attempt}"
+            options = ["--rounds", ROUNDS, "--recorded", RECORDED_S, "--json", "-o", folder]
+            self._done[attempt] = self._netprobe("lab", "ladder", *options, timeout=400).json(), folder
+        return self._done[attempt]
+
+
 @pytest.fixture(scope="module")
-def climbed(netprobe: Callable[..., Any]) -> Iterator[tuple[dict, Path]]:
-    """The whole ladder, climbed once; in memory, since a disk that others write to can keep it waiting."""
+def climbs(netprobe: Callable[..., Any]) -> Iterator[Climbs]:
+    """In memory, since a disk that others write to can keep it waiting."""
     memory = Path("/dev/shm")
     assert not namespaces.is_up(), "a lab is up: netprobe lab down"
     busy_poll = Path("/proc/sys/net/core/busy_poll").read_text()
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as place:
-        folder = Path(place, "ladder")
-        done = netprobe(
-            "lab", "ladder", "--rounds", ROUNDS, "--recorded", RECORDED_S, "--json", "-o", folder, timeout=400
-        )
-        yield done.json(), folder
+        yield Climbs(netprobe, Path(place))
     assert not namespaces.is_up()
     assert Path("/proc/sys/net/core/busy_poll").read_text() == busy_poll
+
+
+@pytest.fixture
+def climbed(climbs: Climbs, request: pytest.FixtureRequest) -> tuple[dict, Path]:
+    # Counted by pytest-rerunfailures.
+    return climbs.number(getattr(request.node, "execution_count", 1))
 
 
 @pytest.fixture
