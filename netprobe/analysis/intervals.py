@@ -59,6 +59,18 @@ def spread_pct(values: Sequence[float]) -> float:
     return 100 * statistics.stdev(values) / statistics.fmean(values) if len(values) > 1 else 0.0
 
 
+def share_at_least(part: int, whole: int) -> float:
+    """What a share is at least, with a confidence of 95 %, when `part` of `whole` independent samples have it.
+
+    Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
+    """
+    if not whole:
+        return 0.0
+    share, square = part / whole, statistics.NormalDist().inv_cdf(1 - _CHANCE) ** 2
+    half = math.sqrt(square * (share * (1 - share) / whole + square / (4 * whole**2)))
+    return (share + square / (2 * whole) - half) / (1 + square / whole)
+
+
 def _pct(logarithm: float) -> float:
     return 100 * math.expm1(logarithm)
 

@@ -3,12 +3,13 @@
 ## What it sees
 
 Samples of the server's running threads that end in a function or at most two calls below it, in the same mode (program
-or kernel), four fifths of them in three functions at most and a fifth in the function itself: a function and its little
-helpers. One with less of its own is a loop or a dispatcher, whatever it calls. It is a finding from 30 % of the samples
-and 20 samples on; of a function and a helper that qualify alike, the helper is named. Of a process that polls (`poll-
-mode`) only the time in functions themselves counts, since all is close below its loop. Not counted: netprobe's own
-programs; waiting (epoll, poll, busy polling, idle); and with samples by a timer the functions where the kernel lets
-interrupts in again, since what ran with interrupts off is booked there.
+or kernel), four fifths of them in three functions at most and a fifth in the function itself: a function and its
+little helpers. One with less of its own is a loop or a dispatcher, whatever it calls. It is a finding from 30 % of the
+samples and 20 samples on, where so few samples leave no doubt that it is a quarter at least; of a function and a
+helper that qualify alike, the helper is named. Of a process that polls (`poll-mode`) only the time in functions
+themselves counts, since all is close below its loop. Not counted: netprobe's own programs; waiting (epoll, poll, busy
+polling, idle); and with samples by a timer the functions where the kernel lets interrupts in again, since what ran
+with interrupts off is booked there.
 
 The cost is the share of the samples, less 5 % that a function of a balanced server takes: what could be gained at most.
 
@@ -35,12 +36,13 @@ from __future__ import annotations
 import re
 
 from netprobe.analysis.frames import Heaviest, is_kernel
+from netprobe.analysis.intervals import share_at_least
 from netprobe.rules.costs import enough_samples
 from netprobe.rules.facts import Facts
 from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
 
 CODE = "hot-frame"
-_LEAST_PCT, _FEWEST_SAMPLES, _BALANCED_PCT = 30.0, 20, 5.0
+_LEAST_PCT, _SURELY_PCT, _FEWEST_SAMPLES, _BALANCED_PCT = 30.0, 25.0, 20, 5.0
 _HELPERS = 2
 _WORTH_NAMING_PCT = 1.0
 _FEW, _MOST, _OWN = 3, 0.8, 0.2
@@ -65,11 +67,16 @@ def judge(facts: Facts) -> Judgement:
     # All that a poller does is close below its loop, which takes everything with what it calls.
     heavy = facts.frames.heaviest(ignored, _WAITS, 0 if facts.pollers else _HELPERS, _WORTH_NAMING_PCT)
     heavy = [one for one in heavy if _is_one_thing(one)]
-    hot = [one for one in heavy if one.pct >= _LEAST_PCT and one.samples >= _FEWEST_SAMPLES]
+    hot = [one for one in heavy if _is_hot(one, facts.frames.samples)]
     if not hot:
         most = f"{heavy[0].frame.name} has most, {heavy[0].pct:.0f} %" if heavy else "no function has a share to name"
         return Clear(CODE, f"no function dominates: {most}")
     return _finding(facts, _innermost(hot), heavy)
+
+
+def _is_hot(one: Heaviest, samples: int) -> bool:
+    surely = 100 * share_at_least(one.samples, samples)
+    return one.pct >= _LEAST_PCT and surely >= _SURELY_PCT and one.samples >= _FEWEST_SAMPLES
 
 
 def _is_one_thing(one: Heaviest) -> bool:

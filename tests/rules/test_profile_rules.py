@@ -81,6 +81,14 @@ def test_thirty_percent(world, samples, hot):
     assert (world.sample("reactor-0", "handle;parse", samples).codes() == ["hot-frame"]) is hot
 
 
+@pytest.mark.parametrize(("samples", "others", "hot"), [(32, 68, False), (36, 64, True)])
+def test_few_samples_prove_little(world, samples, others, hot):
+    world.stacks.clear()
+    for number in range(others):
+        world.sample("reactor-0", f"dispatch;handler_{number}", 1)
+    assert (world.sample("reactor-0", "handle;parse", samples).codes() == ["hot-frame"]) is hot
+
+
 @pytest.mark.parametrize("event", ["cpu-clock", "cycles"])
 def test_where_interrupts_come_in_again(world, event):
     world.event = event
