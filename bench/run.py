@@ -1,6 +1,6 @@
 """`make bench`: what netprobe costs, beside other tools, on this machine in one run. Writes out/bench.json.
 
-Takes some forty minutes. `bench/run.py startup event_cost` runs only these parts; --rounds N sets the rounds.
+Takes some fifty minutes. `bench/run.py startup event_cost` runs only these parts; --rounds N sets the rounds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 PARTS = (
-    "startup", "event_cost", "locality", "throughput", "busypoll", "record", "flame", "flame_text", "flame_page",
+    "startup", "event_cost", "locality", "throughput", "alternating", "busypoll", "record", "flame", "flame_text",
+    "flame_page",
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_BLOCKS = 240
 # The kernel's account of BPF run times costs two clock reads an event: it is on for this share of each block. So are
 # the part-time programs.
-_ACCOUNTED_SHARE = 0.05
+ACCOUNTED_SHARE = 0.05
 
 OnBlock = Callable[[Counted], None]
 
@@ -127,7 +127,7 @@ class BlockLoop:
         if self.options.seconds is not None and ends > self.start + self.options.seconds - block / 1000:
             ends, last = self.start + self.options.seconds, True
         with self.with_part_time(), kernel_accounting() as accounted:
-            reason = self._wait_until(min(ends, begins + block * _ACCOUNTED_SHARE))
+            reason = self._wait_until(min(ends, begins + block * ACCOUNTED_SHARE))
             self.accounted_seconds += (time.monotonic() - begins) * accounted
         reason = reason or self._wait_until(ends)
         return reason or ("time" if last else "")

@@ -1,0 +1,208 @@
+"""Throughput that a server keeps with netprobe's programs attached, in alternating slices of a fraction of a second.
+
+From one second to the next this kind of machine may give a server a tenth more or less of its time; next to each
+other, slices are alike, and hundreds of pairs tell a percent. Requests are counted by the packets of the loopback
+device, of which each takes the same number. Beside each set of probes: empty programs on the same events, which is what the
+kernel takes for calling any program there. As in a recording, run times are accounted for in a part of each slice, and
+part-time programs are attached in it. What netprobe does outside of the kernel is measured as CPU time of the commands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from spread import describe
+from throughput import NETPROBE
+
+from netprobe.engine.bcc_module import import_bcc
+from netprobe.engine.blocks import ACCOUNTED_SHARE
+from netprobe.engine.options import RecordOptions
+from netprobe.engine.program import Program, ProgramOptions, kernel_accounting
+from netprobe.engine.target import Target
+from netprobe.errors import NotPossibleHereError
+from netprobe.lab.nginx import Nginx, NginxOptions
+from netprobe.lab.wrk import wrk_command
+from netprobe.probes import busypoll, locality, serving, sockets, stacks, switches, syscalls
+from netprobe.probes.base import FirstOf, Probe
+
+_SLICE_S, _SETTLE_S = 0.2, 0.02
+_PACKETS = Path("/sys/class/net/lo/statistics/rx_packets")
+_COMMAND_S = 15
+
+# Attaches; in it there is a function that spends a slice.
+Attach = Callable[[], contextlib.AbstractContextManager[Callable[[], None]]]
+
+
+def _sets() -> dict[str, list[Probe]]:
+    return {
+        "syscalls": [syscalls.Probe()],
+        "locality": [serving.Probe(), sockets.Probe(), locality.Probe()],
+        "everything": [
+            syscalls.Probe(), switches.Probe(), serving.Probe(), sockets.Probe(connections=True), locality.Probe(),
+            busypoll.Probe(), stacks.Probe(),
+        ],
+    }  # fmt: skip
+
+
+_EMPTY = {
+    "empty: sys_enter": ("sys_enter",),
+    "empty: locality": ("tcp_rcv_space_adjust", "net_dev_start_xmit"),
+    "empty: everything": ("sys_enter", "sched_switch", "napi_poll", "tcp_rcv_space_adjust", "net_dev_start_xmit"),
+}
+
+
+class _Probes:
+    """A set of probes, to be attached again and again."""
+
+    def __init__(self, probes: Sequence[Probe], pid: int) -> None:
+        options = RecordOptions(pids=(pid,))
+        self._probes, self._program = probes, Program(probes, ProgramOptions.of(options))
+        self._program.wait_until_compiled()
+        self._target = Target(self._program, options, None)
+        self._target.follow()
+        self._program.detach()
+
+    @contextlib.contextmanager
+    def attached(self) -> Iterator[Callable[[], None]]:
+        for probe in self._probes:
+            for point in probe.attach_points():
+                with contextlib.suppress(NotPossibleHereError):
+                    if isinstance(point, FirstOf):
+                        self._program.attach_first(point)
+                    else:
+                        self._program.attach(point)
+        try:
+            # The part-time ones rest from here on.
+            with self._program.with_part_time():
+                pass
+            yield self._spend
+        finally:
+            self._program.detach()
+
+    def _spend(self) -> None:
+        accounted = ACCOUNTED_SHARE * _SLICE_S
+        began = time.perf_counter()
+        with self._program.with_part_time(), kernel_accounting():
+            time.sleep(accounted)
+        time.sleep(max(0.0, _SLICE_S - (time.perf_counter() - began)))
+
+    def close(self) -> None:
+        self._target.close()
+        self._program.close()
+
+
+@contextlib.contextmanager
+def _empty(bpf: Any, events: Sequence[str]) -> Iterator[Callable[[], None]]:
+    for event in events:
+        bpf.attach_raw_tracepoint(event.encode(), f"on_{event}".encode())
+    try:
+        yield _nothing
+    finally:
+        for event in events:
+            bpf.detach_raw_tracepoint(event.encode())
+
+
+def _nothing() -> None:
+    time.sleep(_SLICE_S)
+
+
+def _rate(spend: Callable[[], None] = _nothing) -> float:
+    time.sleep(_SETTLE_S)
+    began, packets = time.perf_counter(), int(_PACKETS.read_text())
+    spend()
+    return (int(_PACKETS.read_text()) - packets) / (time.perf_counter() - began)
+
+
+def _alternate(attach: dict[str, Attach], cycles: int) -> dict[str, list[float]]:
+    ratios: dict[str, list[float]] = {name: [] for name in attach}
+    names = list(attach)
+    for cycle in range(cycles):
+        before = _rate()
+        for name in names[cycle % len(names) :] + names[: cycle % len(names)]:
+            with attach[name]() as spend:
+                during = _rate(spend)
+            after = _rate()
+            ratios[name].append(during / statistics.mean((before, after)))
+            before = after
+    return ratios
+
+
+def _median(values: Sequence[float]) -> tuple[float, float, float]:
+    """The median, and its 95 % interval by ranks."""
+    ranked, half = sorted(values), 0.98 * len(values) ** 0.5
+    low, high = max(0, round(len(values) / 2 - half)), min(len(values) - 1, round(len(values) / 2 + half))
+    return statistics.median(values), ranked[low], ranked[high]
+
+
+def _own_cpu_ms(pid: int) -> dict[str, float]:
+    """Milliseconds of CPU time a second that the commands take outside of the kernel's programs."""
+    taken = {}
+    with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as folder:
+        for name, options in (("syscalls", []), ("locality", []), ("record", ["-o", f"{folder}/run"])):
+            process = subprocess.Popen(
+                [NETPROBE, name, "-p", str(pid), "-d", str(_COMMAND_S + 5), *options],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+            assert process.stderr
+            while b"Attached" not in process.stderr.readline():
+                pass
+            # What it does once, at its beginning, is over then.
+            time.sleep(1)
+            before = _cpu_s(process.pid)
+            time.sleep(_COMMAND_S)
+            taken[name] = (_cpu_s(process.pid) - before) / _COMMAND_S * 1e3
+            process.communicate(timeout=60)
+    return taken
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def run(rounds: int) -> dict[str, Any]:
+    """Twenty pairs of slices a round."""
+    cycles = rounds * 20
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with Nginx(NginxOptions(workers=1)) as nginx, contextlib.ExitStack() as stack:
+        source = "\n".join(
+            f"int on_{event}(void *ctx) {{ return 0; }}" for event in sorted({e for es in _EMPTY.values() for e in es})
+        )
+        bpf = import_bcc().BPF(text=source)
+        attach: dict[str, Attach] = {}
+        for name, probes in _sets().items():
+            one = _Probes(probes, nginx.pid)
+            stack.callback(one.close)
+            attach[name] = one.attached
+        for name, events in _EMPTY.items():
+            attach[name] = lambda events=events: _empty(bpf, events)
+        seconds = int(cycles * len(attach) * (2 * (_SLICE_S + _SETTLE_S) + 0.3)) + 120
+        load = subprocess.Popen(wrk_command(nginx.url, seconds), stdout=subprocess.DEVNULL)
+        time.sleep(1)
+        try:
+            ratios = _alternate(attach, cycles)
+            own = _own_cpu_ms(nginx.pid)
+        finally:
+            load.terminate()
+            load.wait()
+    for name, values in ratios.items():
+        middle, low, high = _median(values)
+        print(f"{name:34} {middle:.3f} of the throughput ({low:.3f} to {high:.3f}, {len(values)} pairs)", flush=True)
+    for name, ms in own.items():
+        print(f"{f'{name}, outside of the kernel':34} {ms:.1f} ms of CPU time a second", flush=True)
+    return {"ratio": {name: describe(values) for name, values in ratios.items()}, "own_ms_per_second": own}
+
+
+if __name__ == "__main__":
+    run(2)
