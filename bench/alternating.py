@@ -2,14 +2,16 @@
 
 From one second to the next this kind of machine may give a server a tenth more or less of its time; next to each
 other, slices are alike, and hundreds of pairs tell a percent. Requests are counted by the packets of the loopback
-device, of which each takes the same number. Beside each set of probes: empty programs on the same events, which is what the
-kernel takes for calling any program there. As in a recording, run times are accounted for in a part of each slice, and
-part-time programs are attached in it. What netprobe does outside of the kernel is measured as CPU time of the commands.
+device, of which each takes the same number. Beside each set of probes: empty programs on the same events, which is what
+the kernel takes for calling any program there. As in a recording, run times are accounted for in a part of each slice,
+and part-time programs are attached in it. What netprobe does outside of the kernel is measured as CPU time of the
+commands.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import resource
 import statistics
@@ -30,6 +32,7 @@ from netprobe.engine.program import Program, ProgramOptions, kernel_accounting
 from netprobe.engine.target import Target
 from netprobe.errors import NotPossibleHereError
 from netprobe.lab.nginx import Nginx, NginxOptions
+from netprobe.lab.server import Server, ServerOptions
 from netprobe.lab.wrk import wrk_command
 from netprobe.probes import busypoll, locality, serving, sockets, stacks, switches, syscalls
 from netprobe.probes.base import FirstOf, Probe
@@ -42,22 +45,17 @@ _COMMAND_S = 15
 Attach = Callable[[], contextlib.AbstractContextManager[Callable[[], None]]]
 
 
-def _sets() -> dict[str, list[Probe]]:
-    return {
-        "syscalls": [syscalls.Probe()],
-        "locality": [serving.Probe(), sockets.Probe(), locality.Probe()],
-        "everything": [
-            syscalls.Probe(), switches.Probe(), serving.Probe(), sockets.Probe(connections=True), locality.Probe(),
-            busypoll.Probe(), stacks.Probe(),
-        ],
-    }  # fmt: skip
-
-
-_EMPTY = {
-    "empty: sys_enter": ("sys_enter",),
-    "empty: locality": ("tcp_rcv_space_adjust", "net_dev_start_xmit"),
-    "empty: everything": ("sys_enter", "sched_switch", "napi_poll", "tcp_rcv_space_adjust", "net_dev_start_xmit"),
-}
+_SETS: dict[str, Callable[[], list[Probe]]] = {
+    "syscalls": lambda: [syscalls.Probe()],
+    "locality": lambda: [serving.Probe(), sockets.Probe(), locality.Probe()],
+    "record": lambda: [
+        syscalls.Probe(), switches.Probe(), serving.Probe(), sockets.Probe(connections=True), locality.Probe(),
+        busypoll.Probe(), stacks.Probe(),
+    ],
+}  # fmt: skip
+# The events that a busy server has by the hundred thousand.
+_EVERYTHING = ("sys_enter", "sched_switch", "napi_poll", "tcp_rcv_space_adjust", "net_dev_start_xmit")
+_EVENTS = {"syscalls": _EVERYTHING[:1], "locality": _EVERYTHING[3:], "record": _EVERYTHING}
 
 
 class _Probes:
@@ -143,11 +141,12 @@ def _median(values: Sequence[float]) -> tuple[float, float, float]:
     return statistics.median(values), ranked[low], ranked[high]
 
 
-def _own_cpu_ms(pid: int) -> dict[str, float]:
+def _own_cpu_ms(pid: int, names: Sequence[str]) -> dict[str, float]:
     """Milliseconds of CPU time a second that the commands take outside of the kernel's programs."""
     taken = {}
     with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as folder:
-        for name, options in (("syscalls", []), ("locality", []), ("record", ["-o", f"{folder}/run"])):
+        for name in names:
+            options = ["-o", f"{folder}/run"] if name == "record" else []
             process = subprocess.Popen(
                 [NETPROBE, name, "-p", str(pid), "-d", str(_COMMAND_S + 5), *options],
                 stdout=subprocess.DEVNULL,
@@ -170,38 +169,45 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run(rounds: int) -> dict[str, Any]:
-    """Twenty pairs of slices a round."""
-    cycles = rounds * 20
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    with Nginx(NginxOptions(workers=1)) as nginx, contextlib.ExitStack() as stack:
-        source = "\n".join(
-            f"int on_{event}(void *ctx) {{ return 0; }}" for event in sorted({e for es in _EMPTY.values() for e in es})
-        )
-        bpf = import_bcc().BPF(text=source)
+def _measure(target: str, pid: int, load: Sequence[str], names: Sequence[str], cycles: int) -> dict[str, Any]:
+    """Sets of probes by name, each beside its empty programs, on a process under load."""
+    with contextlib.ExitStack() as stack:
         attach: dict[str, Attach] = {}
-        for name, probes in _sets().items():
-            one = _Probes(probes, nginx.pid)
+        for name in names:
+            one = _Probes(_SETS[name](), pid)
             stack.callback(one.close)
             attach[name] = one.attached
-        for name, events in _EMPTY.items():
-            attach[name] = lambda events=events: _empty(bpf, events)
-        seconds = int(cycles * len(attach) * (2 * (_SLICE_S + _SETTLE_S) + 0.3)) + 120
-        load = subprocess.Popen(wrk_command(nginx.url, seconds), stdout=subprocess.DEVNULL)
+        bpf = import_bcc().BPF(text="\n".join(f"int on_{event}(void *ctx) {{ return 0; }}" for event in _EVERYTHING))
+        for name in names:
+            attach[f"empty programs, {name}"] = functools.partial(_empty, bpf, _EVENTS[name])
+        process = subprocess.Popen(load, stdout=subprocess.DEVNULL)
         time.sleep(1)
         try:
             ratios = _alternate(attach, cycles)
-            own = _own_cpu_ms(nginx.pid)
+            own = _own_cpu_ms(pid, names)
         finally:
-            load.terminate()
-            load.wait()
+            process.terminate()
+            process.wait()
     for name, values in ratios.items():
         middle, low, high = _median(values)
-        print(f"{name:34} {middle:.3f} of the throughput ({low:.3f} to {high:.3f}, {len(values)} pairs)", flush=True)
+        line = f"{f'{target}: {name}':34} {middle:.3f} of the throughput ({low:.3f} to {high:.3f}, {len(values)} pairs)"
+        print(line, flush=True)
     for name, ms in own.items():
-        print(f"{f'{name}, outside of the kernel':34} {ms:.1f} ms of CPU time a second", flush=True)
+        print(f"{f'{target}: {name}, own work':34} {ms:.1f} ms of CPU time a second", flush=True)
     return {"ratio": {name: describe(values) for name, values in ratios.items()}, "own_ms_per_second": own}
+
+
+def run(rounds: int) -> dict[str, Any]:
+    """Ten pairs of slices a round."""
+    cycles, seconds = rounds * 10, rounds * 60 + 120
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    with Nginx(NginxOptions(workers=1)) as nginx:
+        results = {"nginx": _measure("nginx", nginx.pid, wrk_command(nginx.url, seconds), [*_SETS], cycles)}
+    with Server(ServerOptions(threads=1, cpus=(0,))) as server:
+        load = ["taskset", "-c", "1", *wrk_command(f"http://127.0.0.1:{server.port}/", seconds)]
+        results["lab server"] = _measure("lab server", server.pid, load, ["record"], cycles)
+    return results
 
 
 if __name__ == "__main__":

@@ -1,72 +1,28 @@
-"""`netprobe record`, all probes and stacks at 99 Hz: throughput that is left, memory over time, size; and its diff."""
+"""`netprobe record`, all probes and stacks at 99 Hz: memory over time, size; and the time of a diff.
+
+The throughput that is left: bench/alternating.py.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import flame
 from spread import describe, line
-from throughput import running
 
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.lab.wrk import parse_wrk, wrk_command
+from netprobe.lab.wrk import wrk_command
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
-_EMPTY = [sys.executable, str(Path(__file__).with_name("empty_programs.py"))]
-_LOAD_SECONDS = 2
 _SIZE_SECONDS, _FLAT_SECONDS, _LOOK_SECONDS = 60, 600, 15
-THROUGHPUT_BAR, MEMORY_BAR_MB, SIZE_BAR_MB, DIFF_BAR_S = 0.97, 170, 5, 2
-
-
-def _load(url: str, cpus: str, seconds: int = _LOAD_SECONDS) -> float:
-    command = ["taskset", "-c", cpus, *wrk_command(url, seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 30)
-    return parse_wrk(done.stdout).per_second
-
-
-@contextlib.contextmanager
-def _nginx() -> Iterator[tuple[int, Callable[[], float]]]:
-    with Nginx(NginxOptions(workers=1)) as nginx:
-        yield nginx.pid, lambda: _load(nginx.url, "0-1")
-
-
-@contextlib.contextmanager
-def _lab_server() -> Iterator[tuple[int, Callable[[], float]]]:
-    """On a CPU of its own, with the load generator on the other."""
-    with Server(ServerOptions(threads=1, cpus=(0,))) as server:
-        yield server.pid, lambda: _load(f"http://127.0.0.1:{server.port}/", "1")
-
-
-def _throughput(rounds: int, folder: Path) -> dict[str, Any]:
-    """Interleaved: without, with, without in every round."""
-    results = {}
-    for name, target in (("nginx", _nginx), ("lab server", _lab_server)):
-        ratios: dict[str, list[float]] = {"everything on": [], "empty programs": []}
-        with target() as (pid, load):
-            load()
-            for number in range(rounds):
-                run = folder / f"{name.split()[0]}-{number}"
-                everything = [NETPROBE, "record", "-p", str(pid), "-d", "600", "-o", str(run)]
-                for what, command in (("everything on", everything), ("empty programs", _EMPTY)):
-                    before = load()
-                    with running(command):
-                        during = load()
-                    ratios[what].append(during / statistics.mean((before, load())))
-        for what, values in ratios.items():
-            print(line(f"{name}, {what}", values, "of the throughput"), flush=True)
-            results[f"{name}, {what}"] = describe(values)
-    return results
+MEMORY_BAR_MB, SIZE_BAR_MB, DIFF_BAR_S = 170, 5, 2
 
 
 def _resident_mb(pid: int) -> float:
@@ -132,12 +88,10 @@ def _diff(rounds: int, folder: Path) -> dict[str, Any]:
 
 
 def run(rounds: int) -> dict[str, Any]:
-    """Prints and returns all four."""
+    """Prints and returns all three."""
     with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as name:
         folder = Path(name)
-        print(f"Bar of the throughput: {THROUGHPUT_BAR}.")
         return {
-            "throughput": _throughput(rounds, folder),
             "diff_s": _diff(max(3, rounds // 3), folder),
             "size_mb": _size(folder),
             "memory": _memory(folder),

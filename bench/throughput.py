@@ -1,4 +1,7 @@
-"""Throughput that nginx keeps under wrk, with each tool on, as a ratio to none in the same round."""
+"""Throughput that nginx keeps under wrk, with each tool on, as a ratio to none in the same round.
+
+Enough to tell tools apart; what a few percent are is a question for bench/alternating.py.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,6 @@ from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.wrk import run_wrk
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
-_EMPTY = [sys.executable, str(Path(__file__).with_name("empty_programs.py"))]
 _LOAD_SECONDS = 2
 # Tools that take most of the throughput need few rounds to show it.
 _DEAR_ROUNDS = 3
@@ -34,8 +36,6 @@ def _tools(pids: list[int]) -> dict[str, list[str]]:
         "netprobe syscalls": [NETPROBE, "syscalls", "-p", master, "-d", "600"],
         "netprobe locality": [NETPROBE, "locality", "-p", master, "-d", "600"],
         "netprobe syscalls and switches": [sys.executable, str(Path(__file__).with_name("counting_twice.py")), master],
-        "empty program, system calls": [*_EMPTY, "sys_enter"],
-        "empty programs, locality": [*_EMPTY, "tcp_rcv_space_adjust", "net_dev_start_xmit"],
     }
     if program := shutil.which("bpftrace"):
         count = "tracepoint:raw_syscalls:sys_enter { @[comm, args->id] = count(); }"
@@ -80,7 +80,7 @@ def run(rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             order = list(tools)[number % len(tools) :] + list(tools)[: number % len(tools)]
             for name in order:
-                if not name.startswith(("netprobe", "empty")) and number >= _DEAR_ROUNDS:
+                if "netprobe" not in name and number >= _DEAR_ROUNDS:
                     continue
                 before = run_wrk(nginx.url, _LOAD_SECONDS).per_second
                 with running(tools[name]):
