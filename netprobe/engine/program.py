@@ -372,6 +372,7 @@ class Program:
 
     def detach(self) -> None:
         """Stop counting; the maps can still be read."""
+        self._resting.clear()
         while self._attached:
             self._attached.pop().detach()
 
