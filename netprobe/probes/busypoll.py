@@ -83,10 +83,10 @@ class Probe:
         return (BtfTracepoint("on_napi_poll", "napi_poll"), FirstOf("entries into the poll loop", ways, optional=True))
 
     def counters(self) -> tuple[Counters, ...]:
-        """Busy polls by thread, instance and budget; other polls by instance; loops by thread."""
+        """Busy polls by thread, instance and budget; other polls by instance and CPU; loops by thread."""
         return (
             KeyedCounters("busy_polls", (("napi_id", "u4"), ("budget", "u4")), 6),
-            KeyedCounters("softirq_polls", (("napi_id", "u4"), ("threaded", "u4")), 2),
+            KeyedCounters("softirq_polls", (("napi_id", "u4"), ("threaded", "u4"), ("cpu", "u4")), 2),
             ThreadCounters("busy_loops", 2),
         )
 
@@ -101,7 +101,7 @@ class Probe:
         busy = {"block": block, **thread_columns(counted.threads, rows["thread"])}
         busy |= {"napi_id": rows["napi_id"], "budget": rows["budget"]} | _counts(rows, names)
         block, rows = counted.rows("softirq_polls")
-        softirq = {"block": block, "napi_id": rows["napi_id"], "threaded": rows["threaded"] != 0}
+        softirq = {"block": block, "napi_id": rows["napi_id"], "threaded": rows["threaded"] != 0, "cpu": rows["cpu"]}
         softirq |= _counts(rows, ("polls", "packets"))
         block, rows = counted.rows("busy_loops")
         loops = {"block": block, **thread_columns(counted.threads, rows["thread"])}
