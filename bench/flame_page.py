@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +72,7 @@ def run(rounds: int) -> dict[str, Any]:
         path = Path(folder, "page.html")
         results["write_s"] = describe([_timed(built, path) for _ in range(rounds)])
         results["size_mb"] = path.stat().st_size / 1e6
-        paints, drawn, zooms = _in_browser(path, Path(folder, "chromium"), rounds)
+        paints, drawn, zooms = _in_browser(path, rounds)
     results |= {"first_paint_ms": describe(paints), "drawn_ms": describe(drawn), "zoom_ms": describe(zooms)}
     print(f"{boxes:,} boxes, file {results['size_mb']:.2f} MB (bar: 10)")
     print(line("HTML written", results["write_s"]["values"], "s"))
@@ -86,11 +88,10 @@ def _timed(built: Profile, path: Path) -> float:
     return time.perf_counter() - began
 
 
-def _in_browser(path: Path, data: Path, rounds: int) -> tuple[list[float], list[float], list[float]]:
+def _in_browser(path: Path, rounds: int) -> tuple[list[float], list[float], list[float]]:
     """First paint, graph drawn and zooms, in milliseconds."""
-    driver = _driver(data)
     paints, drawn, zooms = [], [], []
-    try:
+    with started_browser() as driver:
         for _ in range(rounds):
             driver.get("about:blank")
             driver.get(path.as_uri())
@@ -99,16 +100,21 @@ def _in_browser(path: Path, data: Path, rounds: int) -> tuple[list[float], list[
             drawn.append(float(complete))
             for key in ("Enter", "Enter", "Escape", "Escape"):
                 zooms.append(float(driver.execute_async_script(_ZOOM, key)))
-    finally:
-        driver.quit()
     return paints, drawn, zooms
 
 
-def _driver(data: Path) -> Any:
+@contextlib.contextmanager
+def started_browser() -> Iterator[Any]:
+    """A Chromium that was never used before."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
     options.binary_location = _CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--window-size=1440,900", f"--user-data-dir={data}"):
-        options.add_argument(argument)
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=_DRIVER))
+    with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as data:
+        for argument in ("--headless=new", "--no-sandbox", "--window-size=1440,900", f"--user-data-dir={data}"):
+            options.add_argument(argument)
+        driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=_DRIVER))
+        try:
+            yield driver
+        finally:
+            driver.quit()

@@ -14,7 +14,7 @@ from typing import Any
 
 PARTS = (
     "startup", "event_cost", "locality", "throughput", "alternating", "busypoll", "record", "flame", "flame_text",
-    "flame_page",
+    "flame_page", "report_page",
 )  # fmt: skip
 
 
