@@ -19,6 +19,10 @@ from netprobe.probes.base import Counters, KeyedCounters, ThreadCounters, Thread
 if TYPE_CHECKING:
     from netprobe.probes.base import Rows
 
+    Words = npt.NDArray[np.uint32]
+    Counts = npt.NDArray[np.uint64]
+    Places = npt.NDArray[np.intp]
+
 
 class Reader(Protocol):
     """Differences of one map's counters."""
@@ -94,20 +98,16 @@ class _KeyedReader:
         entries = program.map_entries(counters.map)
         self._reader = HashReader(program.map_fd(counters.map), entries, key, value)
         self._counters = counters
-        self._before: dict[bytes, npt.NDArray[np.uint64]] = {}
+        self._words = key.itemsize // 4
+        self._before = Totals(self._words, counters.counters)
         self.rows = np.dtype([("thread", "u4"), *counters.key, ("count", "u8", (counters.counters,)), *counters.extra])
 
     def added(self, target: Target) -> Rows:
         keys, values = self._reader.read()
         # Only now: every slot that stands in a key has its thread number then.
         target.used_slots()
-        raw = keys.view(f"V{keys.dtype.itemsize}").tolist() if len(keys) else []
-        none = np.zeros(self._counters.counters, np.uint64)
-        before = np.array([self._before.get(key, none) for key in raw]).reshape(values["count"].shape)
-        difference = values["count"] - before
+        difference = self._before.replace(keys.view("u4").reshape(len(keys), self._words), values["count"])
         changed = difference.any(axis=1)
-        for index in np.flatnonzero(changed).tolist():
-            self._before[raw[index]] = values["count"][index].copy()
         rows = np.empty(int(changed.sum()), self.rows)
         rows["thread"] = target.thread_of_slot[keys["slot"][changed]]
         rows["count"] = difference[changed]
@@ -118,13 +118,53 @@ class _KeyedReader:
         return rows
 
     def forget(self, slots: Sequence[int]) -> None:
-        gone = set(slots)
-        for key in [key for key in self._before if int.from_bytes(key[:4], "little") in gone]:
-            del self._before[key]
-            self._reader.delete(key)
+        for key in self._before.forget(slots):
+            self._reader.delete(key.tobytes())
 
     def close(self) -> None:
-        self._before.clear()
+        self._before.forget_all()
+
+
+class Totals:
+    """What each key stood at when it was last seen. Keys are rows of u32 words, the first of them a slot.
+
+    In two arrays: a recording may see ten thousands of keys, each of which would be several Python objects.
+    """
+
+    def __init__(self, words: int, counters: int) -> None:
+        self._keys, self._counts = np.empty((0, words), np.uint32), np.empty((0, counters), np.uint64)
+
+    def replace(self, keys: Words, counts: Counts) -> Counts:
+        """How much more each of these keys has than before; a key that was not there before has all of it."""
+        old, new = self._matching(keys)
+        difference = counts.copy()
+        difference[new] -= self._counts[old]
+        kept = np.ones(len(self._keys), bool)
+        kept[old] = False
+        self._keys = np.concatenate((self._keys[kept], keys))
+        self._counts = np.concatenate((self._counts[kept], counts))
+        return difference
+
+    def _matching(self, keys: Words) -> tuple[Places, Places]:
+        """Places of equal keys, among those from before and among these."""
+        both = np.concatenate((self._keys, keys))
+        # Stable: of two equal ones, the one from before comes first.
+        order = np.lexsort(both.T[::-1])
+        again = np.flatnonzero((both[order[1:]] == both[order[:-1]]).all(axis=1))
+        return order[again], order[again + 1] - len(self._keys)
+
+    def forget(self, slots: Sequence[int]) -> Words:
+        """Forget the keys of these slots, and say which they were."""
+        if not len(slots):
+            return self._keys[:0]
+        gone = np.isin(self._keys[:, 0], np.array(slots, np.uint32))
+        keys = self._keys[gone]
+        self._keys, self._counts = self._keys[~gone], self._counts[~gone]
+        return keys
+
+    def forget_all(self) -> None:
+        """Forget every key."""
+        self._keys, self._counts = self._keys[:0].copy(), self._counts[:0].copy()
 
 
 def merged(parts: Sequence[Rows]) -> Rows:
