@@ -10,7 +10,7 @@ test:
 	@scripts/setup test
 	$(VENV)/python -m pytest
 
-# Stock kernels 6.1 and 6.12 in virtual machines, without KVM: some six minutes.
+# Stock kernels 6.1 and 6.12 in virtual machines, without KVM: a quarter of an hour.
 test-kernels:
 	@scripts/test-kernels
 
