@@ -109,6 +109,15 @@ class Frames:
         unknown = {i for i, frame in enumerate(self._frames) if frame.kind is Kind.UNKNOWN}
         return self._part(lambda stack: stack[-1] if stack[-1] in unknown else None, module=True)
 
+    def callers_in_program(self, name: Callable[[str], object]) -> set[str]:
+        """Names of the program's own functions right above the kernel in stacks with a kernel frame of such a name."""
+        chosen, found = self._kernel(name), set()
+        for stack, _, _ in self._rows:
+            if chosen.intersection(stack):
+                own = [number for number in stack if not is_kernel(self._frames[number])]
+                found |= {self._frames[number].name for number in own[-2:]}
+        return found
+
     def heaviest(
         self, ignored: Callable[[str], object], waits: Callable[[str], object], levels: int, least: float
     ) -> list[Heaviest]:

@@ -8,8 +8,8 @@ little helpers. One with less of its own is a loop or a dispatcher, whatever it 
 samples and 20 samples on, where so few samples leave no doubt that it is a quarter at least; of a function and a
 helper that qualify alike, the helper is named. Of a process that polls (`poll-mode`) only the time in functions
 themselves counts, since all is close below its loop. Not counted: netprobe's own programs; waiting (epoll, poll, busy
-polling, idle); and with samples by a timer the functions where the kernel lets interrupts in again, since what ran
-with interrupts off is booked there.
+polling, idle), and where epoll is asked without waiting (`epoll-zero-timeout`) the loop that asks; and with samples by
+a timer the functions where the kernel lets interrupts in again, since what ran with interrupts off is booked there.
 
 The cost is the share of the samples, less 5 % that a function of a balanced server takes: what could be gained at most.
 
@@ -37,8 +37,9 @@ import re
 
 from netprobe.analysis.frames import Heaviest, is_kernel
 from netprobe.analysis.intervals import share_at_least
+from netprobe.rules import epoll_zero_timeout
 from netprobe.rules.costs import enough_samples
-from netprobe.rules.facts import Facts
+from netprobe.rules.facts import Facts, MissingDataError
 from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
 
 CODE = "hot-frame"
@@ -67,11 +68,20 @@ def judge(facts: Facts) -> Judgement:
     # All that a poller does is close below its loop, which takes everything with what it calls.
     heavy = facts.frames.heaviest(ignored, _WAITS, 0 if facts.pollers else _HELPERS, _WORTH_NAMING_PCT)
     heavy = [one for one in heavy if _is_one_thing(one)]
-    hot = [one for one in heavy if _is_hot(one, facts.frames.samples)]
+    polls = facts.frames.callers_in_program(_WAITS) if _spins(facts) else set()
+    hot = [one for one in heavy if one.frame.name not in polls and _is_hot(one, facts.frames.samples)]
     if not hot:
         most = f"{heavy[0].frame.name} has most, {heavy[0].pct:.0f} %" if heavy else "no function has a share to name"
         return Clear(CODE, f"no function dominates: {most}")
     return _finding(facts, _innermost(hot), heavy)
+
+
+def _spins(facts: Facts) -> bool:
+    """Whether a loop asks without waiting: what it takes is that finding's."""
+    try:
+        return isinstance(epoll_zero_timeout.judge(facts), Finding)
+    except MissingDataError:
+        return False
 
 
 def _is_hot(one: Heaviest, samples: int) -> bool:
