@@ -67,9 +67,9 @@ def judge(facts: Facts) -> Judgement:
     ignored = _LETS_INTERRUPTS_IN if facts.frames.event == "cpu-clock" else _NOBODY
     # All that a poller does is close below its loop, which takes everything with what it calls.
     heavy = facts.frames.heaviest(ignored, _WAITS, 0 if facts.pollers else _HELPERS, _WORTH_NAMING_PCT)
-    heavy = [one for one in heavy if _is_one_thing(one)]
     polls = facts.frames.callers_in_program(_WAITS) if _spins(facts) else set()
-    hot = [one for one in heavy if one.frame.name not in polls and _is_hot(one, facts.frames.samples)]
+    heavy = [one for one in heavy if _is_one_thing(one) and one.frame.name not in polls]
+    hot = [one for one in heavy if _is_hot(one, facts.frames.samples)]
     if not hot:
         most = f"{heavy[0].frame.name} has most, {heavy[0].pct:.0f} %" if heavy else "no function has a share to name"
         return Clear(CODE, f"no function dominates: {most}")

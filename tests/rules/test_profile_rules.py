@@ -101,6 +101,16 @@ def test_waiting_is_not_work(world):
     assert world.codes() == []
 
 
+@pytest.mark.parametrize(("timeout", "codes"), [("zero", ["epoll-zero-timeout"]), ("infinite", ["hot-frame"])])
+def test_a_loop_that_asks_without_waiting_is_no_hot_one(world, timeout, codes):
+    """What it takes is due to the time-out; a loop that waits is as hot as any function."""
+    world.call("reactor-0", "epoll_wait", 900_000, **{timeout: 900_000})
+    world.sample("reactor-0", "ask", 1_600)
+    world.sample("reactor-0", "ask;k:do_syscall_64;k:__x64_sys_epoll_wait;k:ep_poll", 900)
+    found = [code for code in world.codes() if code in ("hot-frame", "epoll-zero-timeout")]
+    assert found == codes
+
+
 def test_netprobe_is_not_the_server(world):
     way = "send;k:do_syscall_64;k:tcp_probe;k:bpf_trace_run3;k:bpf_prog_0123_on_read"
     assert world.sample("reactor-0", way, 9_000).codes() == []
