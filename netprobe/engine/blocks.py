@@ -127,8 +127,10 @@ class BlockLoop:
         if self.options.seconds is not None and ends > self.start + self.options.seconds - block / 1000:
             ends, last = self.start + self.options.seconds, True
         with self.with_part_time(), kernel_accounting() as accounted:
-            reason = self._wait_until(min(ends, begins + block * ACCOUNTED_SHARE))
-            self.accounted_seconds += (time.monotonic() - begins) * accounted
+            # Not from the block's beginning: to attach the part-time ones may take longer than the window.
+            since = time.monotonic()
+            reason = self._wait_until(min(ends, since + block * ACCOUNTED_SHARE))
+            self.accounted_seconds += (time.monotonic() - since) * accounted
         reason = reason or self._wait_until(ends)
         return reason or ("time" if last else "")
 
