@@ -1,10 +1,11 @@
-"""The command as users run it, and when tests that need the kernel may run."""
+"""The command as users run it, the browser that looks at pages, and when tests that need the kernel may run."""
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,28 @@ def checkout() -> Path:
 def outcome() -> type[Outcome]:
     """For those who start commands by themselves."""
     return Outcome
+
+
+@pytest.fixture(scope="session")
+def chromium_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """One Chromium without a screen for all tests of pages, driven by Selenium; the console's messages are kept."""
+    browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        reason = "chromium and chromedriver are not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"CI=true, but {reason}", pytrace=False)
+        pytest.skip(reason)
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    profile = tmp_path_factory.mktemp("chromium")
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    chromium = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    yield chromium
+    chromium.quit()
 
 
 def _no_kernel() -> str:

@@ -43,6 +43,9 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
     assert calls["writev"] == pytest.approx(requests, rel=0.02)
     assert run.table("programs")["path"].str.endswith("nginx").all()
     assert run.table("programs")["build_id"].str.len().min() == 40
+    # Attached for the time alone in which run times are kept, so there is nothing to scale.
+    (serving,) = [one for one in run.info["cost"]["programs"] if one["program"] == "on_serving_call"]
+    assert serving["estimated_total_ns"] == serving["run_time_ns"] > 0
 
 
 def test_the_estimate_is_called_one(netprobe, nginx, tmp_path):

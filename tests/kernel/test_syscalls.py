@@ -1,6 +1,7 @@
 """Known numbers of system calls, counted exactly: by thread, by error, by name."""
 
 import subprocess
+import sys
 
 import pytest
 
@@ -192,3 +193,16 @@ def test_whole_machine(gated, recording, rows):
     counted = {row["thread"]: row["calls"] for row in rows(result, syscall="getppid", pid=target.pid)}
     assert counted == SHARES
     assert not rows(result, pid=session.pid), "netprobe does not count itself"
+
+
+def test_the_account_is_scaled_to_the_whole_recording(netprobe):
+    """It is kept for a part of each block; a program that makes calls at one rate is alike in all of them."""
+    # With work between the calls: the account itself slows down what does nothing else.
+    spin = "import os\nwhile True: os.getppid(), sum(range(500))"
+    with subprocess.Popen([sys.executable, "-S", "-c", spin]) as busy:
+        result = netprobe("syscalls", "-d", 3, "--json", "-T", 0).json()
+        busy.kill()
+    cost = result["cost"]
+    (enter,) = [one for one in cost["programs"] if one["program"] == "on_sys_enter"]
+    counted = sum(row["calls"] for row in result["syscalls"])
+    assert enter["run_cnt"] * 3 / cost["accounted_seconds"] == pytest.approx(counted, rel=0.3)

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +17,6 @@ from flamegraph.profile import Info, Profile, Samples, Stacks
 from flamegraph.writers.options import WriteOptions
 from flamegraph.writers.registry import write, write_diff
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 ROW = 21
 WAIT = 10.0
 
@@ -163,23 +160,8 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None or DRIVER is None:
-        reason = "chromium and chromedriver are not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI=true, but {reason}", pytrace=False)
-        pytest.skip(reason)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("chromium")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield Browser(driver, tmp_path_factory.mktemp("pages"))
-    driver.quit()
+def chromium(chromium_driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    return Browser(chromium_driver, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture

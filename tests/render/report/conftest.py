@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -19,7 +17,6 @@ from netprobe.render.report import of_comparison, of_run
 from netprobe.run.model import Run
 from netprobe.run.table import Table
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 WAIT = 60.0
 DATA = Path(__file__).parents[2] / "data" / "runs"
 SHIPPED = Path(__file__).parents[3] / "dashboards" / "runs"
@@ -123,24 +120,9 @@ class Browser:
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    if CHROMIUM is None or DRIVER is None:
-        reason = "chromium and chromedriver are not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI=true, but {reason}", pytrace=False)
-        pytest.skip(reason)
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    profile = tmp_path_factory.mktemp("chromium")
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", f"--user-data-dir={profile}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    driver.set_script_timeout(WAIT)
-    yield Browser(driver, tmp_path_factory.mktemp("pages"))
-    driver.quit()
+def chromium(chromium_driver: Any, tmp_path_factory: pytest.TempPathFactory) -> Browser:
+    chromium_driver.set_script_timeout(WAIT)
+    return Browser(chromium_driver, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture
