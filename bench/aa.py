@@ -63,7 +63,7 @@ SCENARIOS = (
 
 
 @contextmanager
-def _server(lab: ServerOptions | None) -> Iterator[tuple[int, str]]:
+def _serving(lab: ServerOptions | None) -> Iterator[tuple[int, str]]:
     if lab is None:
         with Nginx(NginxOptions()) as nginx:
             yield nginx.pid, nginx.url
@@ -72,20 +72,30 @@ def _server(lab: ServerOptions | None) -> Iterator[tuple[int, str]]:
         yield server.pid, f"http://{server.address}:{server.port}/"
 
 
-def _record_one(scenario: Scenario, path: Path, pause: Path) -> None:
-    with _server(scenario.lab) as (pid, url):
-        cpus = "1" if scenario.lab else "0-1"
-        script = ["-s", str(pause)] if scenario.paced else []
-        wrk = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{scenario.connections}", f"-d{scenario.seconds + 6}s", *script]
+@contextmanager
+def loaded(lab: ServerOptions | None, seconds: int, connections: int = 16, script: Path | None = None) -> Iterator[int]:
+    """A server (None: nginx) that has been under load for a moment, for so many seconds: its process."""
+    with _serving(lab) as (pid, url):
+        options = ["-s", str(script)] if script else []
+        cpus = "1" if lab else "0-1"
+        wrk = ["taskset", "-c", cpus, "wrk", "-t1", f"-c{connections}", f"-d{seconds + 6}s", *options]
         load = subprocess.Popen([*wrk, url], stdout=subprocess.DEVNULL)
         try:
             time.sleep(_WARM_S)
-            command = [_COMMAND, "record", "-p", str(pid), "-d", str(scenario.seconds), "-o", str(path)]
-            with open(path.with_suffix(".log"), "wb") as log:
-                subprocess.run([*map(str, command)], stdout=log, stderr=log, timeout=60, check=False)
+            yield pid
         finally:
             load.kill()
             load.wait()
+
+
+def _record_one(scenario: Scenario, path: Path, pause: Path) -> None:
+    script = pause if scenario.paced else None
+    with (
+        loaded(scenario.lab, scenario.seconds, scenario.connections, script) as pid,
+        open(path.with_suffix(".log"), "wb") as log,
+    ):
+        command = [_COMMAND, "record", "-p", str(pid), "-d", str(scenario.seconds), "-o", str(path)]
+        subprocess.run([*map(str, command)], stdout=log, stderr=log, timeout=60, check=False)
 
 
 def record(folder: Path) -> None:

@@ -1,10 +1,11 @@
 """`make truth`: is what netprobe says true? Labelled cases, equal Runs, and Runs that differ in one known thing.
 
-python bench/truth.py [cases] [series] [--times N] [--folder out/truth] [--only WORD]
+python bench/truth.py [cases] [series] [halves] [--times N] [--folder out/truth] [--only WORD]
 
 cases: the lab server with every fault that it can be given, alone and in pairs, N times each; recall, false alarms
 and confusion by code. series: recordings of equal and of differing servers, every pair compared (bench/aa.py).
-Half an hour for all. Ends with status 1 where a bar is missed.
+halves: pieces of recordings by perf compared with each other (bench/halves.py). Three quarters of an hour for
+all. Ends with status 1 where a bar is missed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import aa
+import halves
 
 from netprobe.lab.cases import CASES, Case, running
 
@@ -30,6 +32,7 @@ _FREQUENCY = 499
 _WARM_S = 0.5
 # Among the first so many findings.
 _FIRST = 2
+_PARTS = ["cases", "series", "halves"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def table(outcomes: list[Outcome]) -> bool:
 def main() -> None:
     """The parts that were asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=["cases", "series", []], default=["cases", "series"])
+    parser.add_argument("parts", nargs="*", choices=[*_PARTS, []], default=_PARTS)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("out/truth"))
     parser.add_argument("--only", default="", metavar="WORD", help="only cases with this in their name")
@@ -127,6 +130,10 @@ def main() -> None:
         print("\n== Equal Runs, and Runs that differ in one thing")
         aa.record(arguments.folder)
         held &= aa.compare(arguments.folder)
+    if "halves" in arguments.parts:
+        print("\n== Pieces of recordings by perf")
+        halves.record(arguments.folder / "perf")
+        held &= halves.compare(arguments.folder / "perf")
     sys.exit(0 if held else 1)
 
 
