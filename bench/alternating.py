@@ -3,9 +3,10 @@
 From one second to the next this kind of machine may give a server a tenth more or less of its time; next to each
 other, slices are alike, and hundreds of pairs tell a percent. Requests are counted by the packets of the loopback
 device, of which each takes the same number. Beside each set of probes: empty programs on the same events, which is what
-the kernel takes for calling any program there. As in a recording, run times are accounted for in a part of each slice,
-and part-time programs are attached in it. What netprobe does outside of the kernel is measured as CPU time of the
-commands.
+the kernel takes for calling any program there. A light recording counts in windows: its slice is a window and the time
+that it looks away, to attach and to detach included. As in a recording, run times are accounted for in a part of each
+slice, and part-time programs are attached in it. What netprobe does outside of the kernel is measured as CPU time of
+the commands.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 from spread import describe
 from throughput import NETPROBE
 
+from netprobe.commands.shared.recording import LIGHT_SHARE
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.blocks import ACCOUNTED_SHARE
 from netprobe.engine.options import RecordOptions
@@ -38,6 +40,8 @@ from netprobe.probes import busypoll, locality, serving, sockets, stacks, switch
 from netprobe.probes.base import FirstOf, Probe
 
 _SLICE_S, _SETTLE_S = 0.2, 0.02
+_LIGHT = "record --light"
+_LIGHT_SLICE_S = 1.0
 _PACKETS = Path("/sys/class/net/lo/statistics/rx_packets")
 _COMMAND_S = 15
 
@@ -53,6 +57,7 @@ _SETS: dict[str, Callable[[], list[Probe]]] = {
         busypoll.Probe(), stacks.Probe(),
     ],
 }  # fmt: skip
+_SETS[_LIGHT] = lambda: [*_SETS["record"]()[:-1], stacks.Probe(stacks.StackOptions(frequency=495))]
 # The events that a busy server has by the hundred thousand.
 _EVERYTHING = ("sys_enter", "sched_switch", "napi_poll", "tcp_rcv_space_adjust", "net_dev_start_xmit")
 _EVENTS = {"syscalls": _EVERYTHING[:1], "locality": _EVERYTHING[3:], "record": _EVERYTHING}
@@ -61,8 +66,9 @@ _EVENTS = {"syscalls": _EVERYTHING[:1], "locality": _EVERYTHING[3:], "record": _
 class _Probes:
     """A set of probes, to be attached again and again."""
 
-    def __init__(self, probes: Sequence[Probe], pid: int) -> None:
-        options = RecordOptions(pids=(pid,))
+    def __init__(self, probes: Sequence[Probe], pid: int, counted_share: float) -> None:
+        options = RecordOptions(pids=(pid,), counted_share=counted_share)
+        self._share = counted_share
         self._probes, self._program = probes, Program(probes, ProgramOptions.of(options))
         self._program.wait_until_compiled()
         self._target = Target(self._program, options, None)
@@ -82,7 +88,11 @@ class _Probes:
             # The part-time ones rest from here on.
             with self._program.with_part_time():
                 pass
-            yield self._spend
+            if self._share < 1:
+                self._program.rest()
+                yield self._spend_light
+            else:
+                yield self._spend
         finally:
             self._program.detach()
 
@@ -92,6 +102,14 @@ class _Probes:
         with self._program.with_part_time(), kernel_accounting():
             time.sleep(accounted)
         time.sleep(max(0.0, _SLICE_S - (time.perf_counter() - began)))
+
+    def _spend_light(self) -> None:
+        length, began = self._share * _LIGHT_SLICE_S, time.perf_counter()
+        with self._program.window():
+            with self._program.with_part_time(), kernel_accounting():
+                time.sleep(ACCOUNTED_SHARE * length)
+            time.sleep((1 - ACCOUNTED_SHARE) * length)
+        time.sleep(max(0.0, _LIGHT_SLICE_S - (time.perf_counter() - began)))
 
     def close(self) -> None:
         self._target.close()
@@ -146,9 +164,9 @@ def _own_cpu_ms(pid: int, names: Sequence[str]) -> dict[str, float]:
     taken = {}
     with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as folder:
         for name in names:
-            options = ["-o", f"{folder}/run"] if name == "record" else []
+            options = ["-o", f"{folder}/{name}"] if name.startswith("record") else []
             process = subprocess.Popen(
-                [NETPROBE, name, "-p", str(pid), "-d", str(_COMMAND_S + 5), *options],
+                [NETPROBE, *name.split(), "-p", str(pid), "-d", str(_COMMAND_S + 5), *options],
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
             )
@@ -174,11 +192,11 @@ def _measure(target: str, pid: int, load: Sequence[str], names: Sequence[str], c
     with contextlib.ExitStack() as stack:
         attach: dict[str, Attach] = {}
         for name in names:
-            one = _Probes(_SETS[name](), pid)
+            one = _Probes(_SETS[name](), pid, LIGHT_SHARE if name == _LIGHT else 1.0)
             stack.callback(one.close)
             attach[name] = one.attached
         bpf = import_bcc().BPF(text="\n".join(f"int on_{event}(void *ctx) {{ return 0; }}" for event in _EVERYTHING))
-        for name in names:
+        for name in _EVENTS.keys() & set(names):
             attach[f"empty programs, {name}"] = functools.partial(_empty, bpf, _EVENTS[name])
         process = subprocess.Popen(load, stdout=subprocess.DEVNULL)
         time.sleep(1)
@@ -206,7 +224,7 @@ def run(rounds: int) -> dict[str, Any]:
         results = {"nginx": _measure("nginx", nginx.pid, wrk_command(nginx.url, seconds), [*_SETS], cycles)}
     with Server(ServerOptions(threads=1, cpus=(0,))) as server:
         load = ["taskset", "-c", "1", *wrk_command(f"http://127.0.0.1:{server.port}/", seconds)]
-        results["lab server"] = _measure("lab server", server.pid, load, ["record"], cycles)
+        results["lab server"] = _measure("lab server", server.pid, load, ["record", _LIGHT], cycles)
     return results
 
 

@@ -12,7 +12,7 @@
 #define MOST_NAPIS 512
 #define THREAD_SIZE 16384
 
-struct episode { u64 napi, since_ns, attempts, hits, packets; u64 budget; };
+struct episode { u64 napi, since_ns, attempts, hits, packets; u64 budget, window; };
 BPF_PERCPU_ARRAY(episodes, struct episode, 1);
 
 struct busy_key { u32 slot; u32 napi_id; u32 budget; };
@@ -121,6 +121,13 @@ int on_napi_poll(struct bpf_raw_tracepoint_args *ctx)
     u32 packets = (u32)(u64)TYPED_ARGUMENT(ctx, 1), budget = (u32)(u64)TYPED_ARGUMENT(ctx, 2), zero = 0;
     struct episode *e = episodes.lookup(&zero);
     if (!e) return 0;
+#ifdef WINDOWS
+    u32 open = window();
+    if (!open) return 0;
+    // One that the last window's end cut off must not be taken for this one's.
+    if (e->window != open) e->napi = 0;
+    e->window = open;
+#endif
     if (!is_busy_poll(ctx, napi, budget)) {
         if (e->napi == (u64)napi && e->budget == budget)
             end_episode(e, napi, budget, packets);
@@ -150,7 +157,7 @@ int on_loop_enter(void *ctx)
 {
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     u64 *since = busy_loop_since.lookup(&slot);
-    if (slot > SHARED_SLOT && since) *since = bpf_ktime_get_ns();
+    if (slot > SHARED_SLOT && since) *since = window() ? bpf_ktime_get_ns() : 0;
     return 0;
 }
 
@@ -159,7 +166,7 @@ int on_loop_exit(void *ctx)
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     u64 *since = busy_loop_since.lookup(&slot);
     struct loops *l = busy_loops.lookup(&slot);
-    if (slot <= SHARED_SLOT || !since || !*since || !l) return 0;
+    if (slot <= SHARED_SLOT || !since || !*since || !l || !window()) return 0;
     l->entered += 1;
     l->ns += bpf_ktime_get_ns() - *since;
     *since = 0;

@@ -56,6 +56,20 @@ BPF_PERCPU_ARRAY(missed, u64, MISSED_KINDS);
         bounded;                                                                                      \
     })
 
+// Which window is open, from 1 on; 0 = none: nothing is counted then. Programs are attached one after another, and the
+// window opens for all of them at once.
+#ifdef WINDOWS
+BPF_F_TABLE("array", u32, u32, open_window, 1, MMAPABLE);
+
+static __always_inline u32 window(void)
+{
+    u32 zero = 0, *number = open_window.lookup(&zero);
+    return number ? *number : 0;
+}
+#else
+#define window() 1
+#endif
+
 static __always_inline void miss(u32 kind)
 {
     u64 *count = missed.lookup(&kind);

@@ -33,6 +33,7 @@ int on_listen(struct bpf_raw_tracepoint_args *ctx)
 // tcp_rcv_space_adjust: in the thread that reads, when data has been copied to it.
 int on_read(struct bpf_raw_tracepoint_args *ctx)
 {
+    if (!window()) return 0;
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     if (!slot) return 0;
     struct message_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id()};
@@ -62,7 +63,7 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
 {
     void *skb = TYPED_ARGUMENT(ctx, 0), *device = TYPED_ARGUMENT(ctx, 1);
     u32 queues = *(u32 *)(device + DEVICE_TX_QUEUES);
-    if (queues < 2) return 0;
+    if (queues < 2 || !window()) return 0;
     void *task = (void *)bpf_get_current_task_btf();
     u32 slot = slot_of_current(task);
     if (!slot) return 0;

@@ -23,7 +23,7 @@ static __always_inline int how_it_serves(u32 number)
 int on_serving_call(struct bpf_raw_tracepoint_args *ctx)
 {
     int how = how_it_serves(ctx->args[1]);
-    if (how < 0) return 0;
+    if (how < 0 || !window()) return 0;
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     if (!slot) return 0;
     struct served_key key = {.slot = slot, .how = how};

@@ -101,6 +101,7 @@ struct bpf_perf_event_data { struct pt_regs regs; u64 sample_period; u64 addr; }
 
 int on_sample(struct bpf_perf_event_data *ctx)
 {
+    if (!window()) return 0;
     void *task = (void *)bpf_get_current_task_btf();
     u32 slot = slot_of_current(task);
     if (!slot) return 0;

@@ -62,6 +62,7 @@ static __always_inline void count_takeover(u32 slot, void *next, u32 next_tid, b
 
 int on_switch(struct bpf_raw_tracepoint_args *ctx)
 {
+    if (!window()) return 0;
     void *previous = TYPED_ARGUMENT(ctx, 1), *next = TYPED_ARGUMENT(ctx, 2);
     u32 next_tid = *(u32 *)(next + TASK_PID);
 #ifdef RUN_QUEUE

@@ -207,6 +207,7 @@ static __always_inline int count_other(u32 slot, u32 number, u32 compat)
 
 int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
 {
+    if (!window()) return 0;
     void *task = (void *)bpf_get_current_task_btf();
     u32 slot = slot_of_current(task);
     if (!slot) return 0;

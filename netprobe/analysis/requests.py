@@ -15,7 +15,7 @@ _WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
 
 @dataclass(frozen=True)
 class Requests:
-    """`count` in the whole recording; `estimated` where it comes from the server's own receive calls."""
+    """`count` in the time that was counted; `estimated` where it comes from the server's own receive calls."""
 
     count: float
     estimated: bool
@@ -33,7 +33,9 @@ def requests_of(run: Run) -> Requests | None:
         # Nothing can be divided by none.
         return None
     if told:
-        return Requests(told["count"], False, told["source"])
+        # A light recording has counted in a part of the time alone.
+        share = run.seconds / run.elapsed_seconds if run.elapsed_seconds > 0 else 1.0
+        return Requests(told["count"] * share, False, told["source"])
     messages = run.tables.get("messages")
     if messages is None and run.imported:
         return _of_calls(run)

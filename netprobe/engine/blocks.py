@@ -66,7 +66,8 @@ def _join(first: Block, second: Block) -> Block:
 class BlockLoop:
     """Waits and reads, from `begin` to the end of `run`.
 
-    Then it has the blocks, the seconds, and for how many of them run times were kept.
+    Then it has the blocks, the seconds that were counted, for how many of them run times were kept, and the seconds
+    from beginning to end: more than were counted, where the recording is one in windows.
     """
 
     options: RecordOptions
@@ -77,6 +78,8 @@ class BlockLoop:
     on_block: OnBlock
     # Inside it, part-time programs see what happens.
     with_part_time: Callable[[], contextlib.AbstractContextManager[None]]
+    # Inside it, everything is counted; of a recording in windows.
+    window: Callable[[], contextlib.AbstractContextManager[None]]
     # What programs keep by thread between two events.
     scratch: Sequence[ScratchCleaner]
     # Called at both edges of the window.
@@ -89,7 +92,8 @@ class BlockLoop:
         self.store = BlockStore()
         self.accounted_seconds = 0.0
         self._read_counters()
-        self._mark()
+        if not self.options.in_windows:
+            self._mark()
         self.start = time.monotonic()
         self.started_at = time.time()
         self._machine = read_machine()
@@ -98,12 +102,15 @@ class BlockLoop:
         """Record until the end; returns what ended it, in words."""
         with contextlib.ExitStack() as stack:
             self._watched = self._watch(stack)
-            before, ended_by = self.start, ""
+            record = self._record_window if self.options.in_windows else self._record_block
+            ended_by = ""
+            self._begins = self.start
             while not ended_by:
-                ended_by = self._wait_for_block(before)
-                before = self._take_block(before)
-            self._mark()
-        self.seconds = before - self.start
+                ended_by = record()
+            if not self.options.in_windows:
+                self._mark()
+        self.seconds = sum(block.duration_s for block in self.store.blocks)
+        self.elapsed_seconds = self._begins - self.start
         return ended_by
 
     def _mark(self) -> None:
@@ -120,19 +127,45 @@ class BlockLoop:
                 stack.callback(os.close, fds[-1])
         return fds
 
-    def _wait_for_block(self, begins: float) -> str:
-        """Wait for the block's end; returns why it is the last one, or nothing."""
-        block = self.options.block_seconds
-        ends, last = begins + block, False
-        if self.options.seconds is not None and ends > self.start + self.options.seconds - block / 1000:
-            ends, last = self.start + self.options.seconds, True
-        with self.with_part_time(), kernel_accounting() as accounted:
-            # Not from the block's beginning: to attach the part-time ones may take longer than the window.
-            since = time.monotonic()
-            reason = self._wait_until(min(ends, since + block * ACCOUNTED_SHARE))
-            self.accounted_seconds += (time.monotonic() - since) * accounted
-        reason = reason or self._wait_until(ends)
+    def _record_block(self) -> str:
+        """Count to the block's end; returns why it is the last one, or nothing."""
+        ends, last = self._end_of_block()
+        reason = self._count_until(ends, self.options.block_seconds)
+        now = time.monotonic()
+        self._take_block(self._begins, now)
+        self._begins = now
         return reason or ("time" if last else "")
+
+    def _record_window(self) -> str:
+        """Count for the window at the block's beginning, and look away to the block's end; returns the same."""
+        ends, last = self._end_of_block()
+        with self.window():
+            opened, length = time.monotonic(), self.options.block_seconds * self.options.counted_share
+            self._machine = read_machine()
+            self._mark()
+            reason = self._count_until(min(ends, opened + length), length)
+            self._mark()
+            closed = time.monotonic()
+        self._take_block(opened, closed)
+        reason = reason or self._wait_until(ends)
+        self._begins = time.monotonic()
+        return reason or ("time" if last else "")
+
+    def _end_of_block(self) -> tuple[float, bool]:
+        """When it ends, and whether it is the last one that was asked for."""
+        block = self.options.block_seconds
+        ends = self._begins + block
+        if self.options.seconds is not None and ends > self.start + self.options.seconds - block / 1000:
+            return self.start + self.options.seconds, True
+        return ends, False
+
+    def _count_until(self, ends: float, length: float) -> str:
+        with self.with_part_time(), kernel_accounting() as accounted:
+            # Not from the beginning: to attach the part-time ones may take longer than their time.
+            since = time.monotonic()
+            reason = self._wait_until(min(ends, since + length * ACCOUNTED_SHARE))
+            self.accounted_seconds += (time.monotonic() - since) * accounted
+        return reason or self._wait_until(ends)
 
     def _wait_until(self, deadline: float) -> str:
         while True:
@@ -158,11 +191,11 @@ class BlockLoop:
     def _read_counters(self) -> dict[str, Rows]:
         return {name: reader.added(self.target) for name, reader in self.readers.items()}
 
-    def _take_block(self, begins: float) -> float:
-        now, machine = time.monotonic(), read_machine()
+    def _take_block(self, begins: float, ends: float) -> None:
+        machine = read_machine()
         block = Block(
             begins - self.start,
-            now - begins,
+            ends - begins,
             self._read_counters(),
             machine.switches - self._machine.switches,
             machine.forks - self._machine.forks,
@@ -176,4 +209,3 @@ class BlockLoop:
         for kept in self.scratch:
             kept.forget(ended)
         self.target.reuse(ended)
-        return now

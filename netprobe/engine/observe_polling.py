@@ -71,7 +71,7 @@ class PollingObserver:
         self._look(program, threads)
 
     def mark(self) -> None:
-        """Called at both edges of the window."""
+        """Called at both edges of what is counted."""
         self._edges.append(
             _Edge(
                 {namespace: busy_poll_packets(pid) for namespace, pid in self._namespaces.items()},
@@ -113,7 +113,7 @@ class PollingObserver:
         by_kind = Counter(
             (pid, found.napi_id, found.busy_poll_us, found.budget, found.prefer) for pid, found in self._connections
         )
-        first, last = (self._edges[0], self._edges[-1]) if self._edges else (_Edge(), _Edge())
+        packets, sleeps = self._kernel_counts()
         return [
             _table("polling_settings", ("name", "value"), self._settings.items()),
             _table(
@@ -134,14 +134,23 @@ class PollingObserver:
             _table(
                 "polling_kernel",
                 ("network_namespace", "busy_poll_rx_packets"),
-                _differences(first.packets, last.packets),
+                packets.items(),
             ),
             _table(
                 "polling_sleeps",
                 ("pid", "tid", "voluntary_switches"),
-                ((*key, count - first.switches.get(key, 0)) for key, count in last.switches.items()),
+                ((*key, count) for key, count in sleeps.items()),
             ),
         ]
+
+    def _kernel_counts(self) -> tuple[Counter[int], Counter[tuple[int, int]]]:
+        """Packets by network namespace, and sleeps by thread, between the edges of what was counted."""
+        packets: Counter[int] = Counter()
+        sleeps: Counter[tuple[int, int]] = Counter()
+        for first, last in zip(self._edges[::2], self._edges[1::2], strict=False):
+            packets.update(dict(_differences(first.packets, last.packets)))
+            sleeps.update({key: count - first.switches.get(key, 0) for key, count in last.switches.items()})
+        return packets, sleeps
 
 
 def _describe(pid: int, fd: int, kind: str, inodes: Iterable[int], napi_ids: dict[int, int]) -> _Set:

@@ -23,8 +23,15 @@ class RecordOptions:
     seconds: float | None = 10.0
     block_seconds: float = 1.0
     slots: int | None = None
+    # Count in windows of this share of each block only, and look away for the rest of it.
+    counted_share: float = 1.0
     # A shell's command, such as a load generator: the recording lasts as long as it runs.
     while_command: str | None = None
+
+    @property
+    def in_windows(self) -> bool:
+        """Whether there are times in which nothing is counted."""
+        return self.counted_share < 1
 
     @property
     def whole_machine(self) -> bool:

@@ -18,6 +18,7 @@ from netprobe.engine.btf_program import TRACE_FENTRY, TRACE_FEXIT, TRACE_RAW_TP,
 from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.machine import possible_cpus
+from netprobe.engine.maps import MappedArray
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.perf_events import attach_samples
 from netprobe.errors import NetprobeError, NotPossibleHereError
@@ -67,11 +68,12 @@ class ProgramOptions:
     slots: int
     pid_max: int
     whole_machine: bool
+    in_windows: bool = False
 
     @classmethod
     def of(cls, options: RecordOptions) -> ProgramOptions:
         """For what the user asked, on this machine."""
-        return cls(slots_for(options), pid_limit(), options.whole_machine)
+        return cls(slots_for(options), pid_limit(), options.whole_machine, options.in_windows)
 
 
 def pid_limit() -> int:
@@ -129,6 +131,8 @@ def _source(probes: Sequence[Probe], options: ProgramOptions, btf: Btf) -> str:
     defines = _life_cycle_defines(btf) | {"SLOTS": options.slots, "PID_MAX": options.pid_max}
     if options.whole_machine:
         defines["WHOLE_MACHINE"] = 1
+    if options.in_windows:
+        defines["WINDOWS"] = 1
     missed = list(THREAD_MISSED)
     for probe in probes:
         defines |= probe.defines(btf)
@@ -173,6 +177,10 @@ class _Attached:
     def part_time(self) -> bool:
         return isinstance(self.point, RawTracepoint) and self.point.part_time
 
+    @property
+    def frequent(self) -> bool:
+        return isinstance(self.point, RawTracepoint | BtfTracepoint) and self.point.frequent
+
     def detach(self) -> None:
         for link in self.links:
             os.close(link)
@@ -196,8 +204,10 @@ class Program:
         for probe in probes:
             self.missed += probe.missed.items()
         self._loaded: dict[str, int] = {}
+        self._typed: dict[_Typed, int] = {}
+        self._windows = 0
         self._attached: list[_Attached] = []
-        # The part-time ones that are not attached now.
+        # Those that are not attached now: part-time ones, and outside of windows the frequent ones.
         self._resting: list[_Attached] = []
         # Descriptors of programs that BCC does not know of.
         self._owned: list[int] = []
@@ -231,6 +241,8 @@ class Program:
         return self._loaded[function]
 
     def _load_typed(self, point: _Typed) -> int:
+        if point in self._typed:
+            return self._typed[point]
         if point not in self._btf_ids:
             raise NotPossibleHereError(f"This kernel does not have what {point} needs.")
         name = point.function
@@ -238,6 +250,7 @@ class Program:
         size = self.lib.bpf_function_size(self._bpf.module, name.encode())
         program = load_typed(name, start, size, self._btf_ids[point], _ATTACH_TYPES[type(point)])
         self._owned.append(program)
+        self._typed[point] = program
         return program
 
     def attach_life_cycle(self) -> None:
@@ -270,17 +283,42 @@ class Program:
     @contextmanager
     def with_part_time(self) -> Iterator[None]:
         """Let the part-time programs see what happens inside."""
-        while self._resting:
-            # What the kernel allowed once it may refuse now; then what was seen so far has to do.
-            with suppress(NotPossibleHereError):
-                self.attach(self._resting.pop().point)
+        self._wake([one for one in self._resting if one.part_time])
         try:
             yield
         finally:
-            for one in [one for one in self._attached if one.part_time]:
-                one.detach()
-                self._attached.remove(one)
-                self._resting.append(one)
+            self._rest([one for one in self._attached if one.part_time])
+
+    @contextmanager
+    def window(self) -> Iterator[None]:
+        """Of a program that counts in windows: what happens inside is counted, by all probes from one moment on."""
+        self._wake([one for one in self._resting if one.frequent])
+        open_window = MappedArray(self.map_fd("open_window"), 1, "u4")
+        self._windows += 1
+        open_window.view[0] = self._windows
+        try:
+            yield
+        finally:
+            open_window.view[0] = 0
+            open_window.close()
+            self.rest()
+
+    def rest(self) -> None:
+        """Detach the frequent ones until the next window."""
+        self._rest([one for one in self._attached if one.frequent])
+
+    def _wake(self, those: Sequence[_Attached]) -> None:
+        for one in those:
+            self._resting.remove(one)
+            # What the kernel allowed once it may refuse now; then what was seen so far has to do.
+            with suppress(NotPossibleHereError):
+                self.attach(one.point)
+
+    def _rest(self, those: Sequence[_Attached]) -> None:
+        for one in those:
+            one.detach()
+            self._attached.remove(one)
+            self._resting.append(one)
 
     def _attach_kprobe(self, point: Kprobe, program: int) -> int:
         name = f"netprobe_{os.getpid()}_{'r' if point.at_return else 'p'}_{point.kernel_function}"

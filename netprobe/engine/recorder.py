@@ -32,7 +32,8 @@ class Recording:
     counted: Counted
     started_at: float  # seconds since the epoch
     started_ns: int  # of the monotonic clock, as the threads' times
-    seconds: float
+    seconds: float  # that were counted
+    elapsed_seconds: float  # from beginning to end
     attach_seconds: float
     ended_by: str  # "time", "target ended", "command ended" or a signal's name
     attached: Sequence[str]
@@ -59,7 +60,10 @@ class Observer(Protocol):
         """The first look. `held`: a process that is none of the traced yet, and will be once it is let go."""
 
     def mark(self) -> None:
-        """Called at both edges of the window, as close to the counters as can be."""
+        """Called at both edges of the time that is counted, as close to the counters as can be.
+
+        Of a recording in windows: of each of them.
+        """
 
     def end(self, program: Program, threads: Sequence[Thread]) -> None:
         """The last look."""
@@ -120,6 +124,8 @@ class Recorder:
                 self._unavailable += unreadable({thread.pid for thread in target.describe_all() if thread.pid})
             for observer in self._observers:
                 observer.begin(program, target.describe_all(), server.pid if server else None)
+            if self._options.in_windows:
+                program.rest()
             marks = [observer.mark for observer in self._observers]
             loop = BlockLoop(
                 self._options,
@@ -129,6 +135,7 @@ class Recorder:
                 server,
                 on_block,
                 program.with_part_time,
+                program.window,
                 scratch,
                 marks,
                 companion,
@@ -202,6 +209,7 @@ class Recorder:
             started_at=loop.started_at,
             started_ns=int(loop.start * 1e9),
             seconds=loop.seconds,
+            elapsed_seconds=loop.elapsed_seconds,
             attach_seconds=attach_seconds,
             ended_by=ended_by,
             attached=attached,

@@ -45,7 +45,8 @@ def as_run(
             "seconds": recording.seconds,
             "blocks": len(counted.blocks),
             "ended_by": recording.ended_by,
-        },
+        }
+        | ({"elapsed_seconds": recording.elapsed_seconds} if options.in_windows else {}),
         "probes": [probe.name for probe in probes],
         "attached": list(recording.attached),
         "ways": dict(recording.ways),
@@ -93,7 +94,7 @@ def _cost(recording: Recording) -> dict[str, Any]:
     return {
         "programs": programs,
         "accounted_seconds": recording.accounted_seconds,
-        "estimated_cpu_pct_of_one": total / recording.seconds / 1e7 if total is not None else None,
+        "estimated_cpu_pct_of_one": total / recording.elapsed_seconds / 1e7 if total is not None else None,
         "attach_seconds": recording.attach_seconds,
         "peak_resident_kib": recording.peak_resident_kib,
     }

@@ -36,12 +36,14 @@ class KernelLayout(Protocol):
 class RawTracepoint:
     """A function of the probe's C file and the raw tracepoint that calls it.
 
-    `part_time`: attached for a small part of each block only, for what shows again and again.
+    `part_time`: attached for a small part of each block only, for what shows again and again. `frequent`: so many
+    events that a recording in windows attaches it for these only.
     """
 
     function: str
     tracepoint: str
     part_time: bool = False
+    frequent: bool = False
 
     def __str__(self) -> str:
         return f"raw tracepoint {self.tracepoint}" + (", part of the time" if self.part_time else "")
@@ -53,6 +55,7 @@ class BtfTracepoint:
 
     function: str
     tracepoint: str
+    frequent: bool = False
 
     def __str__(self) -> str:
         return f"BTF tracepoint {self.tracepoint}"

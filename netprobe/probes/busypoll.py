@@ -80,7 +80,10 @@ class Probe:
             ("kprobe", kprobes),
             ("kprobe, no io_uring", kprobes[:2]),
         )
-        return (BtfTracepoint("on_napi_poll", "napi_poll"), FirstOf("entries into the poll loop", ways, optional=True))
+        return (
+            BtfTracepoint("on_napi_poll", "napi_poll", frequent=True),
+            FirstOf("entries into the poll loop", ways, optional=True),
+        )
 
     def counters(self) -> tuple[Counters, ...]:
         """Busy polls by thread, instance and budget; other polls by instance and CPU; loops by thread."""

@@ -57,8 +57,8 @@ class Probe:
         """Where data is copied to the reader, and where a packet is given to its device."""
         return (
             BtfTracepoint("on_listen", "inet_sock_set_state"),
-            BtfTracepoint("on_read", "tcp_rcv_space_adjust"),
-            BtfTracepoint("on_send", "net_dev_start_xmit"),
+            BtfTracepoint("on_read", "tcp_rcv_space_adjust", frequent=True),
+            BtfTracepoint("on_send", "net_dev_start_xmit", frequent=True),
         )
 
     def counters(self) -> tuple[Counters, ...]:

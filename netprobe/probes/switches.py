@@ -50,7 +50,7 @@ class Probe:
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
         """The switch, and the wake-ups where waiting times are wanted."""
-        points: list[AttachPoint] = [BtfTracepoint("on_switch", "sched_switch")]
+        points: list[AttachPoint] = [BtfTracepoint("on_switch", "sched_switch", frequent=True)]
         if self._options.run_queue:
             points.append(BtfTracepoint("on_wakeup", "sched_wakeup"))
             points.append(BtfTracepoint("on_wakeup", "sched_wakeup_new"))

@@ -120,6 +120,9 @@ def checked(info: Mapping[str, Any], file: Path) -> dict[str, Any]:
             raise NetprobeError(f"{file} is damaged: it lacks {field.path}, {field.words}.")
         if not field.fits(within[name]):
             raise NetprobeError(f"{file} is damaged: {field.path} is {_shown(within[name])}, and not {field.words}.")
+    elapsed = whole["window"].get("elapsed_seconds", 0)
+    if not _is_count(elapsed):
+        raise NetprobeError(f"{file} is damaged: window.elapsed_seconds is {_shown(elapsed)}, and no number from 0 on.")
     if whole["window"]["seconds"] is None and "imported" not in whole:
         raise NetprobeError(f"{file} is damaged: window.seconds is null, and the Run was not imported.")
     return whole

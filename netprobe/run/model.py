@@ -78,9 +78,14 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Length of the recording; NaN where what was imported does not say."""
+        """Length of what was counted; NaN where what was imported does not say."""
         seconds = self.info["window"]["seconds"]
         return float("nan") if seconds is None else float(seconds)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """From its beginning to its end: longer than what was counted, where the recording was a light one."""
+        return float(self.info["window"].get("elapsed_seconds") or self.seconds)
 
     @property
     def imported(self) -> bool:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 import netprobe as package
+from netprobe.analysis.requests import requests_of
 from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.wrk import wrk_command
 from netprobe.run.requests import requests_in
@@ -46,6 +47,29 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
     # Attached for the time alone in which run times are kept, so there is nothing to scale.
     (serving,) = [one for one in run.info["cost"]["programs"] if one["program"] == "on_serving_call"]
     assert serving["estimated_total_ns"] == serving["run_time_ns"] > 0
+
+
+def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, nginx, tmp_path):
+    report = tmp_path / "wrk.txt"
+    load = f"{' '.join(wrk_command(nginx.url, 4))} >{report}"
+    arguments = ("-p", nginx.pid, "-o", tmp_path / "run", "--while", load, "--requests-from", report)
+    done = netprobe("record", "--light", *arguments)
+    assert done.status == 0, done.err
+    run = package.load(tmp_path / "run")
+    assert run.elapsed_seconds == pytest.approx(4, abs=1)
+    assert run.seconds == pytest.approx(0.15 * run.elapsed_seconds, rel=0.35)
+    assert f"{run.seconds:.1f} s counted of {run.elapsed_seconds:.1f} s (as long as the command ran)" in done.out
+    requests = requests_of(run)
+    assert requests.count == pytest.approx(requests_in(report) * run.seconds / run.elapsed_seconds)
+    calls = run.table("syscalls").groupby("syscall")["calls"].sum().astype(int)
+    # Of the load as a whole, of which the windows are a sample; and of what another probe saw in the same windows.
+    assert calls["writev"] == pytest.approx(requests.count, rel=0.25)
+    accepted = int(run.table("messages")["accepted"].sum())
+    assert accepted > 1000
+    assert calls["recvfrom"] == pytest.approx(accepted, abs=20)
+    assert run.table("profile_samples")["samples"].sum() > 50
+    assert run.table("blocks")["duration_s"].max() < 0.3
+    assert run.info["cost"]["estimated_cpu_pct_of_one"] < 10
 
 
 def test_the_estimate_is_called_one(netprobe, nginx, tmp_path):

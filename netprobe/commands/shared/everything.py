@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from netprobe.commands.shared.recording import Request, record
+from netprobe.commands.shared.recording import LIGHT_SHARE, Request, record
 
 if TYPE_CHECKING:
     from netprobe.engine.recorder import Observer
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from netprobe.run.model import Run
 
 _BLOCKS, _SHORTEST_BLOCK_S, _LONGEST_BLOCK_S = 40, 0.25, 1.0
+_MOST_FREQUENT = 10_000
 
 
 def record_everything(request: Request, frequency: int, watch: Callable[[Counted], None] | None = None) -> Run:
@@ -33,7 +34,7 @@ def record_everything(request: Request, frequency: int, watch: Callable[[Counted
         sockets.Probe(connections=True),
         locality.Probe(),
         busypoll.Probe(),
-        stacks.Probe(stacks.StackOptions(frequency=frequency)),
+        stacks.Probe(stacks.StackOptions(frequency=_frequency(frequency, request.light))),
     ]
     observers: list[Observer] = [GroupObserver(whole), PollingObserver(whole), stack_observer, ProgramObserver()]
     return record(
@@ -41,11 +42,21 @@ def record_everything(request: Request, frequency: int, watch: Callable[[Counted
         probes,
         "Recording everything",
         observers=observers,
-        block_seconds=_block_seconds(request.seconds),
+        block_seconds=_light_block_seconds(request.seconds) if request.light else _block_seconds(request.seconds),
         watch=watch,
         # Kernels that keep perf events for CAP_SYS_ADMIN alone are common.
         dispensable=("stacks",),
     )
+
+
+def _light_block_seconds(seconds: float | None) -> float:
+    """A window each. Longer ones: where programs come and go, the kernel stops all CPUs for a moment."""
+    return _LONGEST_BLOCK_S if seconds is None else min(_LONGEST_BLOCK_S, max(_SHORTEST_BLOCK_S, seconds / 10))
+
+
+def _frequency(wanted: int, light: bool) -> int:
+    """As many samples as wanted, over the whole time. Odd, so as not to keep step with what happens each 1/100 s."""
+    return min(_MOST_FREQUENT, round(wanted / LIGHT_SHARE) | 1) if light else wanted
 
 
 def _block_seconds(seconds: float | None) -> float:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _DEFAULT_SECONDS = 10.0
+# Of the time, in which a light recording looks.
+LIGHT_SHARE = 0.15
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class Request:
     while_command: str | None = None
     while_words: str = ""
     """What that is, where the command itself would say nothing to the user."""
+    light: bool = False
+    """Count for a part of the time only."""
 
     def options(self) -> RecordOptions:
         """The engine's options. A server that netprobe starts is watched until it ends, unless -d says less."""
@@ -56,6 +60,7 @@ class Request:
             seconds=seconds,
             block_seconds=self.interval or 1.0,
             while_command=self.while_command,
+            counted_share=LIGHT_SHARE if self.light else 1.0,
         )
 
 

@@ -116,6 +116,26 @@ def test_d_counts_agree_with_the_kernel(lab, look, kernel_packets):
     assert check["disagrees"] is False
 
 
+def test_d_counts_in_windows_agree_with_the_kernel(lab, recording, load, tmp_path):
+    up = lab(queues=1, **DEFER)
+    options = ServerOptions(cpus=(0,), address=up.server.address, **PREFER)
+    with Server(options, namespace=up.server.namespace) as server:
+        session = recording("record", "--light", "-p", server.pid, "-d", 60, "-o", tmp_path / "run")
+        with load(f"http://{up.server.address}:{server.port}/", cpus=(1,), namespace=up.client.namespace):
+            time.sleep(4)
+            session.stop()
+    run = package.load(tmp_path / "run")
+    polls, kernel = run.table("busy_polls"), run.table("polling_kernel")
+    assert run.seconds < 0.3 * run.elapsed_seconds
+    # The load generator polls its own end of the pair.
+    assert set(polls["thread"]) - {"(other threads)"} == {"reactor-0"}
+    polls = polls[polls["thread"] == "reactor-0"]
+    assert polls["packets"].sum() > 500
+    # An episode that a window's end cuts off is not counted.
+    assert polls["packets"].sum() == pytest.approx(kernel["busy_poll_rx_packets"].sum(), rel=0.05)
+    assert polls["polling_ns"].sum() / 1e9 < 1.1 * run.seconds
+
+
 def test_e_loopback(look):
     """(e) Its packets come from no device that could be polled."""
     with Server(ServerOptions(cpus=(0,), **PREFER)) as server:
