@@ -14,12 +14,10 @@ def heading(run: Run) -> str:
     threads = target["threads"]
     whole = not (target["pids"] or target["comm"] or target["command"])
     seen = "active" if whole else "seen"
-    length = f"{window['seconds']:.1f} s"
-    if "elapsed_seconds" in window:
-        length += f" counted of {window['elapsed_seconds']:.1f} s"
     ended = {"time": "", "target ended": " (ended with the target)", "command ended": " (as long as the command ran)"}
     reason = ended.get(window["ended_by"], f" (ended by {window['ended_by']})")
-    return f"{printable(target['description'])}, {threads} thread{'' if threads == 1 else 's'} {seen}, {length}{reason}"
+    whom = f"{printable(target['description'])}, {threads} thread{'' if threads == 1 else 's'} {seen}"
+    return f"{whom}, {run.length()}{reason}"
 
 
 def missing(run: Run) -> list[str]:

@@ -88,11 +88,22 @@ class Run:
         return float(self.info["window"].get("elapsed_seconds") or self.seconds)
 
     @property
+    def light(self) -> bool:
+        """Whether it was counted in windows, for a part of the time (`netprobe record --light`)."""
+        return self.elapsed_seconds > self.seconds
+
+    def length(self, digits: int = 1) -> str:
+        """How long it was recorded, in words."""
+        if self.info["window"]["seconds"] is None:
+            return "length not known"
+        counted = f"{self.seconds:.{digits}f} s"
+        return f"{counted} counted of {self.elapsed_seconds:.{digits}f} s" if self.light else counted
+
+    @property
     def imported(self) -> bool:
         """Whether it was made of what other tools printed (`netprobe import`)."""
         return "imported" in self.info
 
     def __repr__(self) -> str:
         target = self.info["target"]["description"]
-        length = "length not known" if self.info["window"]["seconds"] is None else f"{self.seconds:.1f} s"
-        return f"<Run of {target}, {length}, tables {', '.join(sorted(self.tables))}>"
+        return f"<Run of {target}, {self.length()}, tables {', '.join(sorted(self.tables))}>"

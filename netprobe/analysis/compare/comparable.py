@@ -140,6 +140,10 @@ def _length(a: Side, b: Side) -> Iterator[Difference]:
     elif abs(a.seconds - b.seconds) > _LENGTH * max(a.seconds, b.seconds):
         words = f"The recordings are not equally long: {a.seconds:.1f} s and {b.seconds:.1f} s."
         yield Difference("length", words, f"{a.seconds:.1f} s", f"{b.seconds:.1f} s")
+    if a.run.light != b.run.light:
+        which, other = ("A", "B") if a.run.light else ("B", "A")
+        words = f"{which} was recorded with --light: netprobe slowed down the server of {other} more."
+        yield Difference("light", words, *("light" if side.run.light else "in full" for side in (a, b)))
 
 
 def _sampling(a: Side, b: Side) -> Iterator[Difference]:

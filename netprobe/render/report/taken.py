@@ -55,9 +55,7 @@ def _times(run: Run) -> list[tuple[str, object]]:
     window = _mapping(run.info.get("window"))
     blocks = window.get("blocks")
     several = isinstance(blocks, int) and blocks > 1 and run.seconds > 0
-    length = f"{run.seconds:.2f} s" if run.seconds > 0 else "for a time that is not known"
-    if run.elapsed_seconds > run.seconds:
-        length += f" counted of {run.elapsed_seconds:.2f} s"
+    length = run.length(2) if run.seconds > 0 else "for a time that is not known"
     return [
         ("Recorded", f"{window.get('started') or 'at a time that is not known'}, {length}"),
         ("Time blocks", f"{blocks}, about {run.seconds / (blocks or 1):.2f} s each" if several else ""),

@@ -8,6 +8,7 @@ import pytest
 
 import netprobe
 from netprobe.analysis.compare.comparison import compare_sides, sides_of
+from netprobe.analysis.requests import requests_of
 from netprobe.errors import NetprobeError
 
 _SPEC = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
@@ -251,6 +252,20 @@ def test_nothing_differs():
 def test_load_and_length_are_said():
     aspects = {one.aspect for one in compared(run_of(Server(), 1), run_of(Server(load=40_000), 2, 20, 80)).comparable}
     assert aspects == {"load", "length"}
+
+
+def test_a_light_recording_has_seen_its_part_of_the_requests_and_is_called_one():
+    a, b = run_of(Server(), 1), run_of(Server(), 2)
+    window = b.info["window"] | {"elapsed_seconds": 4 * b.seconds}
+    told = {"count": 4 * requests_of(b).count, "source": "wrk.txt"}
+    light = type(b)(b.info | {"window": window, "requests": told}, b.tables)
+    assert requests_of(light).count == pytest.approx(requests_of(b).count)
+    assert f"{b.seconds:.1f} s counted of {4 * b.seconds:.1f} s" in repr(light)
+    found = compared(a, light)
+    assert not found.changed
+    assert [one.words for one in found.comparable if one.aspect == "light"] == [
+        "B was recorded with --light: netprobe slowed down the server of A more."
+    ]
 
 
 def test_another_build_is_said():
