@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from netprobe.engine.counting import Reader, ScratchCleaner, merged
+from netprobe.engine.freed_memory import give_back
 from netprobe.engine.machine import read_machine
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.program import kernel_accounting
@@ -26,6 +27,8 @@ MOST_BLOCKS = 240
 # The kernel's account of BPF run times costs two clock reads an event: it is on for this share of each block. So are
 # the part-time programs.
 ACCOUNTED_SHARE = 0.05
+# Each read frees half a megabyte in pieces, between which the C library lets holes grow.
+_BLOCKS_BETWEEN_TRIMS = 30
 
 OnBlock = Callable[[Counted], None]
 
@@ -91,6 +94,7 @@ class BlockLoop:
         """Open the window: what the probes counted while they were being attached one after another is left out."""
         self.store = BlockStore()
         self.accounted_seconds = 0.0
+        self._taken = 0
         self._read_counters()
         if not self.options.in_windows:
             self._mark()
@@ -209,3 +213,6 @@ class BlockLoop:
         for kept in self.scratch:
             kept.forget(ended)
         self.target.reuse(ended)
+        if self._taken % _BLOCKS_BETWEEN_TRIMS == 0:
+            give_back()
+        self._taken += 1
