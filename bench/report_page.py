@@ -1,4 +1,8 @@
-"""The report of a Run of a minute, and of two: size, and seconds until it can be used in a Chromium just started."""
+"""The report of a Run of a minute, and of two: size, and seconds until it can be used in Chromium.
+
+As the first page of a browser that was just started for it, and once more in the same browser. Beside them: a page of
+plotly's script and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from flame_page import started_browser
+from plotly.offline import get_plotlyjs
 from spread import describe, line
 from throughput import NETPROBE
 
@@ -23,6 +28,11 @@ const wait = () => {
 };
 wait();
 """
+_ALL_DONE = """
+performance.mark("interactive");
+performance.mark("drawn");
+document.documentElement.dataset.ready = "1";
+"""
 
 
 def _record(folder: Path) -> list[str]:
@@ -37,27 +47,46 @@ def _record(folder: Path) -> list[str]:
     return [str(folder / "a"), str(folder / "b")]
 
 
+def _load(page: Path, rounds: int) -> dict[str, list[list[float]]]:
+    """Seconds to both marks, in a browser just started and in the same one again."""
+    first: list[list[float]] = []
+    again: list[list[float]] = []
+    for _ in range(rounds):
+        with started_browser() as driver:
+            for seconds in (first, again):
+                driver.get("about:blank")
+                driver.get(f"file://{page}")
+                seconds.append(driver.execute_async_script(_MARKS))
+    return {"first": first, "again": again}
+
+
+def _measure(what: str, page: Path, rounds: int) -> dict[str, Any]:
+    results = {}
+    for when, seconds in _load(page, rounds).items():
+        for index, mark in enumerate(("can be used", "all is drawn")):
+            values = [one[index] for one in seconds]
+            name = f"{what}, {when}: {mark}"
+            print(line(name, values, f"s (bar: {_TIME_BAR_S})" if not index else "s"), flush=True)
+            results[f"{name}, s"] = describe(values)
+    return results
+
+
 def run(rounds: int) -> dict[str, Any]:
     """Each round starts a browser of its own."""
     results: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as temporary:
+        folder = Path(temporary)
         runs = _record(folder)
         for what, sides in (("one Run", runs[:1]), ("two Runs", runs)):
             page = folder / f"{len(sides)}.html"
             subprocess.run([NETPROBE, "report", *sides, "-o", str(page)], check=True, capture_output=True)
             size = page.stat().st_size / 1e6
-            seconds = []
-            for _ in range(rounds):
-                with started_browser() as driver:
-                    driver.get(f"file://{page}")
-                    seconds.append(driver.execute_async_script(_MARKS))
             print(f"{f'{what}: page':34} {size:.2f} MB (bar: {_SIZE_BAR_MB})", flush=True)
-            for index, mark in enumerate(("can be used", "all is drawn")):
-                values = [one[index] for one in seconds]
-                print(line(f"{what}: {mark}", values, f"s (bar: {_TIME_BAR_S})" if not index else "s"), flush=True)
-                results[f"{what}, {mark}, s"] = describe(values)
+            results |= _measure(what, page, rounds)
             results[f"{what}, MB"] = size
+        page = folder / "plotly.html"
+        page.write_text(f"<!doctype html><script>{get_plotlyjs()}</script><script>{_ALL_DONE}</script>")
+        results |= _measure("plotly alone", page, rounds)
     return results
 
 
