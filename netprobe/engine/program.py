@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -206,6 +207,7 @@ class Program:
         self._loaded: dict[str, int] = {}
         self._typed: dict[_Typed, int] = {}
         self._windows = 0
+        self._refused: Counter[str] = Counter()
         self._attached: list[_Attached] = []
         # Those that are not attached now: part-time ones, and outside of windows the frequent ones.
         self._resting: list[_Attached] = []
@@ -309,10 +311,22 @@ class Program:
 
     def _wake(self, those: Sequence[_Attached]) -> None:
         for one in those:
-            self._resting.remove(one)
-            # What the kernel allowed once it may refuse now; then what was seen so far has to do.
-            with suppress(NotPossibleHereError):
+            try:
                 self.attach(one.point)
+            except NotPossibleHereError:
+                # What the kernel allowed once it may refuse now, and allow again. Part-time programs see the same
+                # again and again; of the others, counts are missing.
+                self._refused[str(one.point)] += one.frequent
+            else:
+                self._resting.remove(one)
+
+    def refused(self) -> list[str]:
+        """What is missing because a program could not be attached again, in sentences."""
+        return [
+            f"{count} windows lack what {point} counts: the kernel did not let netprobe attach to it again"
+            for point, count in self._refused.items()
+            if count
+        ]
 
     def _rest(self, those: Sequence[_Attached]) -> None:
         for one in those:

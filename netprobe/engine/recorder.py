@@ -213,7 +213,7 @@ class Recorder:
             attach_seconds=attach_seconds,
             ended_by=ended_by,
             attached=attached,
-            missed=[text.format(count=count) for text, count in missed.items() if count],
+            missed=[*(text.format(count=count) for text, count in missed.items() if count), *program.refused()],
             unavailable=self._unavailable,
             left_out=self._left_out,
             ways=self._ways,

@@ -1,0 +1,63 @@
+"""Programs that are attached again and again. The kernel does not refuse on demand: attaching is played here."""
+
+from collections import Counter
+
+import pytest
+
+from netprobe.engine.program import Program
+from netprobe.errors import NotPossibleHereError
+from netprobe.probes.base import BtfTracepoint, RawTracepoint
+
+OFTEN = BtfTracepoint("on_read", "tcp_rcv_space_adjust", frequent=True)
+AT_TIMES = RawTracepoint("on", "sys_enter", part_time=True)
+
+
+class Attached:
+    """One that is attached."""
+
+    def __init__(self, point):
+        self.point = point
+        self.part_time, self.frequent = getattr(point, "part_time", False), getattr(point, "frequent", False)
+
+    def detach(self):
+        """Nothing is attached here."""
+
+
+class Refusing(Program):
+    """A kernel that refuses so many times."""
+
+    def __init__(self, *points, refusals):
+        self._attached, self._resting, self._refusals = [], [], refusals
+        self._refused = Counter()
+        self._rest(self._added(points))
+
+    def _added(self, points):
+        self._attached += [Attached(point) for point in points]
+        return list(self._attached)
+
+    def attach(self, point):
+        """As the real one."""
+        if self._refusals:
+            self._refusals -= 1
+            raise NotPossibleHereError("Not now.")
+        self._attached.append(Attached(point))
+
+
+@pytest.mark.parametrize("refusals", [0, 1, 3])
+def test_what_is_refused_is_tried_again_and_said(refusals):
+    program = Refusing(OFTEN, refusals=refusals)
+    for _ in range(4):
+        program._wake([one for one in program._resting if one.frequent])
+        program.rest()
+    assert len(program._resting) == 1
+    said = [] if not refusals else [f"{refusals} windows lack what {OFTEN} counts"]
+    assert [text.partition(":")[0] for text in program.refused()] == said
+
+
+def test_a_part_time_program_lacks_nothing():
+    program = Refusing(AT_TIMES, refusals=2)
+    for _ in range(3):
+        with program.with_part_time():
+            pass
+    assert program.refused() == []
+    assert [one.point for one in program._resting] == [AT_TIMES]
