@@ -33,7 +33,7 @@ def test_a_run_has_all_that_is_promised(record_workload, tmp_path):
 
 
 def test_threads_with_affinity(gated, recording, tmp_path):
-    target = gated("naps", 1000, 1000)
+    target = gated("naps", 10_000, 1000)
     os.sched_setaffinity(target.pid, {1} if os.cpu_count() > 1 else {0})
     target.start()
     recording("switches", "-p", target.pid, "-d", 0.5, "-o", tmp_path / "run").finish()
