@@ -1,10 +1,5 @@
 """Exact numbers of known workloads: those that tests/kernel counts on the developers' machine."""
 
-import os
-import signal
-
-import netprobe
-
 SHARES = {"alpha": 5003, "beta": 3001, "gamma": 2003}
 # System call -> calls by class of its time-out (tests/kernel/workloads/waits.c).
 WAITS = {
@@ -44,22 +39,3 @@ def test_context_switches(record_workload, holds):
     for row in (rows["ping"], rows["pong"]):
         assert sum(row["switches_by_cpu"].values()) == row["voluntary"] + row["involuntary"]
     holds("context switches", "BTF tracepoint", f"{2 * ROUNDS} switches as getrusage(2) counts them")
-
-
-def test_light(recording, holds, tmp_path):
-    """What calls without end is seen in every window."""
-    pid = os.fork()
-    while not pid:
-        os.getppid()
-    try:
-        done = recording("record", "--light", "-p", pid, "-d", 10, "--json", "-o", tmp_path / "run").finish()
-    finally:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
-    assert done.status == 0, done.err
-    run = netprobe.load(tmp_path / "run")
-    calls, blocks = run.table("syscalls"), run.table("blocks")
-    assert 0 < run.seconds < 0.5 * run.elapsed_seconds
-    assert len(blocks) > 1
-    assert set(calls[calls["syscall"] == "getppid"]["block"]) == set(blocks["block"])
-    holds("record --light", "attached and detached each second", "what calls without end is seen in every window")
