@@ -30,7 +30,8 @@ from netprobe.commands.shared.recording import LIGHT_SHARE
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.blocks import ACCOUNTED_SHARE
 from netprobe.engine.options import RecordOptions
-from netprobe.engine.program import Program, ProgramOptions, kernel_accounting
+from netprobe.engine.program import Program, kernel_accounting
+from netprobe.engine.program_source import ProgramOptions
 from netprobe.engine.target import Target
 from netprobe.errors import NotPossibleHereError
 from netprobe.lab.nginx import Nginx, NginxOptions

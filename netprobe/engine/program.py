@@ -1,4 +1,4 @@
-"""All selected probes as one BPF program: assembled, compiled by BCC, loaded, attached, accounted for."""
+"""All selected probes as one BPF program: compiled by BCC, loaded, attached, accounted for."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.machine import possible_cpus
 from netprobe.engine.maps import MappedArray
-from netprobe.engine.options import RecordOptions
 from netprobe.engine.perf_events import attach_samples
+from netprobe.engine.program_source import THREAD_MISSED, ProgramOptions, source_of
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import (
     AttachPoint,
@@ -34,24 +34,17 @@ from netprobe.probes.base import (
     Probe,
     RawTracepoint,
 )
-from netprobe.probes.histogram import QUARTER_OCTAVES
-from netprobe.resources import resource
 
 # Tests force one of several ways in by its name.
 TEST_WAY = "NETPROBE_TEST_WAY"
 _TRACING = 26  # BPF_PROG_TYPE_TRACING, which BCC has no name for
 # What verifiers say of a helper that lockdown withholds (LOCKDOWN_BPF_READ_KERNEL, kernel/trace/bpf_trace.c).
 _WITHHELD = re.compile(r"(unknown func|cannot use helper) bpf_probe_read")
-# PROC_PID_INIT_INO in include/linux/proc_ns.h; PID_MAX_LIMIT in include/linux/threads.h, for 64 bits.
-_FIRST_PID_NAMESPACE, _LARGEST_PID_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
 _LIFE_CYCLE = (
     RawTracepoint("on_fork", "sched_process_fork"),
     RawTracepoint("on_exec", "sched_process_exec"),
     RawTracepoint("on_exit", "sched_process_exit"),
 )
-THREAD_MISSED = {
-    "MISSED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
-}
 
 
 _Typed = BtfTracepoint | FunctionEntry | FunctionExit
@@ -63,43 +56,6 @@ _ATTACH_TYPES: dict[type[_Typed], int] = {
 
 
 @dataclass(frozen=True)
-class ProgramOptions:
-    """What the program is compiled for."""
-
-    slots: int
-    pid_max: int
-    whole_machine: bool
-    in_windows: bool = False
-
-    @classmethod
-    def of(cls, options: RecordOptions) -> ProgramOptions:
-        """For what the user asked, on this machine."""
-        return cls(slots_for(options), pid_limit(), options.whole_machine, options.in_windows)
-
-
-def pid_limit() -> int:
-    """One more than the largest thread number, as the kernel itself counts them.
-
-    pid_max belongs to the PID namespace since 6.14 (commit 7863dcc72d0f): only the first one's says it.
-    """
-    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
-        return _LARGEST_PID_LIMIT
-    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
-
-
-def slots_for(options: RecordOptions) -> int:
-    """How many threads can be told apart: twice what the machine runs now, within bounds of memory.
-
-    A slot takes some 8 KiB in the kernel with both counting probes.
-    """
-    if options.slots:
-        return options.slots
-    threads = int(Path("/proc/loadavg").read_text().split()[3].split("/")[1])
-    most = 16384 if options.whole_machine else 4096
-    return min(most, max(1024, 1 << (2 * threads).bit_length()))
-
-
-@dataclass(frozen=True)
 class Cost:
     """What one BPF program took, by the kernel's own account, while the account was switched on."""
 
@@ -108,42 +64,6 @@ class Cost:
     run_ns: int
     runs: int
     part_time: bool = False
-
-
-def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
-    return {
-        "TASK_PID": btf.offset("task_struct", "pid"),
-        "TASK_TGID": btf.offset("task_struct", "tgid"),
-        "TASK_COMM": btf.offset("task_struct", "comm"),
-        "TASK_GROUP_LEADER": btf.offset("task_struct", "group_leader"),
-        "TASK_EXECS": btf.offset("task_struct", "self_exec_id"),
-        "TASK_REAL_PARENT": btf.offset("task_struct", "real_parent"),
-        "TASK_THREAD_PID": btf.offset("task_struct", "thread_pid"),
-        "PID_LEVEL": btf.offset("pid", "level"),
-        "PID_NUMBERS": btf.offset("pid", "numbers"),
-        "SIZEOF_UPID": btf.size("upid"),
-        "UPID_NR": btf.offset("upid", "nr"),
-        "UPID_NS": btf.offset("upid", "ns"),
-        "QUARTER_OCTAVES": QUARTER_OCTAVES,
-    }
-
-
-def _source(probes: Sequence[Probe], options: ProgramOptions, btf: Btf) -> str:
-    defines = _life_cycle_defines(btf) | {"SLOTS": options.slots, "PID_MAX": options.pid_max}
-    if options.whole_machine:
-        defines["WHOLE_MACHINE"] = 1
-    if options.in_windows:
-        defines["WINDOWS"] = 1
-    missed = list(THREAD_MISSED)
-    for probe in probes:
-        defines |= probe.defines(btf)
-        missed += probe.missed
-    defines |= {name: index for index, name in enumerate(missed)} | {"MISSED_KINDS": len(missed)}
-    folder = resource("bpf")
-    files = [folder / "common.h", *(folder / probe.source for probe in probes)]
-    parts = [f"#define {name} {value}\n" for name, value in defines.items()]
-    parts += [f'#line 1 "{path.name}"\n{path.read_text()}' for path in files]
-    return "".join(parts)
 
 
 def _all_points(probes: Sequence[Probe]) -> Iterator[AttachPoint]:
@@ -197,7 +117,7 @@ class Program:
         self.lib: Any = bcc.lib
         btf = Btf()
         try:
-            source = _source(probes, options, btf)
+            source = source_of(probes, options, btf)
             self._btf_ids = _btf_ids(probes, btf)
         finally:
             btf.close()

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from netprobe.engine.descriptors import unreadable
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.privileges import require_tracing
-from netprobe.engine.program import Cost, Program, ProgramOptions
+from netprobe.engine.program import Cost, Program
+from netprobe.engine.program_source import ProgramOptions
 from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
 from netprobe.errors import NotPossibleHereError

@@ -1,0 +1,94 @@
+"""The C text of all selected probes together, and the sizes that it is compiled for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netprobe.engine.btf import Btf
+from netprobe.engine.options import RecordOptions
+from netprobe.probes.base import Probe
+from netprobe.probes.histogram import QUARTER_OCTAVES
+from netprobe.resources import resource
+
+# PROC_PID_INIT_INO in include/linux/proc_ns.h; PID_MAX_LIMIT in include/linux/threads.h, for 64 bits.
+_FIRST_PID_NAMESPACE, _LARGEST_PID_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
+THREAD_MISSED = {
+    "MISSED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
+}
+
+
+@dataclass(frozen=True)
+class ProgramOptions:
+    """What the program is compiled for."""
+
+    slots: int
+    pid_max: int
+    whole_machine: bool
+    in_windows: bool = False
+
+    @classmethod
+    def of(cls, options: RecordOptions) -> ProgramOptions:
+        """For what the user asked, on this machine."""
+        return cls(slots_for(options), pid_limit(), options.whole_machine, options.in_windows)
+
+
+def pid_limit() -> int:
+    """One more than the largest thread number, as the kernel itself counts them.
+
+    pid_max belongs to the PID namespace since 6.14 (commit 7863dcc72d0f): only the first one's says it.
+    """
+    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
+        return _LARGEST_PID_LIMIT
+    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
+
+
+def slots_for(options: RecordOptions) -> int:
+    """How many threads can be told apart: twice what the machine runs now, within bounds of memory.
+
+    A slot takes some 8 KiB in the kernel with both counting probes.
+    """
+    if options.slots:
+        return options.slots
+    threads = int(Path("/proc/loadavg").read_text().split()[3].split("/")[1])
+    most = 16384 if options.whole_machine else 4096
+    return min(most, max(1024, 1 << (2 * threads).bit_length()))
+
+
+def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
+    return {
+        "TASK_PID": btf.offset("task_struct", "pid"),
+        "TASK_TGID": btf.offset("task_struct", "tgid"),
+        "TASK_COMM": btf.offset("task_struct", "comm"),
+        "TASK_GROUP_LEADER": btf.offset("task_struct", "group_leader"),
+        "TASK_EXECS": btf.offset("task_struct", "self_exec_id"),
+        "TASK_REAL_PARENT": btf.offset("task_struct", "real_parent"),
+        "TASK_THREAD_PID": btf.offset("task_struct", "thread_pid"),
+        "PID_LEVEL": btf.offset("pid", "level"),
+        "PID_NUMBERS": btf.offset("pid", "numbers"),
+        "SIZEOF_UPID": btf.size("upid"),
+        "UPID_NR": btf.offset("upid", "nr"),
+        "UPID_NS": btf.offset("upid", "ns"),
+        "QUARTER_OCTAVES": QUARTER_OCTAVES,
+    }
+
+
+def source_of(probes: Sequence[Probe], options: ProgramOptions, btf: Btf) -> str:
+    """The C text: what the kernel and the options say as constants, the common part, and each probe's file."""
+    defines = _life_cycle_defines(btf) | {"SLOTS": options.slots, "PID_MAX": options.pid_max}
+    if options.whole_machine:
+        defines["WHOLE_MACHINE"] = 1
+    if options.in_windows:
+        defines["WINDOWS"] = 1
+    missed = list(THREAD_MISSED)
+    for probe in probes:
+        defines |= probe.defines(btf)
+        missed += probe.missed
+    defines |= {name: index for index, name in enumerate(missed)} | {"MISSED_KINDS": len(missed)}
+    folder = resource("bpf")
+    files = [folder / "common.h", *(folder / probe.source for probe in probes)]
+    parts = [f"#define {name} {value}\n" for name, value in defines.items()]
+    parts += [f'#line 1 "{path.name}"\n{path.read_text()}' for path in files]
+    return "".join(parts)
