@@ -59,7 +59,7 @@ BPF_PERCPU_ARRAY(missed, u64, MISSED_KINDS);
 // Which window is open, from 1 on; 0 = none: nothing is counted then. Programs are attached one after another, and the
 // window opens for all of them at once.
 #ifdef WINDOWS
-BPF_F_TABLE("array", u32, u32, open_window, 1, MMAPABLE);
+BPF_ARRAY(open_window, u32, 1);
 
 static __always_inline u32 window(void)
 {

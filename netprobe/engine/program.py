@@ -19,7 +19,6 @@ from netprobe.engine.btf_program import TRACE_FENTRY, TRACE_FEXIT, TRACE_RAW_TP,
 from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.machine import possible_cpus
-from netprobe.engine.maps import MappedArray
 from netprobe.engine.perf_events import attach_samples
 from netprobe.engine.program_source import THREAD_MISSED, ProgramOptions, source_of
 from netprobe.errors import NetprobeError, NotPossibleHereError
@@ -215,15 +214,17 @@ class Program:
     def window(self) -> Iterator[None]:
         """Of a program that counts in windows: what happens inside is counted, by all probes from one moment on."""
         self._wake([one for one in self._resting if one.frequent])
-        open_window = MappedArray(self.map_fd("open_window"), 1, "u4")
         self._windows += 1
-        open_window.view[0] = self._windows
+        self._open_window(self._windows)
         try:
             yield
         finally:
-            open_window.view[0] = 0
-            open_window.close()
+            self._open_window(0)
             self.rest()
+
+    def _open_window(self, number: int) -> None:
+        key, value = ctypes.c_uint32(0), ctypes.c_uint32(number)
+        self.lib.bpf_update_elem(self.map_fd("open_window"), ctypes.byref(key), ctypes.byref(value), 0)
 
     def rest(self) -> None:
         """Detach the frequent ones until the next window."""
