@@ -17,7 +17,7 @@ def heading(run: Run) -> str:
     ended = {"time": "", "target ended": " (ended with the target)", "command ended": " (as long as the command ran)"}
     reason = ended.get(window["ended_by"], f" (ended by {window['ended_by']})")
     whom = f"{printable(target['description'])}, {threads} thread{'' if threads == 1 else 's'} {seen}"
-    return f"{whom}, {run.length()}{reason}"
+    return f"{whom}, {run.length_in_words()}{reason}"
 
 
 def missing(run: Run) -> list[str]:

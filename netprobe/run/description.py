@@ -22,6 +22,8 @@ class _Field:
     fits: Callable[[Any], bool]
     default: Callable[[], Any] | None = None
     """What it is where it is missing; None where it must be there."""
+    optional: bool = False
+    """Whether it may just be missing."""
 
 
 def _is_text(value: Any) -> bool:
@@ -71,6 +73,7 @@ _FIELDS = (
     _Field("tables", "a list of texts", _is_texts),
     _Field("window", "an object", _is_object),
     _Field("window.seconds", "a number above 0, or null in an imported Run", _is_length),
+    _Field("window.elapsed_seconds", "a number above 0", lambda value: _is_number(value) and value > 0, optional=True),
     _Field("window.started", "a text or null", _is_text_or_null, lambda: None),
     _Field("target", "an object", _is_object),
     _Field("target.description", "a text", _is_text),
@@ -114,15 +117,14 @@ def checked(info: Mapping[str, Any], file: Path) -> dict[str, Any]:
         within = whole
         for parent in parents:
             within[parent] = within = dict(within[parent])
+        if name not in within and field.optional:
+            continue
         if name not in within and field.default is not None:
             within[name] = field.default()
         if name not in within:
             raise NetprobeError(f"{file} is damaged: it lacks {field.path}, {field.words}.")
         if not field.fits(within[name]):
             raise NetprobeError(f"{file} is damaged: {field.path} is {_shown(within[name])}, and not {field.words}.")
-    elapsed = whole["window"].get("elapsed_seconds", 0)
-    if not _is_count(elapsed):
-        raise NetprobeError(f"{file} is damaged: window.elapsed_seconds is {_shown(elapsed)}, and no number from 0 on.")
     if whole["window"]["seconds"] is None and "imported" not in whole:
         raise NetprobeError(f"{file} is damaged: window.seconds is null, and the Run was not imported.")
     return whole

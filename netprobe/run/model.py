@@ -85,15 +85,15 @@ class Run:
     @property
     def elapsed_seconds(self) -> float:
         """From its beginning to its end: longer than what was counted, where the recording was a light one."""
-        return float(self.info["window"].get("elapsed_seconds") or self.seconds)
+        return float(self.info["window"].get("elapsed_seconds", self.seconds))
 
     @property
     def light(self) -> bool:
         """Whether it was counted in windows, for a part of the time (`netprobe record --light`)."""
         return self.elapsed_seconds > self.seconds
 
-    def length(self, digits: int = 1) -> str:
-        """How long it was recorded, in words."""
+    def length_in_words(self, digits: int = 1) -> str:
+        """How long it was recorded, and for how much of that it was counted."""
         if self.info["window"]["seconds"] is None:
             return "length not known"
         counted = f"{self.seconds:.{digits}f} s"
@@ -106,4 +106,4 @@ class Run:
 
     def __repr__(self) -> str:
         target = self.info["target"]["description"]
-        return f"<Run of {target}, {self.length()}, tables {', '.join(sorted(self.tables))}>"
+        return f"<Run of {target}, {self.length_in_words()}, tables {', '.join(sorted(self.tables))}>"

@@ -37,7 +37,7 @@ def with_field(path, value):
         ("tables", [None, 5, {"a": 1}, [5], ...]),
         ("window", [None, [], "x", ...]),
         ("window.seconds", [0, -1, "4", True, math.nan, math.inf, [], ...]),
-        ("window.elapsed_seconds", [None, -1, "9", True, math.nan, []]),
+        ("window.elapsed_seconds", [None, 0, -1, "9", True, math.nan, []]),
         ("window.started", [5, {}]),
         ("target", [None, [], ...]),
         ("target.description", [None, 5, ...]),

@@ -55,7 +55,7 @@ def _times(run: Run) -> list[tuple[str, object]]:
     window = _mapping(run.info.get("window"))
     blocks = window.get("blocks")
     several = isinstance(blocks, int) and blocks > 1 and run.seconds > 0
-    length = run.length(2) if run.seconds > 0 else "for a time that is not known"
+    length = run.length_in_words(2) if run.seconds > 0 else "for a time that is not known"
     return [
         ("Recorded", f"{window.get('started') or 'at a time that is not known'}, {length}"),
         ("Time blocks", f"{blocks}, about {run.seconds / (blocks or 1):.2f} s each" if several else ""),

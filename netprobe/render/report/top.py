@@ -31,7 +31,7 @@ def facts_line(run: Run) -> Html:
     host, window, target = (_mapping(run.info.get(name)) for name in ("host", "window", "target"))
     parts = [
         str(window.get("started") or "")[:19].replace("T", " "),
-        run.length(),
+        run.length_in_words(),
         _threads(target.get("threads")),
         " ".join(str(host[name]) for name in ("hostname", "kernel", "architecture") if host.get(name)),
         f"CPUs {host['cpus_online']}" if host.get("cpus_online") else "",
