@@ -26,6 +26,7 @@ from typing import Any
 from spread import describe
 from throughput import NETPROBE
 
+from netprobe.commands.shared.everything import light_frequency
 from netprobe.commands.shared.recording import LIGHT_SHARE
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.blocks import ACCOUNTED_SHARE
@@ -58,7 +59,7 @@ _SETS: dict[str, Callable[[], list[Probe]]] = {
         busypoll.Probe(), stacks.Probe(),
     ],
 }  # fmt: skip
-_SETS[_LIGHT] = lambda: [*_SETS["record"]()[:-1], stacks.Probe(stacks.StackOptions(frequency=495))]
+_SETS[_LIGHT] = lambda: [*_SETS["record"]()[:-1], stacks.Probe(stacks.StackOptions(frequency=light_frequency(99)))]
 # The events that a busy server has by the hundred thousand.
 _EVERYTHING = ("sys_enter", "sched_switch", "napi_poll", "tcp_rcv_space_adjust", "net_dev_start_xmit")
 _EVENTS = {"syscalls": _EVERYTHING[:1], "locality": _EVERYTHING[3:], "record": _EVERYTHING}
@@ -197,7 +198,7 @@ def _measure(target: str, pid: int, load: Sequence[str], names: Sequence[str], c
             stack.callback(one.close)
             attach[name] = one.attached
         bpf = import_bcc().BPF(text="\n".join(f"int on_{event}(void *ctx) {{ return 0; }}" for event in _EVERYTHING))
-        for name in _EVENTS.keys() & set(names):
+        for name in [name for name in names if name in _EVENTS]:
             attach[f"empty programs, {name}"] = functools.partial(_empty, bpf, _EVENTS[name])
         process = subprocess.Popen(load, stdout=subprocess.DEVNULL)
         time.sleep(1)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 10_000),
     help="Stack samples a second and CPU.",
 )
-@click.option("--light", is_flag=True, help="Count for 15 % of the time only: costs the server as much less.")
+@click.option("--light", is_flag=True, help="Count for 15 % of the time only, at a fraction of the cost.")
 @click.option(
     "--while", "while_command", metavar="COMMAND", help="Run a load generator, and record as long as it runs."
 )
@@ -64,9 +64,9 @@ def command(**arguments: Any) -> None:
     two of them. Numbers by request need to know how many there were: from the load generator (--requests,
     --requests-from), else they are estimated from what the server read from accepted connections.
 
-    What that costs a busy server depends on its CPU: from 3 % of its throughput to more than 10, where each tracepoint
-    passes mitigations. Where that is too much, --light looks for 0.15 s of each second: rates and numbers by request
-    are the same, counts are those of what was seen.
+    What that costs a busy server depends on its CPU: 6 to 11 % of its throughput on those that were measured. Where
+    that is too much, --light looks for 0.15 s of each second: rates and numbers by request mean the same, counts are
+    those of what was seen.
 
     \b
     netprobe record -p $(pgrep -o nginx) -d 10 -o before

@@ -86,7 +86,7 @@ class Probe:
     def attach_points(self) -> tuple[AttachPoint, ...]:
         """Entry, and exit where it is needed."""
         enter = RawTracepoint("on_sys_enter", "sys_enter", frequent=True)
-        leave = RawTracepoint("on_sys_exit", "sys_exit", frequent=True)
+        leave = RawTracepoint("on_sys_exit", "sys_exit")
         return (enter, leave) if self._options.failures or self._options.latency else (enter,)
 
     def counters(self) -> tuple[Counters, ...]:

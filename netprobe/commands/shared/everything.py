@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from netprobe.run.model import Run
 
 _BLOCKS, _SHORTEST_BLOCK_S, _LONGEST_BLOCK_S = 40, 0.25, 1.0
+# Fewer, as the kernel stops all CPUs for a moment where programs come and go.
+_LIGHT_BLOCKS = 10
 _MOST_FREQUENT = 10_000
 
 
@@ -34,7 +36,7 @@ def record_everything(request: Request, frequency: int, watch: Callable[[Counted
         sockets.Probe(connections=True),
         locality.Probe(),
         busypoll.Probe(),
-        stacks.Probe(stacks.StackOptions(frequency=_frequency(frequency, request.light))),
+        stacks.Probe(stacks.StackOptions(frequency=light_frequency(frequency) if request.light else frequency)),
     ]
     observers: list[Observer] = [GroupObserver(whole), PollingObserver(whole), stack_observer, ProgramObserver()]
     return record(
@@ -42,25 +44,23 @@ def record_everything(request: Request, frequency: int, watch: Callable[[Counted
         probes,
         "Recording everything",
         observers=observers,
-        block_seconds=_light_block_seconds(request.seconds) if request.light else _block_seconds(request.seconds),
+        block_seconds=_block_seconds(request.seconds, request.light),
         watch=watch,
         # Kernels that keep perf events for CAP_SYS_ADMIN alone are common.
         dispensable=("stacks",),
     )
 
 
-def _light_block_seconds(seconds: float | None) -> float:
-    """A window each. Longer ones: where programs come and go, the kernel stops all CPUs for a moment."""
-    return _LONGEST_BLOCK_S if seconds is None else min(_LONGEST_BLOCK_S, max(_SHORTEST_BLOCK_S, seconds / 10))
+def light_frequency(wanted: int) -> int:
+    """Samples a second in a light recording's windows, so that there are as many as wanted over the whole time.
+
+    Odd, so as not to keep step with what happens each 1/100 s.
+    """
+    return min(_MOST_FREQUENT, round(wanted / LIGHT_SHARE) | 1)
 
 
-def _frequency(wanted: int, light: bool) -> int:
-    """As many samples as wanted, over the whole time. Odd, so as not to keep step with what happens each 1/100 s."""
-    return min(_MOST_FREQUENT, round(wanted / LIGHT_SHARE) | 1) if light else wanted
-
-
-def _block_seconds(seconds: float | None) -> float:
+def _block_seconds(seconds: float | None, light: bool) -> float:
     """Enough blocks for the spread over time of a short recording; the Run merges those of a long one."""
     if seconds is None:
-        return _SHORTEST_BLOCK_S
-    return min(_LONGEST_BLOCK_S, max(_SHORTEST_BLOCK_S, seconds / _BLOCKS))
+        return _LONGEST_BLOCK_S if light else _SHORTEST_BLOCK_S
+    return min(_LONGEST_BLOCK_S, max(_SHORTEST_BLOCK_S, seconds / (_LIGHT_BLOCKS if light else _BLOCKS)))
