@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from flame_page import started_browser
-from plotly.offline import get_plotlyjs
 from spread import describe, line
 from throughput import NETPROBE
 
 from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.wrk import wrk_command
+from netprobe.render.plotly_js import plotly_js
 
 _SECONDS, _SIZE_BAR_MB, _TIME_BAR_S = 60, 6, 1.5
 _MARKS = """
@@ -85,7 +85,7 @@ def run(rounds: int) -> dict[str, Any]:
             results |= _measure(what, page, rounds)
             results[f"{what}, MB"] = size
         page = folder / "plotly.html"
-        page.write_text(f"<!doctype html><script>{get_plotlyjs()}</script><script>{_ALL_DONE}</script>")
+        page.write_text(f"<!doctype html><script>{plotly_js()}</script><script>{_ALL_DONE}</script>")
         results |= _measure("plotly alone", page, rounds)
     return results
 

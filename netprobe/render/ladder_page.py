@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netprobe.render.diff import amount, change, interval
 from netprobe.render.figures.theme import template
 from netprobe.render.ladder import Step, as_text, gain, gain_interval, latencies, verdict, with_margin
+from netprobe.render.plotly_js import plotly_js
 from netprobe.render.report.html import Html, element, folded, join, listed, table
 from netprobe.render.text import Column, TextTable
 
@@ -28,8 +29,6 @@ _CLAIM = (
 
 def page(steps: Sequence[Step], pictures: Mapping[int, tuple[str, str]], notes: Sequence[str]) -> str:
     """The whole page. `pictures`: by rung its flame graph and the flame graph of the difference, as pages."""
-    from plotly.offline import get_plotlyjs
-
     from netprobe.render.ladder_chart import draw
 
     host = steps[0].facts.run.info["host"]
@@ -52,7 +51,7 @@ def page(steps: Sequence[Step], pictures: Mapping[int, tuple[str, str]], notes: 
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>netprobe lab ladder</title>',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<style>{_asset('ladder.css')}</style></head><body><main>{body}</main>",
-            f"<script>{get_plotlyjs()}</script>",
+            f"<script>{plotly_js()}</script>",
             f'<script type="application/json" id="data">{_data(data)}</script>',
             f"<script>{_asset('ladder.js')}</script></body></html>\n",
         )

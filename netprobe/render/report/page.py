@@ -14,6 +14,7 @@ from typing import Any
 
 from netprobe import __version__
 from netprobe.render.figures.theme import SCALES, template
+from netprobe.render.plotly_js import plotly_js
 from netprobe.render.report.flame import script_policy
 from netprobe.render.report.html import Html, element, join, text
 from netprobe.render.report.parts import Charts, Section
@@ -30,7 +31,7 @@ _POLICY = (
 def page(title: str, top: Html, sections: Sequence[Section], charts: Charts) -> bytes:
     """The whole file. `top`: heading, verdict and findings."""
     body = join(_section(one) for one in sections)
-    script, plotly = _script(), _plotly() if charts.figures else ""
+    script, plotly = _script(), plotly_js() if charts.figures else ""
     hashes = [_digest(script), *([_digest(plotly)] if plotly else []), *sorted(script_policy(body))]
     data = {"figures": charts.figures, "templates": {look: template(look) for look in SCALES}, "scales": SCALES}
     parts = {
@@ -69,13 +70,6 @@ def _json(data: Any) -> str:
 def _packed(data: str) -> str:
     """Base64 ends no element, whatever is in the data."""
     return base64.b64encode(zlib.compress(data.encode("utf-8"), 9)).decode() if data else ""
-
-
-@cache
-def _plotly() -> str:
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
 
 
 @cache
