@@ -19,7 +19,7 @@ from netprobe.engine.btf_program import TRACE_FENTRY, TRACE_FEXIT, TRACE_RAW_TP,
 from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.machine import possible_cpus
-from netprobe.engine.perf_events import attach_samples
+from netprobe.engine.perf_events import attach_samples, continue_samples, pause_samples
 from netprobe.engine.program_source import THREAD_MISSED, ProgramOptions, source_of
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import (
@@ -214,6 +214,8 @@ class Program:
     def window(self) -> Iterator[None]:
         """Of a program that counts in windows: what happens inside is counted, by all probes from one moment on."""
         self._wake([one for one in self._resting if one.frequent])
+        for one in self._samples():
+            continue_samples(one.links)
         self._windows += 1
         self._open_window(self._windows)
         try:
@@ -227,8 +229,13 @@ class Program:
         self.lib.bpf_update_elem(self.map_fd("open_window"), ctypes.byref(key), ctypes.byref(value), 0)
 
     def rest(self) -> None:
-        """Detach the frequent ones until the next window."""
+        """Detach the frequent ones and take no samples, until the next window."""
         self._rest([one for one in self._attached if one.frequent])
+        for one in self._samples():
+            pause_samples(one.links)
+
+    def _samples(self) -> list[_Attached]:
+        return [one for one in self._attached if isinstance(one.point, PerfEvent)]
 
     def _wake(self, those: Sequence[_Attached]) -> None:
         for one in those:

@@ -72,6 +72,16 @@ def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, ng
     assert run.info["cost"]["estimated_cpu_pct_of_one"] < 10
 
 
+def test_light_takes_as_many_samples_and_all_of_them_in_its_windows(netprobe, tmp_path):
+    script = "import time; end = time.time() + 15\nwhile time.time() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", script]) as target:
+        done = netprobe("record", "--light", "-p", target.pid, "-d", 5, "-o", tmp_path / "run")
+        target.terminate()
+    assert done.status == 0, done.err
+    run = package.load(tmp_path / "run")
+    assert run.table("profile_samples")["samples"].sum() == pytest.approx(99 * run.elapsed_seconds, rel=0.2)
+
+
 def test_the_estimate_is_called_one(netprobe, nginx, tmp_path):
     done = netprobe("record", "-p", nginx.pid, "-o", tmp_path / "run", "--while", " ".join(wrk_command(nginx.url, 1)))
     assert "requests a second (messages read from accepted connections)" in done.out
