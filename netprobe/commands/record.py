@@ -154,10 +154,10 @@ def _deliver(request: Request, run: Run) -> None:
 
 
 def _show(request: Request, run: Run) -> None:
-    from netprobe.commands.shared.recording import print_notes
+    from netprobe.commands.shared.recording import print_notes, tell
     from netprobe.render.findings import as_json, finding_lines, summary
     from netprobe.render.json import envelope
-    from netprobe.render.notes import heading
+    from netprobe.render.notes import cheaper, heading
     from netprobe.render.record import headline, tables
     from netprobe.render.text import say, show
     from netprobe.rules.facts import Facts
@@ -182,3 +182,5 @@ def _show(request: Request, run: Run) -> None:
         click.echo("")
     say(summary(judgements))
     print_notes(run)
+    if advice := cheaper(run):
+        tell(advice)

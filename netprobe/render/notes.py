@@ -38,3 +38,15 @@ def cost(run: Run) -> str:
     time_ns = sum(program["run_time_ns"] for program in taken["programs"])
     mean = f" ({time_ns / events:.0f} ns an event)" if events else ""
     return f"netprobe: its probes took {share:.2f} % of one CPU{mean}."
+
+
+# Of one CPU, in the probes alone; what the kernel takes to call them comes on top of it.
+_MUCH_PCT = 3.0
+
+
+def cheaper(run: Run) -> str | None:
+    """What to do about a recording of everything that took much; None where it did not, or was a light one."""
+    share = run.info["cost"]["estimated_cpu_pct_of_one"]
+    if run.light or share is None or share < _MUCH_PCT:
+        return None
+    return "If that is more than the server can spare: record --light counts in windows, at a fraction of the cost."
