@@ -33,7 +33,10 @@ _SILENT = 0.99
 def _record_one(lab: ServerOptions | None, path: Path) -> None:
     command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(_FREQUENCY), "-g", "-o", str(path)]
     with aa.loaded(lab, _SECONDS) as pid:
-        subprocess.run([*command, "-p", str(pid), "--", "sleep", str(_SECONDS)], check=True, capture_output=True)
+        # perf does not follow children that are there already: nginx's workers.
+        workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        pids = ",".join([str(pid), *workers])
+        subprocess.run([*command, "-p", pids, "--", "sleep", str(_SECONDS)], check=True, capture_output=True)
 
 
 def record(folder: Path) -> None:
