@@ -103,6 +103,19 @@ static __always_inline bool on_task_stack(void *ctx, void *task)
     return here - *(u64 *)(task + TASK_STACK) < THREAD_SIZE;
 }
 
+// Only where it was interrupted in user mode does the thread's own stack, empty then, serve for a softirq, too
+// (call_on_irqstack_cond(), arch/x86/include/asm/irq_stack.h). Its number of a system call is -1 there.
+static __always_inline bool in_system_call(void *task)
+{
+#ifdef SYSCALL_NUMBER
+    s32 number = -1;
+    bpf_probe_read_kernel(&number, sizeof number, (void *)bpf_task_pt_regs(task) + SYSCALL_NUMBER);
+    return number >= 0;
+#else
+    return true;
+#endif
+}
+
 // The state bit alone is not proof: a softirq gives an instance back inside its poll, and a thread on another CPU may
 // have taken it before the softirq's tracepoint fires. Only a budget of the device's weight leaves that open.
 static __always_inline bool is_busy_poll(void *ctx, void *napi, u32 budget)
@@ -111,7 +124,7 @@ static __always_inline bool is_busy_poll(void *ctx, void *napi, u32 budget)
     if (budget != *(u32 *)(napi + NAPI_WEIGHT)) return true;
     // ksoftirqd runs softirqs on its own stack, and polls for nobody.
     void *task = (void *)bpf_get_current_task_btf();
-    return !(*(u32 *)(task + TASK_FLAGS) & PF_KTHREAD) && on_task_stack(ctx, task);
+    return !(*(u32 *)(task + TASK_FLAGS) & PF_KTHREAD) && on_task_stack(ctx, task) && in_system_call(task);
 }
 
 // napi_poll: napi, work, budget.

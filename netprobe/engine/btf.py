@@ -126,6 +126,10 @@ class Btf:
             raise NotPossibleHereError(f"This kernel has no tracepoint {name}.")
         return typedef
 
+    def has_function(self, name: str) -> bool:
+        """Whether the running kernel has the function."""
+        return self._find(name, _FUNCTION) is not None
+
     def function_id(self, name: str) -> int:
         """BTF id by which a program attaches to a kernel function."""
         found = self._find(name, _FUNCTION)

@@ -27,6 +27,9 @@ class KernelLayout(Protocol):
     def has_field(self, struct: str, path: str) -> bool:
         """Whether the kernel has the field."""
 
+    def has_function(self, name: str) -> bool:
+        """Whether the kernel has the function."""
+
     @property
     def switch_state(self) -> str:
         """C expression for the state in which a thread leaves its CPU."""

@@ -59,6 +59,10 @@ class Probe:
         defines["DEFERRAL_OWNER"] = "napi" if own else "device"
         defines["DEFER_HARD_IRQS"] = kernel.offset(struct, f"{prefix}defer_hard_irqs")
         defines["GRO_FLUSH_TIMEOUT"] = kernel.offset(struct, "gro_flush_timeout")
+        # On x86 and on arm64; the helper is newer than some kernels (5.15).
+        for field in ("orig_ax", "syscallno"):
+            if kernel.has_function("bpf_task_pt_regs") and kernel.has_field("pt_regs", field):
+                defines["SYSCALL_NUMBER"] = kernel.offset("pt_regs", field)
         return defines
 
     def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:

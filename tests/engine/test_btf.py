@@ -42,6 +42,8 @@ def test_fields_of_this_kernel(btf):
 
 def test_what_is_not_there(btf):
     assert not btf.has_field("task_struct", "nosuchfield")
+    assert btf.has_function("tcp_recvmsg")
+    assert not btf.has_function("nosuchfunction")
     assert not btf.has_field("nosuchstruct", "x")
     assert not btf.has_struct("nosuchstruct")
     assert not btf.has_field("task_struct", "pid.inside_a_number")
