@@ -46,8 +46,9 @@ def _memory(folder: Path) -> dict[str, Any]:
         _end(load)
     minute = 60 // _LOOK_SECONDS
     print(
-        f"{'resident while recording':34} {seen[minute - 1]:.1f} MB after a minute, {seen[-1]:.1f} MB after "
-        f"{_FLAT_SECONDS / 60:.0f}, at most {max(seen):.1f} MB (bar: {MEMORY_BAR_MB} MB, flat)",
+        f"{'resident while recording':34} {seen[minute - 1]:.1f} MB after a minute, {seen[2 * minute - 1]:.1f} MB "
+        f"after two, {seen[-1]:.1f} MB after {_FLAT_SECONDS / 60:.0f}, at most {max(seen):.1f} MB "
+        f"(bar: {MEMORY_BAR_MB} MB, flat)",
         flush=True,
     )
     return {"resident_mb": seen, "every_s": _LOOK_SECONDS}

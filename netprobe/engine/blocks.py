@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from netprobe.engine.counting import Reader, ScratchCleaner, merged
-from netprobe.engine.freed_memory import give_back
+from netprobe.engine.block_store import BlockStore
+from netprobe.engine.counting import Reader, ScratchCleaner
+from netprobe.engine.freed_memory import give_back, keep_large_apart
 from netprobe.engine.machine import read_machine
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.program import kernel_accounting
@@ -22,55 +23,19 @@ from netprobe.probes.base import Block, Counted
 if TYPE_CHECKING:
     from netprobe.probes.base import Rows
 
-# With this many blocks kept, they are merged two by two, so that memory does not grow with time.
-MOST_BLOCKS = 240
 # The kernel's account of BPF run times costs two clock reads an event: it is on for this share of each block. So are
 # the part-time programs.
 ACCOUNTED_SHARE = 0.05
-# Each read frees half a megabyte in pieces, between which the C library lets holes grow.
-_BLOCKS_BETWEEN_TRIMS = 30
 
 OnBlock = Callable[[Counted], None]
-
-
-class BlockStore:
-    """At most `MOST_BLOCKS` blocks of equal length: when there are more, each two become one."""
-
-    def __init__(self) -> None:
-        self.blocks: list[Block] = []
-        self._reads_per_block = 1
-        self._reads_in_last = 0
-
-    def add(self, block: Block) -> None:
-        """Keep one read."""
-        if self.blocks and self._reads_in_last < self._reads_per_block:
-            self.blocks[-1] = _join(self.blocks[-1], block)
-            self._reads_in_last += 1
-        else:
-            self.blocks.append(block)
-            self._reads_in_last = 1
-        if len(self.blocks) == MOST_BLOCKS and self._reads_in_last == self._reads_per_block:
-            self.blocks = [_join(*self.blocks[i : i + 2]) for i in range(0, MOST_BLOCKS, 2)]
-            self._reads_per_block *= 2
-            self._reads_in_last = self._reads_per_block
-
-
-def _join(first: Block, second: Block) -> Block:
-    return Block(
-        first.start_s,
-        first.duration_s + second.duration_s,
-        {name: merged([first.rows[name], second.rows[name]]) for name in first.rows},
-        first.machine_switches + second.machine_switches,
-        first.machine_forks + second.machine_forks,
-    )
 
 
 @dataclass
 class BlockLoop:
     """Waits and reads, from `begin` to the end of `run`.
 
-    Then it has the blocks, the seconds that were counted, for how many of them run times were kept, and the seconds
-    from beginning to end: more than were counted, where the recording is one in windows.
+    Then its store has the blocks, and it has the seconds that were counted, for how many of them run times were kept,
+    and the seconds from beginning to end: more than were counted, where the recording is one in windows.
     """
 
     options: RecordOptions
@@ -93,8 +58,9 @@ class BlockLoop:
     def begin(self) -> None:
         """Open the window: what the probes counted while they were being attached one after another is left out."""
         self.store = BlockStore()
+        keep_large_apart()
+        give_back()
         self.accounted_seconds = 0.0
-        self._taken = 0
         self._read_counters()
         if not self.options.in_windows:
             self._mark()
@@ -113,7 +79,7 @@ class BlockLoop:
                 ended_by = record()
             if not self.options.in_windows:
                 self._mark()
-        self.seconds = sum(block.duration_s for block in self.store.blocks)
+        self.seconds = self.store.seconds
         self.elapsed_seconds = self._begins - self.start
         return ended_by
 
@@ -213,6 +179,3 @@ class BlockLoop:
         for kept in self.scratch:
             kept.forget(ended)
         self.target.reuse(ended)
-        if self._taken % _BLOCKS_BETWEEN_TRIMS == 0:
-            give_back()
-        self._taken += 1

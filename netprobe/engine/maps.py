@@ -14,7 +14,7 @@ import numpy.typing as npt
 from netprobe.engine.btf import load_libbpf
 from netprobe.errors import NetprobeError
 
-_BATCH_BYTES = 1 << 19
+_BATCH_BYTES = 1 << 17
 
 
 class MappedArray:
@@ -47,6 +47,8 @@ class HashReader:
         self.key, self.value = np.dtype(key), np.dtype(value)
         # A hash bucket that does not fit into one call's room makes the kernel refuse: never less than 64.
         self._room = max(64, min(entries, _BATCH_BYTES // self.value.itemsize))
+        # For all reads: a recording makes several each second, and the C library would let holes grow between them.
+        self._keys, self._values = np.empty(self._room, self.key), np.empty(self._room, self.value)
 
     def read(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """(keys, values), copied."""
@@ -54,23 +56,22 @@ class HashReader:
         position, following = ctypes.create_string_buffer(8), ctypes.create_string_buffer(8)
         start = None
         while True:
-            key_part, value_part = np.empty(self._room, self.key), np.empty(self._room, self.value)
             count = ctypes.c_uint32(self._room)
             ctypes.set_errno(0)
             result = self._lib.bpf_map_lookup_batch(
                 self._fd,
                 start,
                 following,
-                _address(key_part),
-                _address(value_part),
+                _address(self._keys),
+                _address(self._values),
                 ctypes.byref(count),
                 None,
             )
             error = ctypes.get_errno() if result else 0
             if error not in (0, errno.ENOENT):
                 raise NetprobeError(f"The kernel did not let netprobe read its own map: {os.strerror(error)}.")
-            keys.append(key_part[: count.value])
-            values.append(value_part[: count.value])
+            keys.append(self._keys[: count.value].copy())
+            values.append(self._values[: count.value].copy())
             if error == errno.ENOENT:
                 return np.concatenate(keys), np.concatenate(values)
             position, following = following, position

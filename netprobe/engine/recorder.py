@@ -144,6 +144,7 @@ class Recorder:
             # The window opens before anyone can know that it does: whoever waits for the word is counted from the
             # first event on.
             loop.begin()
+            stack.callback(loop.store.close)
             attach_seconds = time.monotonic() - began
             if signals.interrupted:
                 raise KeyboardInterrupt
@@ -206,7 +207,7 @@ class Recorder:
         program.detach()
         missed = program.missed_counts()
         return Recording(
-            counted=Counted(threads, loop.store.blocks),
+            counted=Counted(threads, loop.store.read()),
             started_at=loop.started_at,
             started_ns=int(loop.start * 1e9),
             seconds=loop.seconds,

@@ -3,9 +3,10 @@
 import os
 from pathlib import Path
 
-from netprobe.engine.freed_memory import give_back
+from netprobe.engine.freed_memory import give_back, keep_large_apart
 
 _PIECE, _PIECES = 2048, 40_000
+_LARGE, _LARGE_PIECES = 100_000, 800
 
 
 def resident():
@@ -20,3 +21,15 @@ def test_holes_are_given_back():
     give_back()
     assert before - resident() > 0.8 * _PIECE * _PIECES
     assert len(kept) == _PIECES / 100
+
+
+def test_large_pieces_leave_no_holes():
+    # After one like this, glibc would put the next ones among the small.
+    del bytearray(16 << 20)[:]
+    keep_large_apart()
+    pieces = [(bytearray(_LARGE), bytearray(_PIECE)) for _ in range(_LARGE_PIECES)]
+    kept = [small for _, small in pieces]
+    before = resident()
+    del pieces
+    assert before - resident() > 0.95 * _LARGE * _LARGE_PIECES
+    assert len(kept) == _LARGE_PIECES

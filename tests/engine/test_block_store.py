@@ -1,12 +1,16 @@
 """A long recording keeps few blocks, of equal length, and loses nothing."""
 
 import itertools
+import os
+import resource
+import tempfile
 
 import numpy as np
 import pytest
 
-from netprobe.engine.blocks import MOST_BLOCKS, BlockStore
+from netprobe.engine.block_store import MOST_BLOCKS, BlockStore
 from netprobe.engine.counting import THREAD_ROWS
+from netprobe.errors import NetprobeError
 from netprobe.probes.base import Block
 
 KEYED = np.dtype([("thread", "u4"), ("cpu", "u4"), ("count", "u8", (2,)), ("next", "S16")])
@@ -26,20 +30,26 @@ def store_of(reads: int) -> BlockStore:
     return store
 
 
+def open_files():
+    # The descriptor of the listing itself is gone by then.
+    return {int(name) for name in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{name}")}
+
+
 @pytest.mark.parametrize("reads", [1, 2, 239, 240, 241, 359, 480, 481, 959, 960, 1000, 3601])
 def test_nothing_is_lost(reads):
-    blocks = store_of(reads).blocks
+    store = store_of(reads)
+    blocks = store.read()
     assert sum(int(one.rows["calls"]["count"].sum()) for one in blocks) == sum(n + 3 for n in range(reads))
     keyed = sum(one.rows["keyed"]["count"].sum(axis=0) for one in blocks)
     assert keyed.tolist() == [sum(n + 5 for n in range(reads)), reads]
     assert sum(one.machine_switches for one in blocks) == sum(n * 10 for n in range(reads))
     assert sum(one.machine_forks for one in blocks) == reads
-    assert sum(one.duration_s for one in blocks) == reads
+    assert sum(one.duration_s for one in blocks) == store.seconds == reads
 
 
 @pytest.mark.parametrize("reads", [1, 239, 240, 241, 480, 1000, 3601, 10_000])
 def test_few_and_of_equal_length(reads):
-    blocks = store_of(reads).blocks
+    blocks = store_of(reads).read()
     assert len(blocks) <= MOST_BLOCKS
     assert len(blocks) >= min(reads, MOST_BLOCKS // 2)
     lengths = {one.duration_s for one in blocks[:-1]}
@@ -50,7 +60,7 @@ def test_few_and_of_equal_length(reads):
 
 
 def test_merged_blocks_keep_each_thread():
-    blocks = store_of(480).blocks
+    blocks = store_of(480).read()
     for one in blocks:
         rows = one.rows["calls"]
         assert len(np.unique(rows[["thread", "cell"]])) == len(rows), "equal keys are one row"
@@ -62,3 +72,46 @@ def test_merged_blocks_keep_each_thread():
         **{thread: sum(n + 1 for n in range(480) if n % 3 == thread) for thread in range(3)},
         9: 960,
     }
+
+
+def totals(blocks):
+    return sum(int(one.rows["calls"]["count"].sum()) for one in blocks)
+
+
+def test_rows_lie_in_a_file_that_goes_with_the_store():
+    before = open_files()
+    store = store_of(1000)
+    (fd,) = open_files() - before
+    assert os.fstat(fd).st_nlink == 0
+    assert os.fstat(fd).st_size > 125 * 4 * THREAD_ROWS.itemsize
+    assert len(store.read()) == 125
+    store.close()
+    assert open_files() == before
+
+
+def test_without_a_directory_for_temporary_files_all_stays_in_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
+    before = open_files()
+    store = store_of(1000)
+    assert open_files() == before
+    assert totals(store.read()) == sum(n + 3 for n in range(1000))
+
+
+@pytest.mark.parametrize("room", [0, 100, 5000])
+def test_a_full_disk_loses_nothing(room):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        store = store_of(1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert totals(store.read()) == sum(n + 3 for n in range(1000))
+
+
+def test_a_file_that_cannot_be_read_is_an_error_in_words():
+    before = open_files()
+    store = store_of(10)
+    (fd,) = open_files() - before
+    os.ftruncate(fd, 0)
+    with pytest.raises(NetprobeError, match="cannot be read back from a temporary file: it is shorter than it was"):
+        store.read()
