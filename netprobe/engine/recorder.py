@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from netprobe.engine.descriptors import unreadable
+from netprobe.engine.load import HeldLoad
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.privileges import require_tracing
 from netprobe.engine.program import Cost, Program
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from netprobe.engine.counting import Reader
     from netprobe.engine.target import Target
     from netprobe.run.table import Table
+
+_Held = TypeVar("_Held", bound=HeldServer)
 
 
 @dataclass(frozen=True)
@@ -101,10 +104,10 @@ class Recorder:
         began = time.monotonic()
         require_tracing()
         with ExitStack() as stack:
-            server = self._hold(stack, self._options.command)
-            load = self._options.while_command
-            companion = self._hold(stack, ("sh", "-c", load) if load else ())
-            signals = stack.enter_context(Interruptible())
+            command, load = self._options.command, self._options.while_command
+            server = _held_within(stack, HeldServer(command)) if command else None
+            companion = _held_within(stack, HeldLoad(load)) if load else None
+            signals = stack.enter_context(Interruptible(companion.forward if companion else None))
             program = Program(self._probes, ProgramOptions.of(self._options))
             stack.callback(program.close)
             # NumPy takes as long to load as a third of the compilation, which goes on meanwhile.
@@ -156,13 +159,6 @@ class Recorder:
                 companion.release()
             ended_by = loop.run()
             return self._gather(program, target, loop, ended_by, attach_seconds)
-
-    def _hold(self, stack: ExitStack, command: tuple[str, ...]) -> HeldServer | None:
-        if not command:
-            return None
-        server = HeldServer(command)
-        stack.callback(server.end)
-        return server
 
     def _attach(self, program: Program) -> dict[str, Reader]:
         from netprobe.engine.counting import open_reader
@@ -225,3 +221,8 @@ class Recorder:
             server_exit=loop.server.exit_code if loop.server else None,
             command_exit=loop.companion.exit_code if loop.companion else None,
         )
+
+
+def _held_within(stack: ExitStack, held: _Held) -> _Held:
+    stack.callback(held.end)
+    return held

@@ -17,6 +17,8 @@ _DEFAULT_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE
 class HeldServer:
     """A child that waits before its exec. Its standard output goes to standard error: results have the other."""
 
+    _reads_terminal = True
+
     def __init__(self, command: tuple[str, ...]) -> None:
         program = shutil.which(command[0])
         if program is None:
@@ -26,7 +28,7 @@ class HeldServer:
         if self.pid == 0:
             # Its own copy of the writing end would keep the pipe open when netprobe is gone.
             os.close(self._go)
-            _become(program, command, go_read)
+            _become(program, command, go_read, self._reads_terminal)
         os.close(go_read)
         self._status: int | None = None
 
@@ -56,22 +58,43 @@ class HeldServer:
     def end(self) -> bool:
         """End it if it still runs; True if that was needed."""
         self._close_gate()
-        if self.ended():
+        if self._gone():
             return False
-        os.kill(self.pid, signal.SIGTERM)
-        deadline = time.monotonic() + _PATIENCE_S
-        while not self.ended():
+        try:
+            self._insist()
+        except BaseException:
+            # Ctrl-C once more: there is no patience left, and nothing to leave behind.
+            self._send(signal.SIGKILL)
+            raise
+        return True
+
+    def _insist(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            self._send(number)
+            if self._gone_within(_PATIENCE_S):
+                break
+
+    def _send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def _gone(self) -> bool:
+        return self.ended()
+
+    def _gone_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not self._gone():
             if time.monotonic() > deadline:
-                os.kill(self.pid, signal.SIGKILL)
-                deadline += _PATIENCE_S
+                return False
             time.sleep(0.01)
         return True
 
 
-def _become(program: str, command: tuple[str, ...], go: int) -> None:
+def _become(program: str, command: tuple[str, ...], go: int, reads_terminal: bool) -> None:
     """In the child: wait for the word, then be the server. Never returns."""
     try:
         os.dup2(2, 1)
+        if not reads_terminal and os.isatty(0):
+            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         for number in _DEFAULT_SIGNALS:
             signal.signal(number, signal.SIG_DFL)
         # netprobe may be gone before it gives the word; then the pipe just ends. From the word on every call is

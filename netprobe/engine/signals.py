@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -14,8 +14,10 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class Interruptible:
     """While entered, the signals set `interrupted` instead of ending the program."""
 
-    def __init__(self) -> None:
+    def __init__(self, forward: Callable[[int], None] | None = None) -> None:
+        """`forward` is given each signal that comes."""
         self.interrupted: signal.Signals | None = None
+        self._forward = forward
 
     def __enter__(self) -> Interruptible:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -33,6 +35,8 @@ class Interruptible:
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.interrupted = signal.Signals(number)
         os.write(self._write, b"!")
+        if self._forward:
+            self._forward(number)
 
     def wait(self, seconds: float, others: Iterable[int] = ()) -> list[int]:
         """Sleep until the time is over, a signal came or one of the descriptors is readable: these."""

@@ -1,0 +1,168 @@
+"""A load generator started by netprobe: ended with all that its shell started."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from netprobe.engine import load as module
+from netprobe.engine.load import HeldLoad
+from netprobe.engine.signals import Interruptible
+
+# The child of a shell that waits for it, and its number in a file; it is `sleep` for 61 s, whoever is to blame.
+CHILD = "sleep 61 & echo $! >{file}; wait"
+# Prints its summary on Ctrl-C, as wrk does, and not at once.
+SUMMARY = "trap 'sleep 0.3; echo 23 requests >{file}; exit' INT; touch {file}.ready; while :; do sleep 0.02; done"
+
+
+def wait_until(condition, seconds=5):
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return value
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def started():
+    """Start a load; what a test leaves is ended by force."""
+    loads = []
+
+    def start(script):
+        loads.append(HeldLoad(script))
+        loads[-1].release()
+        return loads[-1]
+
+    yield start
+    for one in loads:
+        with suppress(ProcessLookupError):
+            os.killpg(one.pid, signal.SIGKILL)
+
+
+def written(path):
+    return int(wait_until(lambda: path.exists() and path.read_text()))
+
+
+def test_what_the_shell_started_is_ended_with_it(started, tmp_path):
+    load = started(CHILD.format(file=tmp_path / "pid"))
+    child = written(tmp_path / "pid")
+    assert load.end() is True
+    assert not lives(child)
+    assert load.exit_code == -signal.SIGTERM
+
+
+def test_also_when_the_shell_ended_first(started, tmp_path):
+    load = started(f"sleep 61 & echo $! >{tmp_path / 'pid'}; exit 7")
+    child = written(tmp_path / "pid")
+    wait_until(load.ended)
+    assert lives(child)
+    assert load.end() is True
+    assert not lives(child)
+    assert load.exit_code == 7
+
+
+def test_one_that_does_not_mind_sigterm(started, monkeypatch, tmp_path):
+    monkeypatch.setattr("netprobe.engine.server._PATIENCE_S", 0.2)
+    load = started(f"trap '' TERM; {CHILD.format(file=tmp_path / 'pid')}")
+    child = written(tmp_path / "pid")
+    assert load.end() is True
+    assert not lives(child)
+
+
+def test_a_signal_reaches_what_the_shell_started_and_its_last_words_are_waited_for(started, tmp_path):
+    file = tmp_path / "report"
+    load = started(f'sh -c "{SUMMARY.format(file=file)}"; true')
+    wait_until((tmp_path / "report.ready").exists)
+    with Interruptible(load.forward) as signals:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert signals.interrupted == signal.SIGINT
+    began = time.monotonic()
+    load.end()
+    assert time.monotonic() - began < module._LAST_WORDS_S
+    assert file.read_text() == "23 requests\n"
+
+
+def test_last_words_do_not_take_for_ever(started, monkeypatch):
+    monkeypatch.setattr(module, "_LAST_WORDS_S", 0.2)
+    load = started("trap '' INT; sleep 61")
+    time.sleep(0.2)
+    load.forward(signal.SIGINT)
+    began = time.monotonic()
+    assert load.end() is True
+    assert 0.2 < time.monotonic() - began < 2
+
+
+def test_no_signal_before_it_is_let_go(tmp_path):
+    load = HeldLoad("true")
+    load.forward(signal.SIGINT)
+    load.release()
+    wait_until(load.ended)
+    assert load.exit_code == 0
+    assert load.end() is False
+    assert load.end() is False
+    with pytest.raises(ChildProcessError):
+        os.waitpid(load.pid, os.WNOHANG)
+
+
+def test_exit_status_and_signal(started):
+    for script, expected in (("exit 7", 7), ("kill -9 $$", -9)):
+        load = started(script)
+        wait_until(load.ended)
+        assert load.exit_code == expected
+        assert load.end() is False
+
+
+def test_ctrl_c_while_it_is_ended_leaves_nothing(started, monkeypatch, tmp_path):
+    load = started(f"trap '' TERM; {CHILD.format(file=tmp_path / 'pid')}")
+    child = written(tmp_path / "pid")
+
+    def impatient(seconds):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(load, "_gone_within", impatient)
+    with pytest.raises(KeyboardInterrupt):
+        load.end()
+    wait_until(lambda: not lives(child))
+
+
+READS = """
+import sys
+from netprobe.engine.load import HeldLoad
+load = HeldLoad("cat; echo $? >{file}")
+load.release()
+while not load.ended():
+    pass
+"""
+
+
+def test_one_that_reads_the_terminal_is_not_stopped(tmp_path):
+    """Its group is in the background there: it reads nothing instead."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-c", READS.format(file=tmp_path / "status")])
+    try:
+        wait_until((tmp_path / "status").exists)
+        assert written(tmp_path / "status") == 0
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(terminal)
+
+
+def test_a_pipe_is_read_as_ever(tmp_path):
+    script = READS.format(file=tmp_path / "status").replace("cat;", f"cat >{tmp_path / 'said'};")
+    subprocess.run([sys.executable, "-c", script], input=b"urls", check=True, timeout=10)
+    assert (tmp_path / "said").read_text() == "urls"
