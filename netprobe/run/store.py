@@ -26,6 +26,15 @@ _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 def check_destination(path: str | Path) -> None:
     """Raise `NetprobeError` unless a Run can be written there; to be asked before recording begins."""
     path = Path(path)
+    _check_name(path)
+    # Root may write where nobody can: in /proc, on a disk that is full.
+    try:
+        os.rmdir(_make_aside(path))
+    except OSError as error:
+        raise _not_written(f"netprobe cannot write in {path.absolute().parent}", error) from error
+
+
+def _check_name(path: Path) -> None:
     if path.is_symlink() or (path.exists() and not (path / _INFO).is_file()):
         raise NetprobeError(
             f"{path} exists and is not a Run, so netprobe will not write over it.",
@@ -34,31 +43,37 @@ def check_destination(path: str | Path) -> None:
     parent = path.absolute().parent
     if not parent.is_dir():
         raise NetprobeError(f"The directory {parent} does not exist.", todo=f"Create it: mkdir -p {parent}")
-    if not os.access(parent, os.W_OK):
-        raise NetprobeError(f"netprobe may not write in {parent}.", todo="Choose another place for -o.")
 
 
-def write_run(run: Run, path: str | Path) -> None:
-    """Write a Run, in place of an older one if there is one: complete, or not at all.
+def _make_aside(path: Path) -> str:
+    return tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
+
+
+def _not_written(what: str, error: OSError) -> NetprobeError:
+    no_room = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return NetprobeError(
+        f"{what}: {error.strerror or error}.",
+        todo="Make room, or choose another place for -o." if no_room else "Choose another place for -o.",
+    )
+
+
+def write_run(run: Run, path: str | Path) -> bool:
+    """Write a Run, in place of an older one if there is one, and then True: complete, or not at all.
 
     Raises `NetprobeError` when it cannot be written; an older Run is intact then.
     """
     path = Path(path).absolute()
-    check_destination(path)
+    _check_name(path)
     aside = None
     # A signal in the middle would leave half a Run behind; the few files are written at once.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
-        aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        aside = Path(_make_aside(path))
         _write_files(run, aside)
         aside.chmod(0o777 & ~_umask())
-        _put_in_place(aside, path)
+        return _put_in_place(aside, path)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise NetprobeError(
-            f"The Run could not be written to {path}: {reason}.",
-            todo="Make room, or choose another place for -o." if error.errno == errno.ENOSPC else "",
-        ) from error
+        raise _not_written(f"The Run could not be written to {path}", error) from error
     finally:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
@@ -92,22 +107,23 @@ def _umask() -> int:
     return mask
 
 
-def _put_in_place(aside: Path, path: Path) -> None:
-    """Rename; an older Run changes places with the new one, so that one of the two is always there."""
+def _put_in_place(aside: Path, path: Path) -> bool:
+    """Rename; an older Run changes places with the new one, so that one of the two is always there, and then True."""
     if not path.exists():
         aside.rename(path)
-        return
+        return False
     libc = ctypes.CDLL(None, use_errno=True)
     exchanged = libc.renameat2(
         _AT_FDCWD, os.fsencode(aside), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE
     )  # fmt: skip
     if exchanged == 0:
-        return
+        return True
     # File systems without the exchange (some network ones).
     old = path.with_name(f".{path.name}.old")
     path.rename(old)
     aside.rename(path)
     shutil.rmtree(old, ignore_errors=True)
+    return True
 
 
 def read_run(path: str | Path) -> Run:

@@ -1,6 +1,7 @@
 """Runs on disk: complete or not at all, and clear words for all that is no Run."""
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -45,8 +46,8 @@ def test_paths_as_text_and_relative(tmp_path, monkeypatch):
 
 
 def test_an_older_run_is_replaced(tmp_path):
-    store.write_run(a_run(7), tmp_path / "run")
-    store.write_run(a_run(11), tmp_path / "run")
+    assert store.write_run(a_run(7), tmp_path / "run") is False
+    assert store.write_run(a_run(11), tmp_path / "run") is True
     assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [11, 5]
     assert names(tmp_path) == ["run"]
 
@@ -66,14 +67,15 @@ def test_there_is_always_one_of_the_two(tmp_path, monkeypatch):
     assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [11, 5]
 
 
-def test_a_failure_leaves_the_older_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_failure_leaves_the_older_one(tmp_path, monkeypatch, number):
     store.write_run(a_run(7), tmp_path / "run")
 
     def full(fd: int) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(NetprobeError, match="No space left on device") as error:
+    with pytest.raises(NetprobeError, match=os.strerror(number)) as error:
         store.write_run(a_run(11), tmp_path / "run")
     assert "Make room" in error.value.todo
     assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [7, 5]
@@ -88,8 +90,8 @@ def test_file_systems_that_cannot_exchange(tmp_path, monkeypatch):
             return -1
 
     monkeypatch.setattr(store.ctypes, "CDLL", lambda *a, **k: NoExchange())
-    store.write_run(a_run(7), tmp_path / "run")
-    store.write_run(a_run(11), tmp_path / "run")
+    assert store.write_run(a_run(7), tmp_path / "run") is False
+    assert store.write_run(a_run(11), tmp_path / "run") is True
     assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [11, 5]
     assert names(tmp_path) == ["run"]
 
@@ -125,6 +127,34 @@ def test_destinations_that_will_not_do(tmp_path, kind):
         assert error.value.todo
     after = {str(one): one.read_text() for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".parquet"}
     assert before == after
+
+
+@pytest.mark.parametrize("folder", ["/proc", "/sys", "/proc/self/task"])
+def test_a_folder_that_takes_nothing_from_anybody(folder):
+    with pytest.raises(NetprobeError, match=f"netprobe cannot write in {folder}: ") as error:
+        store.check_destination(Path(folder, "run"))
+    assert "another place" in error.value.todo
+    assert "Make room" not in error.value.todo
+
+
+def test_a_name_that_is_too_long_for_its_aside(tmp_path):
+    with pytest.raises(NetprobeError, match="File name too long"):
+        store.check_destination(tmp_path / ("r" * 250))
+
+
+def test_a_folder_without_room(tmp_path, monkeypatch):
+    def full(*arguments: object, **options: object) -> str:
+        raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+    monkeypatch.setattr(store.tempfile, "mkdtemp", full)
+    with pytest.raises(NetprobeError, match="quota exceeded") as error:
+        store.check_destination(tmp_path / "run")
+    assert "Make room" in error.value.todo
+
+
+def test_what_is_tried_leaves_nothing(tmp_path):
+    store.check_destination(tmp_path / "run")
+    assert names(tmp_path) == []
 
 
 def test_no_run(tmp_path):
