@@ -137,14 +137,32 @@ def _progress(request: Request) -> Callable[[Counted], None] | None:
 def _with_requests(run: Run, arguments: dict[str, Any]) -> Run:
     """The Run with the number of requests, where somebody says it."""
     from netprobe.run.model import Run as Model
-    from netprobe.run.requests import requests_in
 
     count, source = arguments["requests"], "--requests"
-    if arguments["requests_from"]:
-        count, source = requests_in(arguments["requests_from"]), arguments["requests_from"].name
+    if report := arguments["requests_from"]:
+        count, source = _reported(run, report, arguments["while_command"]), report.name
     if not count:
         return run
     return Model({**run.info, "requests": {"count": count, "source": source}}, run.tables)
+
+
+def _reported(run: Run, report: Path, load: str | None) -> int:
+    from datetime import datetime
+
+    from netprobe.run.requests import NoReportError, requests_in
+
+    window = run.info["window"]
+    try:
+        return requests_in(report, datetime.fromisoformat(window["started"]).timestamp())
+    except NoReportError as error:
+        if not load or window["ended_by"] == "command ended":
+            raise
+        ended_by = {"time": "-d", "target ended": "the target's end"}.get(window["ended_by"], window["ended_by"])
+        raise NetprobeError(
+            f"{report} does not say how many requests were served: {ended_by} ended the recording before the load "
+            "generator had ended, and so netprobe ended that too.",
+            todo="Let the load generator end by itself, earlier than -d; or give the number with --requests.",
+        ) from error
 
 
 def _deliver(request: Request, run: Run) -> None:

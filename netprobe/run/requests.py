@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 from pathlib import Path
 
 from netprobe.errors import NetprobeError
@@ -20,22 +22,37 @@ _BY_STATUS = re.compile(
 _OF_A_STATUS = re.compile(r"\]\s+(\d+) responses")
 _MOST_BYTES = 1 << 20
 _SHOWN = 8
+# A file's time is that of the kernel's last tick, 10 ms ago at most.
+_TICK_S = 0.01
 
 
-def requests_in(path: Path) -> int:
-    """Requests that were served by the report in a file.
+class NoReportError(NetprobeError):
+    """The load generator has not reported."""
 
-    Raises `NetprobeError` where there is no such number, or more than one: which of them belong to one recording
-    cannot be told.
+
+def requests_in(path: Path, since: float = 0.0) -> int:
+    """Requests that were served by the report in a file that was written `since` then (seconds since the epoch).
+
+    Raises `NoReportError` where there is no such number, and `NetprobeError` where it cannot be read or there is more
+    than one: which of them belong to one recording cannot be told.
     """
     try:
         with open(path, "rb") as file:
+            written = os.fstat(file.fileno())
             text = file.read(_MOST_BYTES).decode(errors="replace").replace("\r\n", "\n")
     except OSError as error:
-        raise NetprobeError(f"{path} cannot be read: {error.strerror}.", todo="Check --requests-from.") from error
+        kind = NoReportError if isinstance(error, FileNotFoundError) else NetprobeError
+        raise kind(f"{path} cannot be read: {error.strerror}.", todo="Check --requests-from.") from error
+    # The time of a pipe is that of its making.
+    if stat.S_ISREG(written.st_mode) and written.st_mtime < since - _TICK_S:
+        raise NoReportError(
+            f"{path} was written before the recording began, so it tells of other requests.",
+            todo="Let the load generator write it while netprobe records, as in --while 'wrk … >wrk.txt'; or give the "
+            "number with --requests.",
+        )
     totals = _totals(text)
     if not totals:
-        raise NetprobeError(
+        raise NoReportError(
             f"{path} does not say how many requests were served.",
             todo="It should be what wrk, wrk2, ab, h2load or hey printed; or give the number with --requests.",
         )

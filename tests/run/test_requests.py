@@ -1,12 +1,14 @@
 """How many requests a load generator's report tells of."""
 
+import os
+import threading
 import time
 from contextlib import suppress
 
 import pytest
 
 from netprobe.errors import NetprobeError
-from netprobe.run.requests import requests_in
+from netprobe.run.requests import NoReportError, requests_in
 
 WRK = "Running 2s test @ http://x/\n  {} requests in 2.00s, 1.00KB read\nRequests/sec:  50.00\n"
 AB = "Concurrency Level:      8\nComplete requests:      103\nFailed requests:        0\n"
@@ -75,6 +77,31 @@ def test_no_text_takes_long(report, line):
     assert time.process_time() - begun < 2
 
 
+def test_older_than_the_recording(report):
+    path = report(WRK.format(101))
+    os.utime(path, (1000, 1000))
+    with pytest.raises(NoReportError, match="written before the recording began") as refused:
+        requests_in(path, 1001)
+    assert "--while" in refused.value.todo
+    assert requests_in(path, 999) == requests_in(path) == 101
+
+
+def test_written_as_soon_as_the_recording_began(report):
+    """A file's time is up to a tick behind the clock."""
+    for _ in range(20):
+        began = time.time()
+        assert requests_in(report(WRK.format(101)), began) == 101
+
+
+def test_a_pipe_has_no_age(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=(WRK.format(101),))
+    writer.start()
+    assert requests_in(pipe, time.time() + 60) == 101
+    writer.join()
+
+
 def test_no_file(tmp_path):
-    with pytest.raises(NetprobeError, match="cannot be read"):
+    with pytest.raises(NoReportError, match="cannot be read"):
         requests_in(tmp_path / "none")
