@@ -214,6 +214,7 @@ def _unsteady(load_before: float, stolen_pct: float, rounds: list[Round], load: 
 
 def _keep(run: Run, rounds: list[Round], first: Round, options: BenchOptions, load: Load, folder: Path) -> None:
     from netprobe.commands.shared.loaded import with_rounds, write_with_suite
+    from netprobe.commands.shared.recording import tell_written
     from netprobe.run.bench_suite import suite
 
     metadata = {
@@ -222,8 +223,7 @@ def _keep(run: Run, rounds: list[Round], first: Round, options: BenchOptions, lo
         "load_cpus": load.generators[0] or "any",
         "recorded": "yes" if options.record else "no",
     }
-    write_with_suite(with_rounds(run, rounds), folder, suite(rounds, [first], metadata))
-    tell(f"Run written to {folder}.")
+    tell_written(folder, write_with_suite(with_rounds(run, rounds), folder, suite(rounds, [first], metadata)))
 
 
 def _show(options: BenchOptions, rounds: list[Round], run: Run, place: str, warnings: list[str], folder: Path) -> None:

@@ -130,7 +130,7 @@ def _imported(files: tuple[str, ...], options: ImportOptions) -> list[Imported]:
 
 def _write(imported: list[Imported]) -> NetprobeError | None:
     """Write the Runs; the result is shown also where that fails."""
-    from netprobe.commands.shared.recording import tell
+    from netprobe.commands.shared.recording import tell_written
     from netprobe.run.store import check_destination, write_run
 
     try:
@@ -139,8 +139,7 @@ def _write(imported: list[Imported]) -> NetprobeError | None:
         for one in imported:
             if one.path is not None:
                 check_destination(one.path)
-                write_run(one.run, one.path)
-                tell(f"Run written to {one.path}.")
+                tell_written(one.path, write_run(one.run, one.path))
     except NetprobeError as error:
         return error
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -35,7 +36,10 @@ if TYPE_CHECKING:
 )
 @click.option("--light", is_flag=True, help="Count for 15 % of the time only, at a fraction of the cost.")
 @click.option(
-    "--while", "while_command", metavar="COMMAND", help="Run a load generator, and record as long as it runs."
+    "--while",
+    "while_command",
+    metavar="COMMAND",
+    help="Run a load generator, and record as long as it runs; -d is the most then.",
 )
 @click.option(
     "--requests",
@@ -83,18 +87,11 @@ def command(**arguments: Any) -> None:
         light=arguments["light"],
     )
     check_request(request)
-    _check_series(request, arguments["repeat"])
-    for number in range(1, arguments["repeat"] + 1):
-        once = request
-        if arguments["repeat"] > 1:
-            once = replace(request, output=(request.output or Path()) / str(number))
-            tell(f"Run {number} of {arguments['repeat']}")
-        run = record_everything(once, arguments["frequency"], _progress(once))
-        try:
-            run = _with_requests(run, arguments)
-        finally:
-            # A report that cannot be read takes nothing of the recording with it.
-            _deliver(once, run)
+    _check(request, arguments)
+    if arguments["repeat"] > 1:
+        _record_series(request, arguments)
+    else:
+        _record_once(request, arguments)
 
 
 def _free_name(arguments: dict[str, Any]) -> Path:
@@ -103,17 +100,62 @@ def _free_name(arguments: dict[str, Any]) -> Path:
     return Path(f"run-{re.sub(r'[^0-9A-Za-z_.-]+', '-', target)}-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
-def _check_series(request: Request, repeat: int) -> None:
+def _check(request: Request, arguments: dict[str, Any]) -> None:
     from netprobe.run.store import check_destination
 
-    if request.output is None:
-        return
-    if repeat == 1:
-        check_destination(request.output)
-    elif request.output.exists():
+    assert request.output is not None
+    if arguments["requests"] and arguments["requests_from"]:
+        raise NetprobeError(
+            "--requests and --requests-from both say how many requests were served.", todo="Leave out one of them."
+        )
+    if arguments["repeat"] > 1 and request.as_json:
+        raise NetprobeError(
+            "--json prints one document, and a series is several Runs.",
+            todo="Leave out --json: the Runs hold it all, for netprobe.load() and netprobe diff --series --json.",
+        )
+    if arguments["repeat"] > 1 and os.path.lexists(request.output):
         raise NetprobeError(f"{request.output} exists already.", todo="Choose another name for the series.")
-    else:
-        request.output.mkdir(parents=True)
+    check_destination(request.output)
+
+
+def _record_series(request: Request, arguments: dict[str, Any]) -> None:
+    folder, repeat = request.output or Path(), arguments["repeat"]
+    for number in range(1, repeat + 1):
+        tell(f"Run {number} of {repeat}")
+        try:
+            run = _record_once(replace(request, output=folder / str(number), in_series=True), arguments)
+        except (KeyboardInterrupt, NetprobeError) as error:
+            written = number if (folder / str(number)).exists() else number - 1
+            if not written:
+                raise
+            tell(_end_of_series(written, repeat))
+            if isinstance(error, NetprobeError):
+                raise
+            return
+        if _cut_short(run):
+            tell(_end_of_series(number, repeat, ", the last one cut short"))
+            return
+
+
+def _cut_short(run: Run) -> bool:
+    """By a signal, or as there was nothing left to record: a server that netprobe starts is started for each Run."""
+    ended_by = run.info["window"]["ended_by"]
+    return ended_by.startswith("SIG") or (ended_by == "target ended" and not run.info["target"]["command"])
+
+
+def _end_of_series(written: int, repeat: int, how: str = "") -> str:
+    return f"The series ends here, with {written} Run{'' if written == 1 else 's'} of {repeat}{how}."
+
+
+def _record_once(request: Request, arguments: dict[str, Any]) -> Run:
+    # Where it goes was looked at; the directory of a series is not there yet.
+    run = record_everything(replace(request, output=None), arguments["frequency"], _progress(request))
+    try:
+        run = _with_requests(run, arguments)
+    finally:
+        # A report that cannot be read takes nothing of the recording with it.
+        _deliver(request, run)
+    return run
 
 
 def _progress(request: Request) -> Callable[[Counted], None] | None:

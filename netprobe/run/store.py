@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -78,6 +79,21 @@ def write_run(run: Run, path: str | Path) -> bool:
         if aside is not None:
             shutil.rmtree(aside, ignore_errors=True)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+
+
+def write_into_series(run: Run, path: str | Path) -> bool:
+    """The same, and make the directory of the series where that is not there yet; none is left without a Run."""
+    folder = Path(path).absolute().parent
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _not_written(f"The directory {folder} cannot be made", error) from error
+    try:
+        return write_run(run, path)
+    finally:
+        # Only where it is empty.
+        with contextlib.suppress(OSError):
+            folder.rmdir()
 
 
 def _write_files(run: Run, folder: Path) -> None:

@@ -41,12 +41,13 @@ def with_rounds(run: Run, rounds: Sequence[Round]) -> Run:
     return Model(run.info, {**run.tables, **{table.name: table for table in round_tables(rounds)}})
 
 
-def write_with_suite(run: Run, folder: Path, suite: bytes) -> None:
-    """Write a Run with bench.json in its directory, each complete or not at all."""
+def write_with_suite(run: Run, folder: Path, suite: bytes) -> bool:
+    """Write a Run with bench.json in its directory, each complete or not at all; True in place of an older one."""
     from flamegraph.writers.registry import written_aside
     from netprobe.run.rounds import SUITE
     from netprobe.run.store import write_run
 
-    write_run(run, folder)
+    replaced = write_run(run, folder)
     with written_aside(folder / SUITE) as file:
         file.write(suite)
+    return replaced

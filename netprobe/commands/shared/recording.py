@@ -39,6 +39,8 @@ class Request:
     seconds: float | None = None
     interval: float | None = None
     output: Path | None = None
+    in_series: bool = False
+    """The output is one of several Runs in a directory, which is made with the first of them."""
     as_json: bool = False
     while_command: str | None = None
     while_words: str = ""
@@ -104,7 +106,7 @@ _OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
     "comm": click.option("--comm", metavar="NAME", help="Watch the processes of this name, new ones too."),
     "duration": click.option(
         "-d", "--duration", "seconds", type=Seconds(), metavar="SECONDS",
-        help="How long [10; with a SERVER: until it ends].",
+        help="How long at most [10; with a SERVER: until it ends].",
     ),
     "interval": click.option(
         "-i", "--interval", type=Seconds(), metavar="SECONDS", help="Print a table every SECONDS."
@@ -190,7 +192,8 @@ def _engine_options(request: Request, only_look: bool, block_seconds: float | No
 
 def _length(options: RecordOptions, words: str) -> str:
     if options.while_command:
-        return f"while {words or f'`{options.while_command}`'} runs"
+        at_most = f", for {options.seconds:g} s at most" if options.seconds else ""
+        return f"while {words or f'`{options.while_command}`'} runs{at_most}"
     return f"for {options.seconds:g} s" if options.seconds else "until it ends"
 
 
@@ -202,20 +205,28 @@ def _how(status: int) -> str:
 
 def deliver(request: Request, run: Run, show: Callable[[], None]) -> None:
     """Write the Run if -o asks for it, then show the result: neither takes the other with it when it fails."""
-    from netprobe.run.store import write_run
-
     failure = None
     if request.output:
         try:
-            write_run(run, request.output)
+            _write(run, request)
         except NetprobeError as error:
             failure = error
-        else:
-            tell(f"Run written to {request.output}.")
     show()
     sys.stdout.flush()
     if failure:
         raise failure
+
+
+def _write(run: Run, request: Request) -> None:
+    from netprobe.run.store import write_into_series, write_run
+
+    assert request.output is not None
+    tell_written(request.output, (write_into_series if request.in_series else write_run)(run, request.output))
+
+
+def tell_written(path: Path, replaced: bool) -> None:
+    """Say where a Run is, and that an older one is no more."""
+    tell(f"Run written to {path}{', in place of the one that was there' if replaced else ''}.")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
