@@ -196,6 +196,15 @@ def _read_table(path: Path, name: str) -> Table:
         with pq.ParquetFile(file) as opened:
             table = opened.read()
         columns = _Columns({column: values_of(table.column(column)) for column in table.column_names}, file)
+    except FileNotFoundError:
+        raise NetprobeError(
+            f"The Run at {path} is not complete: run.json lists the table {name}, and {file.name} is not there.",
+            todo="Copy the whole directory again from where it was recorded, or record again.",
+        ) from None
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise NetprobeError(f"The table {file} cannot be read: {error}.") from error
+        reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
+        raise NetprobeError(
+            f"The table {file} cannot be read: {reason}.",
+            todo="See to it that you may read it, and that it was copied whole; or record again.",
+        ) from error
     return Table(name, columns)

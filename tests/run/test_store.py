@@ -236,8 +236,22 @@ def test_a_missing_table(tmp_path):
     path = damaged(tmp_path)
     (path / "syscalls.parquet").unlink()
     run = netprobe.load(path)
-    with pytest.raises(NetprobeError, match=r"syscalls\.parquet"):
+    with pytest.raises(NetprobeError) as error:
         run.table("syscalls")
+    assert error.value.what == (
+        f"The Run at {path} is not complete: run.json lists the table syscalls, and syscalls.parquet is not there."
+    )
+    assert "Copy the whole directory again" in error.value.todo
+
+
+def test_a_table_that_cannot_be_opened(tmp_path):
+    """In the system's words, not in the library's, which repeats itself and the path."""
+    file = damaged(tmp_path) / "syscalls.parquet"
+    file.unlink()
+    file.symlink_to(file)
+    with pytest.raises(NetprobeError) as error:
+        netprobe.load(tmp_path / "run").table("syscalls")
+    assert error.value.what == f"The table {file} cannot be read: Too many levels of symbolic links."
 
 
 def test_a_table_that_is_not_in_the_run(tmp_path):
