@@ -1,4 +1,4 @@
-"""Are two recordings comparable? What differs between them other than what was measured, in words."""
+"""Are two recordings comparable? What differs between them other than what was measured, or is not known, in words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from netprobe.analysis.compare.metrics import COUNTED
 from netprobe.analysis.compare.sides import Side
 
+# Tables that are compared where both sides have them.
+COMPARED = (*COUNTED, "profile_samples")
 # From here on a difference is worth saying.
 _LENGTH, _LOAD, _QUALITY = 0.10, 0.05, 0.01
 
@@ -23,9 +26,9 @@ class Difference:
 
 
 def differences(a: Side, b: Side) -> list[Difference]:
-    """All that differs, the most disturbing first."""
-    found = [*_host(a, b), *_programs(a, b), *_probes(a, b), *_threads(a, b), *_load(a, b), *_length(a, b)]
-    return [*found, *_sampling(a, b), *_symbols(a, b), *_missed(a, b)]
+    """All that differs or of which nobody knows whether it does, the most disturbing first."""
+    found = [*_within(a), *_within(b), *_host(a, b), *_programs(a, b), *_probes(a, b), *_tables(a, b), *_threads(a, b)]
+    return [*found, *_load(a, b), *_length(a, b), *_sampling(a, b), *_symbols(a, b), *_missed(a, b)]
 
 
 _HOST = (
@@ -36,6 +39,14 @@ _HOST = (
     ("kernel_version", "kernel build", "The kernels are of the same release but of different builds"),
     ("cpus_online", "CPUs", "Not the same CPUs were online"),
 )
+
+
+def _within(side: Side) -> Iterator[Difference]:
+    """What the Runs of a series do not have in common; of the rest its first one is looked at."""
+    for key, aspect, _ in _HOST:
+        values = sorted({str(run.info.get("host", {}).get(key, "?")) for run in side.runs})
+        if len(values) > 1:
+            yield Difference(aspect, f"The Runs of {side.name} differ in {aspect}: {', '.join(values)}.", *values[:2])
 
 
 def _host(a: Side, b: Side) -> Iterator[Difference]:
@@ -58,8 +69,12 @@ def _boot(before: str, after: str) -> Iterator[Difference]:
     gone = [word for word in before.split() if word not in after.split()]
     new = [word for word in after.split() if word not in before.split()]
     if gone or new:
-        parts = [f"only A has {' '.join(gone)}"] * bool(gone) + [f"only B has {' '.join(new)}"] * bool(new)
-        yield Difference("boot parameters", f"The boot parameters differ: {'; '.join(parts)}.", before, after)
+        words = _only(" ".join(gone), " ".join(new))
+        yield Difference("boot parameters", f"The boot parameters differ: {words}.", before, after)
+
+
+def _only(left: str, right: str) -> str:
+    return "; ".join(f"only {side} has {what}" for side, what in (("A", left), ("B", right)) if what)
 
 
 def _programs(a: Side, b: Side) -> Iterator[Difference]:
@@ -73,8 +88,7 @@ def _programs(a: Side, b: Side) -> Iterator[Difference]:
             yield Difference("program", f"{path} is another build: {left} and {right}.", left, right)
     left, right = ", ".join(sorted(before.keys() - after.keys())), ", ".join(sorted(after.keys() - before.keys()))
     if left or right:
-        words = f"Not the same programs ran: only in A {left or 'none'}, only in B {right or 'none'}."
-        yield Difference("program", words, left, right)
+        yield Difference("program", f"Not the same programs ran: {_only(left, right)}.", left, right)
 
 
 def _builds(side: Side) -> dict[str, set[str]]:
@@ -89,14 +103,25 @@ def _probes(a: Side, b: Side) -> Iterator[Difference]:
     before, after = (set(side.run.info.get("probes", ())) for side in (a, b))
     if before != after:
         left, right = ", ".join(sorted(before - after)), ", ".join(sorted(after - before))
-        parts = [f"only A has {left}"] * bool(left) + [f"only B has {right}"] * bool(right)
-        words = f"Not the same was recorded: {', '.join(parts)}; what both have is compared."
+        words = f"Not the same was recorded: {_only(left, right)}; what both have is compared."
         yield Difference("probes", words, left, right)
     ways = [side.run.info.get("ways", {}) for side in (a, b)]
     for what in sorted(ways[0].keys() & ways[1].keys()):
         left, right = ways[0][what], ways[1][what]
         if left != right:
             yield Difference("way of measuring", f"{what}: by {left} and by {right}.", left, right)
+
+
+def _tables(a: Side, b: Side) -> Iterator[Difference]:
+    """Tables that only one side has although both recorded the same: lost on the way, or of another version."""
+    if set(a.run.info.get("probes", ())) != set(b.run.info.get("probes", ())):
+        return
+    only_a = [table for table in COMPARED if a.has(table) and not b.has(table)]
+    only_b = [table for table in COMPARED if b.has(table) and not a.has(table)]
+    if only_a or only_b:
+        left, right = ", ".join(only_a), ", ".join(only_b)
+        words = f"Not the same tables are there: {_only(left, right)}; what both have is compared."
+        yield Difference("tables", words, left, right)
 
 
 def _threads(a: Side, b: Side) -> Iterator[Difference]:
@@ -118,10 +143,11 @@ def _affinity(side: Side) -> dict[str, str]:
 
 
 def _load(a: Side, b: Side) -> Iterator[Difference]:
+    if unknown := [side.name for side in (a, b) if side.requests is None]:
+        words = f"How many requests {' and '.join(unknown)} served is not known"
+        rest = ", so the load may differ" if len(unknown) == 2 else ""
+        yield Difference("load", f"{words}{rest}.", "?", "?")
     if a.requests is None or b.requests is None:
-        if a.requests is not b.requests:
-            which = "A" if a.requests is None else "B"
-            yield Difference("load", f"How many requests {which} served is not known.", "?", "?")
         return
     left, right = a.requests / a.seconds, b.requests / b.seconds
     if a.timed and b.timed and abs(right - left) > _LOAD * max(left, right):
@@ -137,13 +163,25 @@ def _length(a: Side, b: Side) -> Iterator[Difference]:
     if not (a.timed and b.timed):
         which = " and ".join(side.name for side in (a, b) if not side.timed)
         yield Difference("length", f"How long {which} took is not known.", "?", "?")
-    elif abs(a.seconds - b.seconds) > _LENGTH * max(a.seconds, b.seconds):
-        words = f"The recordings are not equally long: {a.seconds:.1f} s and {b.seconds:.1f} s."
-        yield Difference("length", words, f"{a.seconds:.1f} s", f"{b.seconds:.1f} s")
+    else:
+        yield from _unequal(*([float(clock.seconds.sum()) for clock in side.clocks] for side in (a, b)))
     if a.run.light != b.run.light:
         which, other = ("A", "B") if a.run.light else ("B", "A")
         words = f"{which} was recorded with --light: netprobe slowed down the server of {other} more."
         yield Difference("light", words, *("light" if side.run.light else "in full" for side in (a, b)))
+
+
+def _unequal(before: list[float], after: list[float]) -> Iterator[Difference]:
+    """Of the length of each Run: two series of many short and of few long ones may have the same sum."""
+    shortest, longest = min(*before, *after), max(*before, *after)
+    if longest - shortest > _LENGTH * longest:
+        left, right = _span(before), _span(after)
+        yield Difference("length", f"The recordings are not equally long: {left} and {right}.", left, right)
+
+
+def _span(lengths: list[float]) -> str:
+    least, most = f"{min(lengths):.1f}", f"{max(lengths):.1f}"
+    return f"{most} s" if least == most else f"{least} to {most} s"
 
 
 def _sampling(a: Side, b: Side) -> Iterator[Difference]:

@@ -76,7 +76,8 @@ def _differs(comparison: Comparison) -> Html:
         return element("p", words.heading(comparison)[-1], class_="soft")
     count = len(comparison.comparable)
     return folded(
-        f"Before anything else: {count} {'thing differs' if count == 1 else 'things differ'} besides what was measured",
+        f"Before anything else: {count} {'thing differs or is' if count == 1 else 'things differ or are'} not known "
+        "besides what was measured",
         listed(counted(one.words) for one in comparison.comparable),
     )
 

@@ -10,6 +10,7 @@ import netprobe
 from netprobe.analysis.compare.comparison import compare_sides, sides_of
 from netprobe.analysis.requests import requests_of
 from netprobe.errors import NetprobeError
+from netprobe.render.diff import heading
 
 _SPEC = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
 made = importlib.util.module_from_spec(_SPEC)
@@ -247,6 +248,47 @@ def test_another_recording_is_said(info, words):
 def test_nothing_differs():
     a = run_of(Server(), 1)
     assert compared(a, a).comparable == ()
+
+
+def test_a_load_that_nobody_knows_is_not_the_same():
+    a, b = (run_of(Server(), seed, without=("messages",)) for seed in (1, 2))
+    (one,) = compared(a, b).comparable
+    assert one.words == "How many requests A and B served is not known, so the load may differ."
+    assert heading(compared(a, b))[2] == "Before anything else:"
+
+
+def test_tables_that_one_side_lacks_are_said():
+    """Lost on the way: both recorded the same."""
+    lacking = run_of(Server(), 2, without=("syscalls", "profile_samples"))
+    words = "Not the same tables are there: only A has syscalls, profile_samples; what both have is compared."
+    assert [one.words for one in compared(run_of(Server(), 1), lacking).comparable] == [words]
+
+
+def test_the_lengths_of_a_series_are_those_of_its_runs():
+    """As many seconds in all."""
+    a, b = series(Server(), 1, 4), [run_of(Server(), seed, 40 / 3, 53) for seed in (5, 6, 7)]
+    (one,) = [one for one in compared(a, b).comparable if one.aspect == "length"]
+    assert (one.before, one.after) == ("10.0 s", "13.3 s")
+    uneven = [run_of(Server(), 1, 5, 20), run_of(Server(), 2, 15, 60)]
+    (one,) = [one for one in compared(uneven, uneven).comparable if one.aspect == "length"]
+    assert one.words == "The recordings are not equally long: 5.0 to 15.0 s and 5.0 to 15.0 s."
+    assert not compared(a, series(Server(), 11, 3)).comparable
+
+
+def test_a_series_of_two_kernels_is_said():
+    other = run_of(Server(), 2)
+    other = type(other)(other.info | {"host": other.info["host"] | {"kernel": "6.9"}}, other.tables)
+    found = compared(series(Server(), 1, 2), [run_of(Server(), 3), other]).comparable
+    assert [one.words for one in found] == ["The Runs of B differ in kernel: 6.1, 6.9."]
+
+
+def test_programs_of_one_side_are_said():
+    a, b = run_of(Server(), 1), run_of(Server(), 2)
+    columns = {name: [*values, *values] for name, values in b.tables["programs"].columns.items()}
+    columns["path"] = ["/bin/server", "/bin/other"]
+    b = type(b)(b.info, {**b.tables, "programs": type(b.tables["programs"])("programs", columns)})
+    (one,) = compared(a, b).comparable
+    assert one.words == "Not the same programs ran: only B has /bin/other."
 
 
 def test_load_and_length_are_said():
