@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from netprobe.run.model import Run
 
 _ROWS = 12
+# Reasons of a gate; those that weigh most come first.
+_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class _GateType(click.ParamType):  # type: ignore[type-arg]  # generic only in t
 @click.option(
     "--fail-on",
     type=_GateType(),
-    help="Exit status 1 if a finding appeared, or if something costs (PERCENT) more.",
+    help="Exit status 1 if a finding appeared, or if something costs (PERCENT) more; a new function does if it takes"
+    " so many percent of all time on CPU in A.",
 )
 @click.option(
     "-T", "--top", default=_ROWS, show_default=True, type=click.IntRange(min=0), help="Rows of each table; 0 = all."
@@ -73,8 +76,8 @@ def command(before: Path, after: Path, series: bool, per: str, as_json: bool, fa
 
     \b
     netprobe diff before after
-    netprobe diff before after --fail-on regression:5
-    netprobe record -p PID -d 5 --repeat 5 -o before; …; netprobe diff --series before after
+    netprobe diff before after --fail-on findings
+    netprobe record -p PID -d 5 --repeat 5 -o before; …; netprobe diff --series before after --fail-on regression:5
     """
     from netprobe import compare
 
@@ -160,16 +163,18 @@ def _print_text(compared: Comparison, top: int) -> None:
 
 def _fail(compared: Comparison, gate: Gate) -> None:
     from netprobe.commands.shared.recording import tell
+    from netprobe.render.diff import reason
     from netprobe.render.gate import findings_not_judged, regressions_not_judged
 
     if gate.on == "findings":
         reasons = [one.code for one in compared.findings if one.became == "appeared"]
         doubts = findings_not_judged(compared)
     else:
-        reasons = [row.name for row in compared.regressions(gate.percent)]
+        reasons = [reason(row) for row in compared.regressions(gate.percent)]
         doubts = regressions_not_judged(compared, gate.percent)
     for sentence in doubts:
         tell(f"--fail-on {gate.on}: {sentence}")
     if reasons:
-        tell(f"--fail-on {gate.on}: {'; '.join(reasons[:5])}{'; …' if len(reasons) > 5 else ''}.")
+        rest = f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else ""
+        tell(f"--fail-on {gate.on}: {'; '.join(reasons[:_NAMED])}{rest}.")
         raise click.exceptions.Exit(1)

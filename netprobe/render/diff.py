@@ -142,9 +142,14 @@ def unseen(comparison: Comparison) -> list[str]:
     rows = [row for row in comparison.rows if row.verdict == "no change seen"]
     if not rows:
         return []
-    lines = [f"No change seen in {len(rows)} {'other ' * bool(comparison.changed)}numbers. Would have seen:"]
+    lines = [f"No change seen in {numbers(len(rows), bool(comparison.changed))}. Would have seen:"]
     lines += [f"  {limit(row)}" for row in examples(rows)]
     return lines
+
+
+def numbers(count: int, others: bool = False) -> str:
+    """How many of them, in words."""
+    return f"{count} {'other ' * others}number{'' if count == 1 else 's'}"
 
 
 def examples(rows: Sequence[Change]) -> Iterable[Change]:
@@ -162,9 +167,17 @@ def limit(row: Change) -> str:
     assert row.detectable_pct is not None
     if row.worse == "less":
         return f">= {percent(loss(row.detectable_pct))} less {row.name} ({amount(row.rate_a, row.unit)} a {row.per})"
-    rate = f"{amount(row.rate_a, row.unit)} {'' if row.unit in ('ns', '%') else row.unit + ' '}a {row.per}"
     itself = " itself" if row.kind == "function itself" else ""
-    return f">= {percent(row.detectable_pct)} of {row.name}{itself} ({rate})"
+    return f">= {percent(row.detectable_pct)} of {row.name}{itself} ({_rate(row.rate_a, row)})"
+
+
+def _rate(value: float, row: Change) -> str:
+    return f"{amount(value, row.unit)} {'' if row.unit in ('ns', '%') else row.unit + ' '}a {row.per}"
+
+
+def reason(row: Change) -> str:
+    """Why a gate fails: what it is, and how much more; of what is new, how much it costs."""
+    return f"{row.name} ({'new, ' + _rate(row.rate_b, row) if row.verdict == 'new' else change(row)})"
 
 
 def loss(growth_pct: float) -> float:

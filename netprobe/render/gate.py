@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
-from netprobe.render.diff import examples, limit, loss
+from netprobe.render.diff import examples, limit, loss, numbers
 
 if TYPE_CHECKING:
     from netprobe.analysis.compare.change import Change
@@ -36,7 +36,7 @@ def regressions_not_judged(comparison: Comparison, percent: float) -> Iterator[s
     # What a gate of 5 % lets pass, it has to see from 5 % on.
     blind = [row for row in unseen if _least(row) > percent]
     if limits := [limit(row) for row in examples(blind)]:
-        yield f"no change seen in {len(unseen)} numbers, of which it would have seen: {'; '.join(limits)}."
+        yield f"no change seen in {numbers(len(unseen))}, of which it would have seen: {'; '.join(limits)}."
     if not costs:
         yield "nothing could be judged."
 

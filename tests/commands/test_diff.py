@@ -104,6 +104,14 @@ def test_gates(netprobe, a, b, gate, status):
     assert "No change seen" in done.out
 
 
+def test_one_number_is_one(netprobe, tmp_path):
+    all_but_blocks = [path.stem for path in (RUNS / "recv").glob("*.parquet") if path.stem != "blocks"]
+    bare = without(tmp_path, "recv", *all_but_blocks)
+    done = netprobe("diff", bare, bare, "--fail-on", "regression:1")
+    assert "No change seen in 2 numbers. Would" in done.out
+    assert "no change seen in 1 number, of which" in done.err
+
+
 def test_percentages(netprobe):
     """Also with the sign; what is no finite one is refused in words."""
     assert netprobe("diff", RUNS / "recv", RUNS / "recv", "--fail-on", "regression:5%").status == 0
@@ -150,7 +158,10 @@ def test_what_mends_is_no_regression(netprobe, checkout):
 def test_the_gate_says_why(netprobe, checkout):
     assert "read-on-sockets" in netprobe("diff", RUNS / "recv", RUNS / "read", "--fail-on", "findings").err
     mended, faulty = (checkout / "dashboards" / "runs" / name for name in ("mended", "faulty"))
-    assert "; voluntary switches, timer-N; " in netprobe("diff", mended, faulty, "--fail-on", "regression").err
+    assert (
+        "; voluntary switches, timer-N (new, 0.07 switches a request); "
+        in netprobe("diff", mended, faulty, "--fail-on", "regression").err
+    )
 
 
 @pytest.mark.parametrize(
@@ -236,6 +247,14 @@ def test_a_damaged_table(netprobe, tmp_path):
     broken = copied(tmp_path, "read")
     (broken / "switches.parquet").write_bytes(b"PAR1")
     assert "switches.parquet cannot be read" in netprobe("diff", RUNS / "recv", broken).refused()
+
+
+def test_a_table_that_was_not_copied(netprobe, tmp_path):
+    torn = copied(tmp_path, "read")
+    (torn / "switches.parquet").unlink()
+    said = netprobe("diff", RUNS / "recv", torn).refused()
+    assert "is not complete: run.json lists the table switches, and switches.parquet is not there" in said
+    assert "Errno" not in said
 
 
 def test_what_is_no_run(netprobe, tmp_path):

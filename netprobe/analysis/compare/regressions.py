@@ -2,27 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from netprobe.analysis.compare.change import Change
+from netprobe.analysis.compare.renamed import SIMILAR_WEIGHT
 
 
 def regressions(rows: Sequence[Change], percent: float = 0.0) -> list[Change]:
-    """What is at least so many percent worse in B; of locality, so many points.
+    """What is at least so many percent worse in B; of locality, so many points. Strongest first, each name once.
 
-    A new call or switch is one, unless it takes the place of others of its family. A new function is none: with
-    another name it may be the same work.
+    A new call or switch is one, unless it takes the place of others of its family. A new function is one if it
+    costs at least so many percent of all time on CPU in A (`_Time`).
     """
     named = {(row.group, row.name): row for row in rows if row.kind == "metric"}
-    worse = [row for row in rows if row.changed and _is_worse(row, percent)]
-    return [row for row in worse if not _is_another_form(row, named) and not _is_of_sleeps(row, rows)]
+    time = _Time.of(rows)
+    worse = [row for row in rows if row.changed and _is_worse(row, percent, time)]
+    left = [row for row in worse if not _is_another_form(row, named) and not _is_of_sleeps(row, rows)]
+    return _each_once(sorted(left, key=lambda row: (row.kind != "metric", -row.score)))
 
 
-def _is_worse(row: Change, percent: float) -> bool:
+def _each_once(rows: Iterable[Change]) -> list[Change]:
+    """A function by itself and with what it calls is one function: the stronger of both."""
+    found: dict[tuple[str, str, str], Change] = {}
+    for row in rows:
+        found.setdefault((row.group, row.name, row.module), row)
+    return list(found.values())
+
+
+@dataclass(frozen=True)
+class _Time:
+    """All time on CPU, and what of it other functions do not take any more in B.
+
+    With another name, or cut out of another function, a new one may be the same work: a cost is only what it takes
+    beyond that, and no more than all time on CPU grew by. What has no name in A may have one in B.
+    """
+
+    before: float
+    grown: float
+    saved: float
+
+    @classmethod
+    def of(cls, rows: Sequence[Change]) -> _Time:
+        everything = [row for row in rows if row.kind == "metric" and row.group == "CPU time"]
+        own = [row for row in rows if row.kind == "function itself"]
+        before, after = sum(row.rate_a for row in everything), sum(row.rate_b for row in everything)
+        nameless_a, nameless_b = before - sum(row.rate_a for row in own), after - sum(row.rate_b for row in own)
+        # Seen to go or not: of those that went, the one with all that it called.
+        gone = max((row.rate_a for row in rows if row.kind == "function" and not row.rate_b), default=0.0)
+        less = sum(row.rate_a - row.rate_b for row in own if row.verdict in ("gone", "less"))
+        return cls(before, after - before, max(gone, less) + max(nameless_a - nameless_b, 0.0))
+
+    def is_cost(self, rate: float, percent: float) -> bool:
+        """Whether a new function that takes this long costs so much, at least."""
+        cost = min(rate - SIMILAR_WEIGHT * self.saved, self.grown)
+        return cost > 0 and cost >= self.before * percent / 100
+
+
+def _is_worse(row: Change, percent: float, time: _Time) -> bool:
     if row.worse == "less" and row.unit == "%":
         return row.verdict in ("less", "gone") and row.rate_a - row.rate_b >= percent
+    if row.verdict == "new" and row.group == "functions":
+        return time.is_cost(row.rate_b, percent)
     if row.verdict in ("new", "gone"):
-        return row.kind == "metric" and row.worse == {"new": "more", "gone": "less"}[row.verdict]
+        return row.worse == {"new": "more", "gone": "less"}[row.verdict]
     if row.verdict != row.worse or row.change_pct is None:
         return False
     return abs(row.change_pct) >= percent

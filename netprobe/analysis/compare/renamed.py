@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flamegraph.profile import Profile
 
 # Weights of the same code differ by less than this factor; and a name by less than half.
-_SIMILAR_WEIGHT, _SIMILAR_NAME = 1.6, 0.5
+SIMILAR_WEIGHT, _SIMILAR_NAME = 1.6, 0.5
 _MOST = 20
 
 
@@ -64,7 +64,7 @@ def _alike(before: Change, after: Change) -> bool:
 
 
 def _near(left: float, right: float) -> bool:
-    return left > 0 and right > 0 and max(left, right) <= _SIMILAR_WEIGHT * min(left, right)
+    return left > 0 and right > 0 and max(left, right) <= SIMILAR_WEIGHT * min(left, right)
 
 
 def _callers(profile: Profile, names: set[str]) -> dict[str, set[str]]:

@@ -336,6 +336,44 @@ def test_regressions():
     assert not back.regressions()
 
 
+WORK = ("main", "loop", "handle", "work")
+
+
+def with_time(**times):
+    """A series in which one function takes so much of the time more, or `parse` has another name."""
+    stacks = {stack: share for stack, share in STACKS.items() if times.get(stack[-1], share)}
+    changed = {(*WORK[:-1], name): share for name, share in times.items() if share}
+    return replace(Server(), stacks=stacks | changed)
+
+
+@pytest.mark.parametrize(("percent", "fails"), [(0, True), (20, True), (40, False)])
+def test_a_new_function_that_costs_is_a_regression(percent, fails):
+    found = compared(series(Server(), 1), series(with_time(work=0.3), 20)).regressions(percent)
+    assert ("work" in {one.name for one in found}) is fails
+
+
+@pytest.mark.parametrize(
+    "times",
+    [{"parse": 0, "unpack": 0.2}, {"parse": 0, "unpack": 0.1, "read_line": 0.1}, {"parse": 0.05, "unpack": 0.15}],
+    ids=["another name", "two halves", "cut out"],
+)
+def test_the_same_work_in_another_function_is_no_regression(times):
+    """New, and it takes the time that another one does not take any more."""
+    after = [run_of(with_time(**times), seed) for seed in (2, 3, 4, 5, 6)]
+    found = compared(series(Server(), 20), after)
+    assert "unpack" in {one.name for one in found.changed if one.verdict == "new"}
+    assert not found.regressions(1)
+
+
+def test_regressions_are_named_once_and_numbers_first():
+    found = compared(series(Server(), 1), series(with_time(parse=0.8, work=0.3), 20)).regressions(5)
+    names = [one.name for one in found]
+    assert len(set(names)) == len(names)
+    assert names[0] == "time on CPU, reactor-0"
+    assert set(names[1:]) >= {"parse", "work"}
+    assert [one.score for one in found[1:]] == sorted((one.score for one in found[1:]), reverse=True)
+
+
 def test_regressions_of_form_and_load():
     a = run_of(Server(), 1)
     # Another form of the same call, and another load of a client that sets the pace.
