@@ -6,7 +6,7 @@
 // remember by socket what the first saw.
 
 struct message_key { u32 slot; u32 rx_cpu; u32 cpu; };
-struct message_count { u64 messages, accepted; };
+struct message_count { u64 messages, accepted, same_host; };
 BPF_TABLE("hash", struct message_key, struct message_count, messages, MESSAGE_CELLS);
 // A bit for each TCP port on which somebody listens, in whichever network namespace. A connection whose own port it
 // is was accepted: its messages are requests, those of a proxy's connections to its backends are not.
@@ -17,6 +17,22 @@ static __always_inline bool was_accepted(void *sock)
     u32 port = *(u16 *)(sock + SKC_NUM), word = port >> 6;
     u64 *bits = listening.lookup(&word);
     return bits && (*bits >> (port & 63)) & 1;
+}
+
+// Whether both ends of a connection are on this host: it has the same address twice, or one of 127.0.0.0/8, and its
+// packets go over loopback whatever the address is.
+static __always_inline bool is_same_host(void *sock)
+{
+#ifdef SKC_V6_DADDR
+    if (*(u16 *)(sock + SKC_FAMILY) == AF_INET6) {
+        u64 remote[2], own[2];
+        bpf_probe_read_kernel(remote, sizeof remote, sock + SKC_V6_DADDR);
+        bpf_probe_read_kernel(own, sizeof own, sock + SKC_V6_RCV_SADDR);
+        return remote[0] == own[0] && remote[1] == own[1];
+    }
+#endif
+    u32 remote = *(u32 *)(sock + SKC_DADDR), own = *(u32 *)(sock + SKC_RCV_SADDR);
+    return remote == own || bpf_ntohl(remote) >> 24 == 127;
 }
 
 // inet_sock_set_state: user space looked for listeners once; these come later.
@@ -51,6 +67,7 @@ int on_read(struct bpf_raw_tracepoint_args *ctx)
     }
     add(slot, &count->messages, 1);
     if (was_accepted(sock)) add(slot, &count->accepted, 1);
+    if (is_same_host(sock)) add(slot, &count->same_host, 1);
     return 0;
 }
 

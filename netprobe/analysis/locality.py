@@ -19,6 +19,7 @@ Judgement = Literal["right", "wrong", "not pinned", "unsteered", "idle", "cannot
 # From here on locality counts as perfect: what is left are connections that are just being set up, or moved.
 PERFECT_PCT = 99.0
 _FEWEST_MESSAGES = 100
+_LOOPED = "the clients run on this host, where the CPU that receives is the client's own"
 # Steering of an imported listing, which does not tell it.
 _NOT_KNOWN = "not known"
 
@@ -78,9 +79,24 @@ class Group:
 
 @dataclass
 class Matrix:
-    """Messages by (receiving CPU, reading CPU). Receiving CPU -1: no packet had been processed yet."""
+    """Messages by (receiving CPU, reading CPU). Receiving CPU -1: no packet had been processed yet.
+
+    `same_host`: how many of them came from clients on this host; None where that was not recorded.
+    """
 
     cells: Counter[tuple[int, int]] = field(default_factory=Counter)
+    same_host: int | None = None
+
+    def add(self, other: Matrix) -> None:
+        """Count the other's messages too."""
+        self.cells.update(other.cells)
+        if other.same_host is not None:
+            self.same_host = (self.same_host or 0) + other.same_host
+
+    @property
+    def from_this_host(self) -> bool:
+        """Whether most messages are known to come from clients on this host, over loopback."""
+        return 2 * (self.same_host or 0) > self.cells.total()
 
     @property
     def total(self) -> int:
@@ -146,11 +162,12 @@ class Verdict:
 def thread_matrices(tables: Tables) -> list[ThreadMatrix]:
     """One a thread, most messages first."""
     found: dict[tuple[int, int], ThreadMatrix] = {}
-    for pid, tid, process, thread, received, read, count in thread_rows(
-        tables, "messages", "rx_cpu", "cpu", "messages"
+    known = ("same_host",) if "messages" in tables and "same_host" in tables["messages"].columns else ()
+    for pid, tid, process, thread, received, read, count, *same_host in thread_rows(
+        tables, "messages", "rx_cpu", "cpu", "messages", *known
     ):
         here = found.setdefault((pid, tid), ThreadMatrix(pid, tid, process, thread, Matrix()))
-        here.matrix.cells[received, read] += count
+        here.matrix.add(Matrix(Counter({(received, read): count}), *same_host))
     return sorted(found.values(), key=lambda here: -here.matrix.total)
 
 
@@ -158,7 +175,7 @@ def whole_matrix(threads: Sequence[ThreadMatrix]) -> Matrix:
     """All threads together."""
     whole = Matrix()
     for thread in threads:
-        whole.cells.update(thread.matrix.cells)
+        whole.add(thread.matrix)
     return whole
 
 
@@ -332,6 +349,8 @@ def verdict(found: Sequence[Group], matrix: Matrix) -> Verdict:
     wrong = any(member.judgement in ("wrong", "not pinned") for group in found for member in group.members)
     if percent is not None and enough and percent >= PERFECT_PCT and not wrong:
         return Verdict("perfect", (), percent, total)
+    if not wrong and enough and matrix.from_this_host and all(group.size == 1 for group in found):
+        return Verdict("cannot tell", (_LOOPED,), percent, total)
     if wrong or (percent is not None and enough):
         return Verdict("broken", tuple(reasons) or (_elsewhere(found),), percent, total)
     why = "no TCP message was read" if not total else f"only {total} messages were read"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 
 from netprobe.probes.base import (
@@ -38,12 +39,16 @@ class Probe:
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """Where the kernel keeps CPU, device and queue."""
-        return {
+        defines: dict[str, str | int] = {
             "MESSAGE_CELLS": _MESSAGE_CELLS,
             "SENT_CELLS": _SENT_CELLS,
             "TCP_LISTEN": _TCP_LISTEN,
             "SKC_NUM": kernel.offset("sock_common", "skc_num"),
             "SKC_INCOMING_CPU": kernel.offset("sock_common", "skc_incoming_cpu"),
+            "AF_INET6": int(socket.AF_INET6),
+            "SKC_FAMILY": kernel.offset("sock_common", "skc_family"),
+            "SKC_DADDR": kernel.offset("sock_common", "skc_daddr"),
+            "SKC_RCV_SADDR": kernel.offset("sock_common", "skc_rcv_saddr"),
             "SKB_QUEUE_MAPPING": kernel.offset("sk_buff", "queue_mapping"),
             "DEVICE_IFINDEX": kernel.offset("net_device", "ifindex"),
             "DEVICE_TX_QUEUES": kernel.offset("net_device", "real_num_tx_queues"),
@@ -52,6 +57,10 @@ class Probe:
             "NSPROXY_NET": kernel.offset("nsproxy", "net_ns"),
             "DEVICE_NAME": kernel.offset("net_device", "name"),
         }
+        if kernel.has_field("sock_common", "skc_v6_daddr"):
+            defines["SKC_V6_DADDR"] = kernel.offset("sock_common", "skc_v6_daddr")
+            defines["SKC_V6_RCV_SADDR"] = kernel.offset("sock_common", "skc_v6_rcv_saddr")
+        return defines
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
         """Where data is copied to the reader, and where a packet is given to its device."""
@@ -64,7 +73,7 @@ class Probe:
     def counters(self) -> tuple[Counters, ...]:
         """Both matrices."""
         return (
-            KeyedCounters("messages", (("rx_cpu", "u4"), ("cpu", "u4")), 2),
+            KeyedCounters("messages", (("rx_cpu", "u4"), ("cpu", "u4")), 3),
             KeyedCounters(
                 "sent_packets",
                 (("device", "u4"), ("queue", "u4"), ("cpu", "u4")),
@@ -78,14 +87,14 @@ class Probe:
         return ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`messages`: by receiving and reading CPU, with how many of them came on accepted connections;
-        `sent_packets`: by device, TX queue and sending CPU.
+        """`messages`: by receiving and reading CPU, with how many of them came on accepted connections, and
+        how many from this host; `sent_packets`: by device, TX queue and sending CPU.
         """
         block, rows = counted.rows("messages")
         messages = {"block": block, **thread_columns(counted.threads, rows["thread"])}
         # As signed: -1 where no packet has been processed since the socket was made.
         messages |= {"rx_cpu": rows["rx_cpu"].astype("i4"), "cpu": rows["cpu"]}
-        messages |= {"messages": rows["count"][:, 0], "accepted": rows["count"][:, 1]}
+        messages |= {name: rows["count"][:, place] for place, name in enumerate(("messages", "accepted", "same_host"))}
         block, rows = counted.rows("sent_packets")
         sent = {"block": block, **thread_columns(counted.threads, rows["thread"])}
         sent |= {

@@ -63,7 +63,12 @@ def judge(facts: Facts) -> Judgement:
         return Clear(CODE, f"{local:.1f} % of {total} messages were read on the CPU that received them")
     if cause := _cause(facts):
         return Clear(CODE, f"{cause} explains it")
-    if _is_loopback(facts) and not _steers(facts):
+    if _steers(facts):
+        return _finding(facts)
+    here = _from_this_host(facts)
+    if here is None:
+        return CannotTell(CODE, "no connection was left at the end, so whether they came from this host is not known")
+    if here:
         return Clear(CODE, "connections come from this host: the client's CPU is the one that receives")
     return _finding(facts)
 
@@ -88,12 +93,13 @@ def _cause(facts: Facts) -> str:
     )
 
 
-def _is_loopback(facts: Facts) -> bool:
-    """Whether none of the connections came from a device. What cannot be read is taken for no."""
-    try:
-        return bool(facts.polling.connections) and not facts.polling.connections_with_napi
-    except MissingDataError:
-        return False
+def _from_this_host(facts: Facts) -> bool | None:
+    """Whether most messages came over loopback; of a Run that does not count them, whether all connections did."""
+    if facts.matrix.same_host is not None:
+        return facts.matrix.from_this_host
+    if not facts.polling.connections:
+        return None
+    return not facts.polling.connections_with_napi
 
 
 def _steers(facts: Facts) -> bool:

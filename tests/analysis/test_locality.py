@@ -63,10 +63,11 @@ class World:
         self.members.append(self.members[-1] | changes)
         return self
 
-    def messages(self, thread: int, received: int, read: int, count: int) -> "World":
+    def messages(self, thread: int, received: int, read: int, count: int, same_host: int = 0) -> "World":
         self.cells.append(
             {"block": 0, "pid": PID, "tid": PID + 1 + thread, "process": "web", "thread": f"io-{thread}",
-             "rx_cpu": received, "cpu": read, "messages": count}
+             "rx_cpu": received, "cpu": read, "messages": count,
+             "same_host": same_host}
         )  # fmt: skip
         return self
 
@@ -154,6 +155,25 @@ def test_no_steering():
     assert said.kind == "broken"
     assert "10.0.0.1:8080 has 2 listeners and no steering" in said.sentence
     assert "50.0 % of 1000 messages" in said.sentence
+
+
+@pytest.mark.parametrize(("same_host", "kind"), [(500, "broken"), (501, "cannot tell")])
+def test_clients_of_this_host_decide_where_they_are_received(same_host, kind):
+    world = World().group("none").member("0").messages(0, 1, 0, 1000, same_host)
+    said = world.judged()[1]
+    assert said.kind == kind
+    assert ("the clients run on this host" in said.sentence) is (kind == "cannot tell")
+    assert said.sentence.endswith("0.0 % of 1000 messages were read on the CPU that received them.")
+
+
+@pytest.mark.parametrize("steering", ["none", "cbpf"])
+def test_a_group_can_be_steered_whoever_the_clients_are(steering):
+    world = World().group(steering).member("1").member("0").messages(0, 0, 1, 500, 500).messages(1, 1, 0, 500, 500)
+    assert world.judged()[1].kind == "broken"
+
+
+def test_local_clients_of_this_host_are_local():
+    assert World().messages(0, 0, 0, 1000, 1000).judged()[1].kind == "perfect"
 
 
 def test_more_cpus_than_listeners():

@@ -42,6 +42,8 @@ class World:
         self.stacks: Counter[tuple[str, tuple[str, ...]]] = Counter()
         self.settings: dict[str, int | None] = {"net.core.busy_poll": 0, "net.core.busy_read": 0}
         self.connections: list[tuple[Any, ...]] = []
+        # Share of the messages; None: as in Runs of before it was counted.
+        self.same_host: float | None = None
         self.sets: list[tuple[Any, ...]] = []
         self.napis: list[tuple[Any, ...]] = []
         self.softirq: list[tuple[Any, ...]] = []
@@ -135,6 +137,9 @@ class World:
             Table(name, _by_column(("block", "pid", "tid", "process", "thread", *_COLUMNS[name]), rows))
             for name, rows in self.rows.items()
         ]
+        if self.same_host is not None:
+            messages = next(table.columns for table in tables if table.name == "messages")
+            messages["same_host"] = [int(count * self.same_host) for count in messages["messages"]]
         tables += [*self._groups(), *self._polling(), *profile_tables(self._profile())]
         if self.run_queue:
             names = ("block", "pid", "tid", "process", "thread", "total_ns")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from netprobe.rules.finding import CannotTell, Clear, Severity
+from netprobe.rules.finding import CannotTell, Clear, Finding, Severity
 from netprobe.rules.tx_queue_elsewhere import elsewhere
 
 
@@ -183,6 +183,33 @@ def test_the_client_of_loopback_is_where_it_is(world):
     said = world.says("locality-broken")
     assert isinstance(said, Clear)
     assert "this host" in said.words
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_clients_that_have_gone(world, counted):
+    """A load generator closes its connections before the recording ends: its messages have said where it was."""
+    world.members, world.connections, world.sets = [], [], []
+    world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
+    world.same_host = 1.0 if counted else None
+    said = world.says("locality-broken")
+    assert isinstance(said, Clear if counted else CannotTell)
+    assert ("this host" in said.words) if counted else ("no connection was left" in said.reason)
+
+
+@pytest.mark.parametrize(("share", "broken"), [(0.0, True), (0.4, True), (0.6, False)])
+def test_most_messages_decide_where_the_clients_are(world, share, broken):
+    world.members = []
+    world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000).same_host = share
+    assert isinstance(world.says("locality-broken"), Finding) is broken
+
+
+def test_where_connections_come_from_is_not_taken_for_known(world):
+    world.members = []
+    world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
+    world.without = {"polling_connections"}
+    said = world.says("locality-broken")
+    assert isinstance(said, CannotTell)
+    assert "busypoll" in said.reason
 
 
 def test_consequences_are_not_named(world, polling):

@@ -193,6 +193,29 @@ def test_accepted_connections_are_told_apart(recording, load, tmp_path):
     assert served["accepted"] == served["messages"] > 1000
 
 
+@pytest.mark.parametrize(("listens", "reached"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")])
+def test_clients_of_this_host_are_told_apart(look, tmp_path, listens, reached):
+    """The second address is a mapped one where a listener of both families takes a connection by IPv4."""
+    with Server(ServerOptions(threads=1, cpus=(0,), address=listens)) as server:
+        seen = look("locality", server, "-o", tmp_path / "run", address=reached, cpus=(1,))
+    messages = package.load(tmp_path / "run").table("messages")
+    assert messages["same_host"].sum() == messages["messages"].sum() > 1000
+    assert seen.diagonal_pct < 10
+    assert seen.verdict["kind"] == "cannot tell"
+    assert "clients run on this host" in seen.verdict["reasons"][0]
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_clients_behind_a_device_are_told_apart(look, lab, tmp_path, family):
+    up = lab(queues=1)
+    address = up.server.address if family == 4 else up.server.address6
+    with Server(ServerOptions(threads=1, cpus=(0,), address=address), namespace=up.server.namespace) as server:
+        look("locality", server, "-o", tmp_path / "run", namespace=up.client.namespace)
+    messages = package.load(tmp_path / "run").table("messages")
+    assert messages["messages"].sum() > 1000
+    assert messages["same_host"].sum() == 0
+
+
 # ---- Against another program ----
 
 BPFTRACE = """
