@@ -23,6 +23,8 @@ from netprobe.lab.server import Server, ServerOptions
 
 _COMMAND = Path(sys.executable).with_name("netprobe")
 _WARM_S = 1.0
+# Of a recording in windows: what it counts should be enough to see something.
+_LIGHT_TIMES = 3
 _SILENT = 0.99
 # A connection waits this long between two requests, so that their number sets the load.
 _PAUSE = "function delay() return 3 end\n"
@@ -88,17 +90,18 @@ def loaded(lab: ServerOptions | None, seconds: int, connections: int = 16, scrip
             load.wait()
 
 
-def _record_one(scenario: Scenario, path: Path, pause: Path) -> None:
+def _record_one(scenario: Scenario, path: Path, pause: Path, light: bool) -> None:
+    seconds = scenario.seconds * (_LIGHT_TIMES if light else 1)
     script = pause if scenario.paced else None
     with (
-        loaded(scenario.lab, scenario.seconds, scenario.connections, script) as pid,
+        loaded(scenario.lab, seconds, scenario.connections, script) as pid,
         open(path.with_suffix(".log"), "wb") as log,
     ):
-        command = [_COMMAND, "record", "-p", str(pid), "-d", str(scenario.seconds), "-o", str(path)]
+        command = [_COMMAND, "record", "-p", str(pid), "-d", str(seconds), "-o", str(path), *["--light"] * light]
         subprocess.run([*map(str, command)], stdout=log, stderr=log, timeout=60, check=False)
 
 
-def record(folder: Path) -> None:
+def record(folder: Path, light: bool = False) -> None:
     """Every scenario's Runs, a round of one each at a time, so that a slow change of the machine meets them all."""
     folder.mkdir(parents=True, exist_ok=True)
     pause = folder / "pause.lua"
@@ -108,7 +111,7 @@ def record(folder: Path) -> None:
             path = folder / scenario.name / str(number)
             if number <= scenario.runs and not path.exists():
                 path.parent.mkdir(exist_ok=True)
-                _record_one(scenario, path, pause)
+                _record_one(scenario, path, pause, light)
                 print(path, "ok" if path.exists() else "FAILED", flush=True)
 
 

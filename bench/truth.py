@@ -1,11 +1,12 @@
 """`make truth`: is what netprobe says true? Labelled cases, equal Runs, and Runs that differ in one known thing.
 
-python bench/truth.py [cases] [series] [halves] [--times N] [--folder out/truth] [--only WORD]
+python bench/truth.py [cases] [series] [halves] [--times N] [--folder out/truth] [--only WORD] [--light]
 
 cases: the lab server with every fault that it can be given, alone and in pairs, N times each; recall, false alarms
 and confusion by code. series: recordings of equal and of differing servers, every pair compared (bench/aa.py).
 halves: pieces of recordings by perf compared with each other (bench/halves.py). Three quarters of an hour for
-all. Ends with status 1 where a bar is missed.
+all. --light: the cases and the series as `record --light` sees them, in longer recordings. Ends with status 1 where a
+bar is missed.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ import halves
 from netprobe.lab.cases import CASES, Case, running
 
 _COMMAND = Path(sys.executable).with_name("netprobe")
-_SECONDS = 2
-_FREQUENCY = 499
+_OPTIONS = ("-d", 2, "-F", 499)
+_LIGHT_OPTIONS = ("--light", "-d", 10)
 _WARM_S = 0.5
 # Among the first so many findings.
 _FIRST = 2
@@ -55,12 +56,12 @@ class Outcome:
         return [code for code in self.codes if code not in self.case.codes | self.case.also]
 
 
-def record(case: Case) -> Outcome:
+def record(case: Case, light: bool) -> Outcome:
     """One recording of a case that was brought up for it."""
     memory = Path("/dev/shm")
     with running(case) as pid, tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as folder:
         time.sleep(_WARM_S)
-        options = ["-p", pid, "-d", _SECONDS, "-F", _FREQUENCY, "--json", "-o", Path(folder, "run")]
+        options = ["-p", pid, *(_LIGHT_OPTIONS if light else _OPTIONS), "--json", "-o", Path(folder, "run")]
         command = [*map(str, [_COMMAND, "record", *options])]
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode:
@@ -71,7 +72,7 @@ def record(case: Case) -> Outcome:
     return Outcome(case, codes, claims, tuple(one["code"] for one in said["cannot_tell"]))
 
 
-def cases(times: int, only: str) -> list[Outcome]:
+def cases(times: int, only: str, light: bool) -> list[Outcome]:
     """All cases in turn, so many times; a line each."""
     # Two CPUs are few: what else runs on the machine must not be taken for a fault.
     os.setpriority(os.PRIO_PROCESS, 0, -10)
@@ -79,7 +80,7 @@ def cases(times: int, only: str) -> list[Outcome]:
     outcomes = []
     for _ in range(times):
         for case in chosen:
-            outcomes.append(record(case))
+            outcomes.append(record(case, light))
             one = outcomes[-1]
             wrong = "MISSED " * bool(one.missed) + "FALSE " * bool(one.false)
             print(f"  {case.name:66} {wrong}{', '.join(one.codes) or 'nothing'}", flush=True)
@@ -121,14 +122,15 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path("out/truth"))
     parser.add_argument("--only", default="", metavar="WORD", help="only cases with this in their name")
+    parser.add_argument("--light", action="store_true")
     arguments = parser.parse_args()
     held = True
     if "cases" in arguments.parts:
         print("== Labelled cases")
-        held &= table(cases(arguments.times, arguments.only))
+        held &= table(cases(arguments.times, arguments.only, arguments.light))
     if "series" in arguments.parts:
         print("\n== Equal Runs, and Runs that differ in one thing")
-        aa.record(arguments.folder)
+        aa.record(arguments.folder, arguments.light)
         held &= aa.compare(arguments.folder)
     if "halves" in arguments.parts:
         print("\n== Pieces of recordings by perf")

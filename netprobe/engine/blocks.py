@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from netprobe.engine.block_store import BlockStore
@@ -54,10 +54,11 @@ class BlockLoop:
     marks: Sequence[Callable[[], None]] = ()
     # The command that the recording lasts as long as.
     companion: HeldServer | None = None
+    # What was counted; to be closed by whoever made the loop.
+    store: BlockStore = field(default_factory=BlockStore)
 
     def begin(self) -> None:
         """Open the window: what the probes counted while they were being attached one after another is left out."""
-        self.store = BlockStore()
         keep_large_apart()
         give_back()
         self.accounted_seconds = 0.0

@@ -16,7 +16,7 @@ def give_back() -> None:
 
 
 def keep_large_apart() -> None:
-    """From here on, large pieces are mappings of their own, which are gone when they are freed.
+    """From here on, large pieces of this process are mappings of their own, which are gone when they are freed.
 
     Among the others they would leave a hole each time that a table is made anew and a little larger; and glibc puts
     them there once a large one was freed, as a compiler does. Nothing where the C library cannot.

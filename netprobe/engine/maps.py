@@ -51,7 +51,7 @@ class HashReader:
         self._keys, self._values = np.empty(self._room, self.key), np.empty(self._room, self.value)
 
     def read(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """(keys, values), copied."""
+        """(keys, values), copied; one call at a time, as all share the room."""
         keys, values = [], []
         position, following = ctypes.create_string_buffer(8), ctypes.create_string_buffer(8)
         start = None

@@ -144,10 +144,10 @@ class Recorder:
                 marks,
                 companion,
             )
+            stack.callback(loop.store.close)
             # The window opens before anyone can know that it does: whoever waits for the word is counted from the
             # first event on.
             loop.begin()
-            stack.callback(loop.store.close)
             attach_seconds = time.monotonic() - began
             if signals.interrupted:
                 raise KeyboardInterrupt
