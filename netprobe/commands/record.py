@@ -91,7 +91,7 @@ def command(**arguments: Any) -> None:
     if arguments["repeat"] > 1:
         _record_series(request, arguments)
     else:
-        _record_once(request, arguments)
+        _finish(request, _record(request, arguments), arguments)
 
 
 def _free_name(arguments: dict[str, Any]) -> Path:
@@ -122,18 +122,21 @@ def _record_series(request: Request, arguments: dict[str, Any]) -> None:
     folder, repeat = request.output or Path(), arguments["repeat"]
     for number in range(1, repeat + 1):
         tell(f"Run {number} of {repeat}")
+        once, how = replace(request, output=folder / str(number), in_series=True), ""
         try:
-            run = _record_once(replace(request, output=folder / str(number), in_series=True), arguments)
+            run = _record(once, arguments)
+            how = ", the last one cut short" if _cut_short(run) else ""
+            _finish(once, run, arguments)
         except (KeyboardInterrupt, NetprobeError) as error:
             written = number if (folder / str(number)).exists() else number - 1
             if not written:
                 raise
-            tell(_end_of_series(written, repeat))
+            tell(_end_of_series(written, repeat, how if written == number else ""))
             if isinstance(error, NetprobeError):
                 raise
             return
-        if _cut_short(run):
-            tell(_end_of_series(number, repeat, ", the last one cut short"))
+        if how:
+            tell(_end_of_series(number, repeat, how))
             return
 
 
@@ -143,19 +146,21 @@ def _cut_short(run: Run) -> bool:
     return ended_by.startswith("SIG") or (ended_by == "target ended" and not run.info["target"]["command"])
 
 
-def _end_of_series(written: int, repeat: int, how: str = "") -> str:
+def _end_of_series(written: int, repeat: int, how: str) -> str:
     return f"The series ends here, with {written} Run{'' if written == 1 else 's'} of {repeat}{how}."
 
 
-def _record_once(request: Request, arguments: dict[str, Any]) -> Run:
+def _record(request: Request, arguments: dict[str, Any]) -> Run:
     # Where it goes was looked at; the directory of a series is not there yet.
-    run = record_everything(replace(request, output=None), arguments["frequency"], _progress(request))
+    return record_everything(replace(request, output=None), arguments["frequency"], _progress(request))
+
+
+def _finish(request: Request, run: Run, arguments: dict[str, Any]) -> None:
     try:
         run = _with_requests(run, arguments)
     finally:
         # A report that cannot be read takes nothing of the recording with it.
         _deliver(request, run)
-    return run
 
 
 def _progress(request: Request) -> Callable[[Counted], None] | None:

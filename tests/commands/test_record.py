@@ -86,6 +86,12 @@ def test_a_target_that_is_gone_between_two_runs(invoke, tmp_path, capsys):
     assert runs_in(tmp_path / "series") == ["1", "2"]
 
 
+def test_a_series_that_ends_with_a_report_missing(invoke, capsys):
+    with pytest.raises(NetprobeError, match="SIGINT ended the recording"):
+        invoke([a_run("SIGINT")], "--repeat", 3, "-o", "series", "--while", "wrk", "--requests-from", "wrk.txt")
+    assert "The series ends here, with 1 Run of 3, the last one cut short." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("error", [NetprobeError("There is no process 9."), KeyboardInterrupt()])
 def test_a_series_that_cannot_begin_leaves_nothing(invoke, tmp_path, capsys, error):
     with pytest.raises(type(error)):
