@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -97,6 +98,21 @@ def test_a_series(netprobe, workload, tmp_path):
     assert all(package.load(path).seconds > 0.3 for path in (tmp_path / "series").iterdir())
 
 
+def test_ctrl_c_ends_the_series(recording, tmp_path):
+    session = recording("record", "-d", 60, "--repeat", 3, "-o", tmp_path / "series")
+    done = session.stop(signal.SIGINT)
+    assert done.status == 0, done.err
+    assert "The series ends here, with 1 Run of 3, the last one cut short." in done.err
+    assert [path.name for path in (tmp_path / "series").iterdir()] == ["1"]
+
+
+def test_a_series_that_cannot_begin_can_be_tried_again(netprobe, tmp_path):
+    series = tmp_path / "series"
+    assert "no process" in netprobe("record", "-p", 4194300, "-d", 1, "--repeat", 2, "-o", series).err
+    assert not series.exists()
+    assert netprobe("record", "-d", 0.3, "--repeat", 2, "-o", series).status == 0
+
+
 def test_a_series_does_not_mix_with_another(netprobe, tmp_path):
     (tmp_path / "series").mkdir()
     said = netprobe("record", "-d", 0.2, "--repeat", 2, "-o", tmp_path / "series").refused()
@@ -127,12 +143,55 @@ def test_ctrl_c_gives_the_result(recording, tmp_path):
     [("", "does not say"), ("Requests/sec: 12\n", "does not say")],
 )
 def test_a_report_without_a_number(netprobe, tmp_path, text, words):
+    (tmp_path / "words").write_text(text)
     report = tmp_path / "report.txt"
-    report.write_text(text)
-    done = netprobe("record", "-d", 0.3, "-o", tmp_path / "run", "--requests-from", report)
+    load = f"sleep 0.3; cat {tmp_path / 'words'} >{report}"
+    done = netprobe("record", "-o", tmp_path / "run", "--while", load, "--requests-from", report)
     assert done.status == 2
     assert words in done.err
     assert "requests" not in package.load(tmp_path / "run").info
+
+
+def test_a_report_of_another_time(netprobe, tmp_path):
+    report = tmp_path / "report.txt"
+    report.write_text("23 requests in 2.00s\n")
+    done = netprobe("record", "-o", tmp_path / "run", "--while", "sleep 0.3", "--requests-from", report)
+    assert done.status == 2
+    assert "written before the recording began" in done.err
+    assert "requests" not in package.load(tmp_path / "run").info
+
+
+def of_group(number):
+    """Numbers of the processes in a group that run or wait."""
+    command = ["pgrep", "--runstates", "R,S,D,T", "-g", str(number)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
+
+def test_the_load_ends_with_the_recording(netprobe, tmp_path):
+    """What holds the pipe to a reader is the shell's child, not the shell: a run that leaves it takes a minute."""
+    mark = tmp_path / "group"
+    load = f"echo $$ >{mark}; sleep 61; true"
+    arguments = ("-d", 0.5, "-o", tmp_path / "run", "--while", load, "--requests-from", tmp_path / "report")
+    done = netprobe("record", *arguments, timeout=30)
+    assert f"while `{load}` runs, for 0.5 s at most" in done.err
+    assert "-d ended the recording before the load generator had ended" in done.err
+    assert package.load(tmp_path / "run").info["window"]["ended_by"] == "time"
+    assert not of_group(int(mark.read_text()))
+
+
+def test_ctrl_c_reaches_the_load_which_reports(recording, nginx, tmp_path):
+    report = tmp_path / "wrk.txt"
+    load = f"{' '.join(wrk_command(nginx.url, 60))} >{report}; true"
+    arguments = ("-p", nginx.pid, "-o", tmp_path / "run", "--while", load, "--requests-from", report)
+    session = recording("record", *arguments)
+    time.sleep(1.5)
+    done = session.stop(signal.SIGINT)
+    assert done.status == 0, done.err
+    run = package.load(tmp_path / "run")
+    assert run.info["window"]["ended_by"] == "SIGINT"
+    requests = run.info["requests"]["count"]
+    assert requests == requests_in(report) > 100
+    assert int(run.table("messages")["accepted"].sum()) == pytest.approx(requests, rel=0.2)
 
 
 def test_a_load_that_fails_is_said(netprobe, tmp_path):
