@@ -64,7 +64,8 @@ class HeldServer:
             self._insist()
         except BaseException:
             # Ctrl-C once more: there is no patience left, and nothing to leave behind.
-            self._send(signal.SIGKILL)
+            if not self._gone():
+                self._send(signal.SIGKILL)
             raise
         return True
 

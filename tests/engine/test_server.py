@@ -55,6 +55,20 @@ def test_one_that_does_not_mind_sigterm(monkeypatch):
     assert server.exit_code == -9
 
 
+def test_ctrl_c_as_it_ends(monkeypatch):
+    """Its number may be another's by then."""
+    server = HeldServer(("sleep", "9"))
+    server.release()
+
+    def interrupted(seconds):
+        wait_until(server.ended)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(server, "_gone_within", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        server.end()
+
+
 def test_it_is_told_of_netprobe_s_end(tmp_path):
     """The pipe is closed unused when netprobe dies: the held process must see that."""
     server = HeldServer(("touch", str(tmp_path / "mark")))
