@@ -70,7 +70,7 @@ def command(**arguments: Any) -> None:
 
     What that costs a busy server depends on its CPU: 6 to 11 % of its throughput on those that were measured. Where
     that is too much, --light looks for 0.15 s of each second: rates and numbers by request mean the same, counts are
-    those of what was seen.
+    those of what was seen. A number of requests that is told is scaled to that, which may be off by a tenth.
 
     \b
     netprobe record -p $(pgrep -o nginx) -d 10 -o before
