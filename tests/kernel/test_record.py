@@ -10,6 +10,7 @@ import pytest
 import netprobe as package
 from netprobe.analysis.requests import requests_of
 from netprobe.lab.nginx import Nginx, NginxOptions
+from netprobe.lab.server import Server, ServerOptions
 from netprobe.lab.wrk import wrk_command
 from netprobe.run.requests import requests_in
 
@@ -48,6 +49,16 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
     # Attached for the time alone in which run times are kept, so there is nothing to scale.
     (serving,) = [one for one in run.info["cost"]["programs"] if one["program"] == "on_serving_call"]
     assert serving["estimated_total_ns"] == serving["run_time_ns"] > 0
+
+
+def test_a_load_generator_that_is_gone_was_on_this_host(netprobe, tmp_path):
+    """Its connections are closed when the recording ends; it was on the other CPU, and that is nobody's fault."""
+    with Server(ServerOptions(threads=1, cpus=(0,))) as server:
+        load = f"taskset -c 1 {' '.join(wrk_command(f'http://127.0.0.1:{server.port}/', 2))}"
+        done = netprobe("record", "-p", server.pid, "-o", tmp_path / "run", "--while", load, "--json")
+    document = done.json()
+    assert "locality-broken" not in {one["code"] for one in document["findings"]}
+    assert "locality-broken" in document["clear"]
 
 
 def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, nginx, tmp_path):
