@@ -12,7 +12,7 @@ blocks' own correlation has (prewhitening; Andrews and Monahan, Econometrica 60 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +35,9 @@ class Totals:
 
     `variance` is of `count`, given the exposure, from the spread between blocks or Runs; `dof` its degrees of
     freedom (0: nothing is known of the spread). `short`, with `short_dof`: what it would be if the blocks did not
-    depend on each other, from the differences of neighbours; None where only the whole is known.
+    depend on each other, from what is fast in them; None where only the whole is known. `rough`: it is known too
+    little of that to be told from a drift by it, but where one side has next to nothing of a metric (decision.py).
+    `event`: the variance of one independent event, in counts; of samples counted in a unit of both sides it is not 1.
     """
 
     count: Floats
@@ -44,6 +46,8 @@ class Totals:
     dof: int
     short: Floats | None = None
     short_dof: float = 0.0
+    rough: bool = False
+    event: float = 1.0
 
     @property
     def rate(self) -> Floats:
@@ -59,17 +63,31 @@ class Totals:
     def where(self, chosen: npt.NDArray[np.bool_]) -> Totals:
         """The metrics of a mask."""
         short = None if self.short is None else self.short[chosen]
-        return Totals(self.count[chosen], self.exposure[chosen], self.variance[chosen], self.dof, short, self.short_dof)
+        count, exposure, variance = self.count[chosen], self.exposure[chosen], self.variance[chosen]
+        return replace(self, count=count, exposure=exposure, variance=variance, short=short)
 
 
 def cosines(blocks: int) -> Floats:
     """The basis for a number of blocks: cosines x blocks, each of length 1; none for too few blocks."""
+    return _basis(blocks, range(1, _slow(blocks) + 1))
+
+
+def fast_cosines(blocks: int) -> Floats:
+    """The fastest ones that `cosines` has not: what spreads from one block to the next; none for few blocks."""
+    rest = blocks - 1 - _slow(blocks)
+    return _basis(blocks, range(blocks - min(rest, _MOST_COSINES), blocks if rest >= _FEWEST_COSINES else 0))
+
+
+def _slow(blocks: int) -> int:
     if blocks < FEWEST_BLOCKS:
-        return np.zeros((0, blocks))
+        return 0
     wanted = int(np.clip(round(_FACTOR * blocks ** (2 / 3)), _FEWEST_COSINES, _MOST_COSINES))
-    wanted = min(wanted, blocks - 1)
-    place = (np.arange(blocks) + 0.5) / blocks
-    basis: Floats = np.sqrt(2 / blocks) * np.cos(np.pi * np.outer(np.arange(1, wanted + 1), place))
+    return min(wanted, blocks - 1)
+
+
+def _basis(blocks: int, numbers: range) -> Floats:
+    place = (np.arange(blocks) + 0.5) / max(blocks, 1)
+    basis: Floats = np.sqrt(2 / max(blocks, 1)) * np.cos(np.pi * np.outer(np.array(numbers, np.float64), place))
     return basis
 
 
@@ -104,16 +122,18 @@ def _spectrum(correlation: Floats, count: int, blocks: int) -> Floats:
 
 
 def projected(total: Floats, on_basis: Floats, exposure: float, exposure_on_basis: Floats, blocks: int) -> Totals:
-    """The same from sums and projections on `cosines(blocks)` (metrics x cosines), without prewhitening.
+    """The same from sums and projections (metrics x cosines) on `cosines` and `fast_cosines`, without prewhitening.
 
     For frames: a row of blocks for each of many thousands would be too large, and their few samples hardly
     depend on each other.
     """
-    totals = Totals(total, np.full_like(total, exposure), np.zeros_like(total), on_basis.shape[1])
-    if not totals.dof:
+    slow = _slow(blocks)
+    totals = Totals(total, np.full_like(total, exposure), np.zeros_like(total), slow)
+    if not slow:
         return totals
-    residual = on_basis - totals.rate[:, None] * exposure_on_basis
-    return Totals(total, totals.exposure, blocks * (residual**2).mean(1), totals.dof)
+    power = blocks * (on_basis - totals.rate[:, None] * exposure_on_basis) ** 2
+    totals, fast = replace(totals, variance=power[:, :slow].mean(1)), power[:, slow:]
+    return replace(totals, short=fast.mean(1), short_dof=slow, rough=True) if fast.shape[1] else totals
 
 
 def over_runs(counts: Floats, exposure: Floats) -> Totals:

@@ -10,6 +10,10 @@ noise.py). Rates are compared on the scale on which such a variance is constant,
 a square root for small counts and a logarithm for large ones (Anscombe, Biometrika 35 (1948), for the negative
 binomial distribution), so that 0 against 20 is judged as soundly as 10,000 against 12,000. The degrees of freedom
 of a sum of variances are Welch's and Satterthwaite's.
+
+Which part of a spread goes with the count and which with its square matters most where one side has next to nothing:
+its own spread is taken from the other's. 0 of 758 samples were no change against 105 of 381 that became ever more
+within their recording, as long as that drift was taken for bursts, which the side with none could have as well.
 """
 
 from __future__ import annotations
@@ -89,9 +93,11 @@ def compare(before: Totals, after: Totals, tau: Floats, load: tuple[Floats, Floa
 
     `load`: the least and the most that the difference of load alone may make of the ratio B / A.
     """
-    (phi_a, drift_a), (phi_b, drift_b) = _spread(before), _spread(after)
     few_a, few_b = before.count < _FEW, after.count < _FEW
-    phi_a, phi_b = np.where(few_a, np.maximum(phi_a, phi_b), phi_a), np.where(few_b, np.maximum(phi_a, phi_b), phi_b)
+    (phi_a, drift_a), (phi_b, drift_b) = _spread(before, few_a | few_b), _spread(after, few_a | few_b)
+    # Bursts are of the server; a single event has another size where the one side was sampled more often.
+    burst = np.maximum(phi_a - before.event, phi_b - after.event)
+    phi_a, phi_b = np.where(few_a, before.event + burst, phi_a), np.where(few_b, after.event + burst, phi_b)
     drift_a = np.where(few_a, np.maximum(drift_a, drift_b), drift_a)
     drift_b = np.where(few_b, np.maximum(drift_a, drift_b), drift_b)
     known = (before.exposure > 0) & (after.exposure > 0) & (before.dof > 0) & (after.dof > 0)
@@ -124,13 +130,15 @@ def compare(before: Totals, after: Totals, tau: Floats, load: tuple[Floats, Floa
     )
 
 
-def _spread(side: Totals) -> tuple[Floats, Floats]:
-    """phi, and s^2: what the blocks' spread is beyond it, as a share of the square."""
+def _spread(side: Totals, few: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """phi, and s^2: what the blocks' spread is beyond it, as a share of the square. `few`: a side has hardly any."""
     some = side.count > 0
     one = np.ones_like(side.count)
     whole = np.divide(side.variance, side.count, out=one.copy(), where=some)
     short = whole if side.short is None else np.divide(side.short, side.count, out=one.copy(), where=some)
-    phi = np.maximum(short, 1.0)
+    if side.rough:
+        short = np.where(few, np.minimum(short, whole), whole)
+    phi = np.maximum(short, side.event)
     drift = np.divide(np.maximum(whole - phi, 0.0), side.count, out=np.zeros_like(one), where=some)
     return phi, drift
 

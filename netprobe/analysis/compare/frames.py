@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _FEWEST = 15.0
 _LEAST = 0.01
+# Neither two recordings of the same thing nor many samples differ as much by themselves: no noise to be greyed.
+_LARGE = 2.0
 
 
 def judge_for(before: Profile, after: Profile, options: DiffOptions | None = None, pinned: bool = False) -> Judge:
@@ -78,7 +80,8 @@ class BlockJudge:
     def __str__(self) -> str:
         return (
             "What spreads over the recordings' time blocks, and from one recording to the next, is noise and grey;"
-            " of what is coloured, 5 % at most are false discoveries."
+            " of what is coloured, 5 % at most are false discoveries. What is twice as much or half, in too few or too"
+            " uneven blocks to be sure, is “cannot tell”."
         )
 
     @cached_property
@@ -158,6 +161,7 @@ def _verdicts(before: Totals, after: Totals, tau: float) -> Verdicts:
     seen = enough & (found.p <= limit)
     verdict = np.full(rows, Verdict.NOISE)
     verdict[~enough] = Verdict.CANNOT_TELL
+    verdict[_LARGE * np.minimum(before.rate, after.rate) <= np.maximum(before.rate, after.rate)] = Verdict.CANNOT_TELL
     verdict[seen & (after.rate > before.rate)] = Verdict.GROWN
     verdict[seen & (after.rate < before.rate)] = Verdict.SHRUNK
     verdict[seen & (before.count == 0)] = Verdict.NEW

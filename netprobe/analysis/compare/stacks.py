@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from flamegraph.matching import same_frames
-from netprobe.analysis.compare.blocks import Totals, cosines, over_runs, projected
+from netprobe.analysis.compare.blocks import Totals, cosines, fast_cosines, over_runs, projected
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -99,11 +99,11 @@ def functions_of(profile: Profile, numbers: Ints, count: int) -> Places:
 def totals_of(profile: Profile, places: Summing, group: Ints, unit: float, groups: int, exposure: Floats) -> Sums:
     """Own and inclusive sums over a profile's blocks. `group`: of each row of samples; `exposure`: by block."""
     samples, blocks = profile.samples, len(exposure)
-    basis = np.vstack((np.ones(blocks), cosines(blocks)))
+    basis = np.vstack((np.ones(blocks), cosines(blocks), fast_cosines(blocks)))
     weight = samples.weight / unit
     sums = [places.sum(_summed(group, weight * row[samples.block], groups)) for row in basis]
     parts = [np.array([one[part] for one in sums]) for part in (0, 1)]
-    return Sums(parts[0], parts[1], basis)
+    return Sums(parts[0], parts[1], basis, weight_of_sample([profile]) / unit)
 
 
 @dataclass(frozen=True)
@@ -113,12 +113,14 @@ class Sums:
     own: Floats
     inclusive: Floats
     basis: Floats
+    sample: float
+    """Mean weight of a sample, in the unit."""
 
     def over(self, exposure: Floats) -> tuple[Totals, Totals]:
         """Own and inclusive totals, divided by an exposure given by block."""
         on_basis = self.basis[1:] @ exposure
         own, inclusive = (
-            projected(part[0], part[1:].T, float(exposure.sum()), on_basis, len(exposure))
+            replace(projected(part[0], part[1:].T, float(exposure.sum()), on_basis, len(exposure)), event=self.sample)
             for part in (self.own, self.inclusive)
         )
         return own, inclusive

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from netprobe.analysis.compare.blocks import cosines, over_blocks, over_runs, projected
+from netprobe.analysis.compare.blocks import cosines, fast_cosines, over_blocks, over_runs, projected
 from netprobe.analysis.compare.student import quantile
 
 
@@ -64,6 +64,31 @@ def test_cosines_are_orthonormal_and_see_no_mean():
     np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12)
     np.testing.assert_allclose(basis.sum(1), 0, atol=1e-12)
     assert [len(cosines(blocks)) for blocks in (1, 3, 4, 16, 240)] == [0, 0, 3, 4, 15]
+
+
+def test_fast_and_slow_cosines_share_nothing():
+    for blocks in (9, 12, 21, 40):
+        basis = np.vstack((cosines(blocks), fast_cosines(blocks)))
+        np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12)
+        np.testing.assert_allclose(basis.sum(1), 0, atol=1e-12)
+    assert [len(fast_cosines(blocks)) for blocks in (0, 1, 4, 8, 9, 12, 21, 240)] == [0, 0, 0, 0, 4, 7, 16, 16]
+
+
+@pytest.mark.parametrize("blocks", [12, 40, 240])
+def test_projections_tell_a_drift_from_what_spreads_between_neighbours(blocks):
+    random = np.random.default_rng(11)
+    basis = np.vstack((cosines(blocks), fast_cosines(blocks)))
+
+    def found(counts):
+        return projected(counts.sum(1), counts @ basis.T, float(blocks), basis.sum(1), blocks)
+
+    even = random.poisson(20, (4000, blocks)).astype(float)
+    steady = found(even)
+    assert np.mean(steady.short) == pytest.approx(np.mean(steady.variance), rel=0.05)
+    assert np.mean(steady.short) == pytest.approx(20 * blocks, rel=0.05)
+    rising = found(random.poisson(40 * np.linspace(0, 1, blocks), (4000, blocks)).astype(float))
+    assert np.mean(rising.variance) > 5 * np.mean(steady.variance)
+    assert np.mean(rising.short) == pytest.approx(20 * blocks, rel=0.15)
 
 
 def test_projections_hold_all_that_is_needed():

@@ -1,11 +1,12 @@
 """The test for one difference, and the family of all: sizes by simulation and against exact tests."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from netprobe.analysis.compare.blocks import Totals, over_blocks
+from netprobe.analysis.compare.blocks import Totals, cosines, fast_cosines, over_blocks, projected
 from netprobe.analysis.compare.decision import compare
 from netprobe.analysis.compare.discoveries import first_threshold, threshold
 
@@ -57,6 +58,25 @@ def test_size_with_run_to_run_variation(tau):
     assert np.mean(p < 0.001) <= 0.003
 
 
+def sampled(random, weights, blocks, weight):
+    """Samples by function that weigh so much each, with a mean weight by block."""
+    counts = weight * random.poisson(np.outer(weights / weight, np.ones(blocks)))
+    basis = np.vstack((cosines(blocks), fast_cosines(blocks)))
+    found = projected(counts.sum(1), counts @ basis.T, float(blocks), basis.sum(1), blocks)
+    return replace(found, event=weight)
+
+
+@pytest.mark.parametrize("weights", [(1.0, 1.0), (0.35, 2.3), (2.3, 0.35)])
+@pytest.mark.parametrize("mean", [2.0, 20.0])
+def test_size_of_samples_at_different_rates(weights, mean):
+    random = np.random.default_rng(12)
+    rows = np.full(8000, mean)
+    sides = [sampled(random, rows, blocks, weight) for blocks, weight in zip((9, 12), weights, strict=True)]
+    p = compare(*sides, np.full(8000, 0.01), load(1, 1, 8000)).p
+    assert np.mean(p < 0.05) <= 0.06
+    assert np.mean(p < 0.001) <= 0.003
+
+
 def test_new_and_gone_are_certain():
     found = compare(side(0, 200_000), side(200_000, 0), np.full(2, 0.01), load(1, 1, 2))
     assert np.all(found.p < 1e-20)
@@ -69,6 +89,14 @@ def test_a_burst_is_one_event():
     before, after = (over_blocks(counts, np.ones(40)) for counts in (burst, 0 * burst))
     found = compare(before, after, np.full(1, 0.01), NO_LOAD)
     assert found.p[0] > 0.01
+
+
+def test_a_burst_of_samples_is_one_event():
+    basis = np.vstack((cosines(40), fast_cosines(40)))
+    burst = 60 * np.eye(40)
+    before = projected(burst.sum(1), burst @ basis.T, 40.0, basis.sum(1), 40)
+    after = replace(before, count=np.zeros(40), variance=np.zeros(40), short=np.zeros(40))
+    assert np.all(compare(before, after, np.full(40, 0.01), load(1, 1, 40)).p > 0.01)
 
 
 @pytest.mark.parametrize(("ratio", "explained"), [(1.0, True), (0.9, True), (0.8, True), (0.6, False), (1.3, False)])

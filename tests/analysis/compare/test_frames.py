@@ -4,9 +4,12 @@ import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from flamegraph.diff import DiffOptions, diff
+from flamegraph.frames import Frame, Kind, Thread
+from flamegraph.profile import Info, Profile, Samples, Stacks
 from flamegraph.verdicts import NothingKnown, Verdict
 from netprobe.analysis.compare.frames import BlockJudge, halves_judge, judge_for
 from netprobe.run.profile import read_profile
@@ -72,6 +75,55 @@ def test_what_changed_has_its_colour():
     assert boxes["parse"] is Verdict.GROWN
     assert boxes["log"] is Verdict.NEW
     assert boxes["main"] in (Verdict.UNCHANGED, Verdict.NOISE)
+
+
+# nginx alone, sampled often, and the whole machine, sampled seldom, while another program came up: samples by block.
+CALLS = [46, 57, 52, 55, 57, 49, 39, 50, 37], [12, 15, 13, 15, 12, 8, 3, 8, 0, 5, 10, 2]
+NEW = [0] * 9, [0, 4, 2, 11, 4, 13, 12, 10, 16, 13, 9, 11]
+REST = [43, 36, 27, 39, 41, 41, 41, 29, 19], [14, 9, 14, 7, 14, 14, 19, 19, 17, 16, 17, 13]
+
+
+def recorded(side, frequency, block_s):
+    rows = (CALLS[side], NEW[side], REST[side])
+    counts = np.array(rows)
+    stack, block = np.nonzero(counts)
+    count = counts[stack, block]
+    samples = Samples(stack, np.zeros(len(stack), np.int64), block, count, count * (1e9 / frequency))
+    frames = [Frame(name, "libc.so.6", Kind.USER) for name in ("writev", "write", "rest")]
+    info = Info("cpu-clock", "ns", counts.shape[1] * block_s, block_s, counts.shape[1])
+    return Profile(frames, Stacks(np.arange(4), np.arange(3)), [Thread(1, 1, "nginx")], samples, info)
+
+
+def test_what_was_not_there_at_all_is_no_noise():
+    """It became ever more: that drift is no reason to believe that a side without any has some."""
+    a, b = recorded(0, 661, 0.1452), recorded(1, 99, 0.25)
+    verdicts = {one.frame.name: one.verdict for one in diff(a, b, DiffOptions(judge=judge_for(a, b))).top(0)}
+    assert verdicts["write"] is Verdict.NEW
+    back = {one.frame.name: one.verdict for one in diff(b, a, DiffOptions(judge=judge_for(b, a))).top(0)}
+    assert back["write"] is Verdict.GONE
+
+
+def test_half_as_much_in_uneven_blocks_is_not_called_noise():
+    a, b = recorded(0, 661, 0.1452), recorded(1, 99, 0.25)
+    verdicts = {one.frame.name: one.verdict for one in diff(a, b, DiffOptions(judge=judge_for(a, b))).top(0)}
+    assert verdicts["writev"] is Verdict.CANNOT_TELL
+    assert verdicts["rest"] is Verdict.NOISE
+    assert "twice as much or half" in str(judge_for(a, b))
+
+
+@pytest.mark.parametrize("frequencies", [(999.0, 99.0), (99.0, 661.0)])
+@pytest.mark.parametrize("per", ["share", "second"])
+def test_equal_servers_sampled_at_other_rates_are_grey(per, frequencies):
+    loud = []
+    for seed in range(25):
+        a, b = (
+            profile_of(replace(made.Server(), frequency=frequency), first + seed, seconds)
+            for frequency, first, seconds in zip(frequencies, (0, 500), (3.0, 5.0), strict=True)
+        )
+        options = DiffOptions(per)
+        if not seen(diff(a, b, replace(options, judge=judge_for(a, b, options)))) <= QUIET:
+            loud.append(seed)
+    assert len(loud) <= 1
 
 
 def test_without_time_nothing_can_be_told():
