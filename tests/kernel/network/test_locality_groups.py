@@ -195,6 +195,7 @@ def test_redis(redis, redis_load, recording, shown):
     assert seen.document["groups"] == []
     assert {(row["process"], row["tid"]) for row in seen.document["messages"]} == {("redis-server", server.pid)}
     assert seen.messages > 1000
-    assert seen.verdict["kind"] in ("broken", "perfect")
-    if seen.verdict["kind"] == "broken":
-        assert "no reuseport group" in seen.verdict["sentence"]
+    # Over loopback the load decides on which CPU it is received.
+    assert seen.verdict["kind"] in ("cannot tell", "perfect")
+    if seen.verdict["kind"] == "cannot tell":
+        assert "the clients run on this host" in seen.verdict["sentence"]
