@@ -139,8 +139,8 @@ FAMILIES = (
     Family("A/A nginx, 20 % more load", "nginx-paced-20", "nginx-paced-24"),
     Family("A/A lab, 20 % more load", "lab-paced-20", "lab-paced-24"),
     Family("A/B recv and read", "lab", "lab-read", False, ("read", "recvfrom")),
-    Family("A/B time-out 0 and 100 us", "lab-zero", "lab-100us", False, _EPOLL),
-    Family("A/B infinite and zero time-out", "lab", "lab-zero", False, _EPOLL),
+    Family("A/B timeout 0 and 100 us", "lab-zero", "lab-100us", False, _EPOLL),
+    Family("A/B infinite and zero timeout", "lab", "lab-zero", False, _EPOLL),
     Family("A/B quota timer 10 ms and 500 us", "lab-quota-10ms", "lab-quota-500us", False, _TIMERS),
     Family("A/B no quota timer and 500 us", "lab", "lab-quota-500us", False, _TIMERS),
 )

@@ -1,9 +1,9 @@
-"""How far recordings of the same thing differ beyond load and blocks: what netprobe/analysis/compare/noise.py knows.
+"""How far recordings of the same thing differ beyond load and intervals: what netprobe/analysis/compare/noise.py knows.
 
 python bench/aa_noise.py FOLDER...    folders that bench/aa.py recorded
 
 Of all pairs of Runs of one configuration (the two paced loads count as one): tau = rms of what the logarithm of the
-ratio is beyond what load and the blocks explain, over sqrt(2); and the largest single excess.
+ratio is beyond what load and the intervals explain, over sqrt(2); and the largest single excess.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from netprobe import load
-from netprobe.analysis.compare.blocks import Totals
+from netprobe.analysis.compare.intervals import Totals
 from netprobe.analysis.compare.metrics import Metric, role_names
 from netprobe.analysis.compare.noise import explained_by_load
 from netprobe.analysis.compare.sides import Side
@@ -48,13 +48,13 @@ def _totals(side: Side, roles: dict[str, str]) -> dict[Metric, Totals]:
     profile = side.profiles[0]
     if profile.count:
         weight = profile.samples.weight * (profile.count / profile.total)
-        rows[Metric("CPU time", "time on CPU")] = np.bincount(profile.samples.block, weight, side.units)
+        rows[Metric("CPU time", "time on CPU")] = np.bincount(profile.samples.interval, weight, side.units)
     exposure = side.exposure("request")
     return {metric: side.totals(row[None], exposure) for metric, row in rows.items()}
 
 
 def _excess(first: Totals, second: Totals, before: Side, after: Side) -> tuple[float, float] | None:
-    """Squared logarithm of the ratio beyond load, and the variance that the blocks explain."""
+    """Squared logarithm of the ratio beyond load, and the variance that the intervals explain."""
     if min(first.count[0], second.count[0]) < _FEWEST:
         return None
     loads = [(side.requests or 0.0) / side.seconds for side in (before, after)]

@@ -5,7 +5,7 @@ other, slices are alike, and hundreds of pairs tell a percent. Requests are coun
 device, of which each takes the same number. Beside each set of probes: empty programs on the same events, which is what
 the kernel takes for calling any program there. A light recording counts in windows: its slice is a window and the time
 that it looks away, to attach and to detach included. As in a recording, run times are accounted for in a part of each
-slice, and part-time programs are attached in it. What netprobe does outside of the kernel is measured as CPU time of
+slice, and duty-cycled programs are attached in it. What netprobe does outside of the kernel is measured as CPU time of
 the commands.
 """
 
@@ -29,7 +29,7 @@ from throughput import NETPROBE
 from netprobe.commands.shared.everything import light_frequency
 from netprobe.commands.shared.recording import LIGHT_SHARE
 from netprobe.engine.bcc_module import import_bcc
-from netprobe.engine.blocks import ACCOUNTED_SHARE
+from netprobe.engine.intervals import ACCOUNTED_SHARE
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.program import Program, kernel_accounting
 from netprobe.engine.program_source import ProgramOptions
@@ -39,7 +39,7 @@ from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.server import Server, ServerOptions
 from netprobe.lab.wrk import wrk_command
 from netprobe.probes import busypoll, locality, serving, sockets, stacks, switches, syscalls
-from netprobe.probes.base import FirstOf, Probe
+from netprobe.probes.base import FallbackChain, Probe
 
 _SLICE_S, _SETTLE_S = 0.2, 0.02
 _LIGHT = "record --light"
@@ -82,13 +82,13 @@ class _Probes:
         for probe in self._probes:
             for point in probe.attach_points():
                 with contextlib.suppress(NotPossibleHereError):
-                    if isinstance(point, FirstOf):
-                        self._program.attach_first(point)
+                    if isinstance(point, FallbackChain):
+                        self._program.attach_fallback(point)
                     else:
                         self._program.attach(point)
         try:
-            # The part-time ones rest from here on.
-            with self._program.with_part_time():
+            # The duty-cycled ones rest from here on.
+            with self._program.with_duty_cycled():
                 pass
             if self._share < 1:
                 self._program.rest()
@@ -101,14 +101,14 @@ class _Probes:
     def _spend(self) -> None:
         accounted = ACCOUNTED_SHARE * _SLICE_S
         began = time.perf_counter()
-        with self._program.with_part_time(), kernel_accounting():
+        with self._program.with_duty_cycled(), kernel_accounting():
             time.sleep(accounted)
         time.sleep(max(0.0, _SLICE_S - (time.perf_counter() - began)))
 
     def _spend_light(self) -> None:
         length, began = self._share * _LIGHT_SLICE_S, time.perf_counter()
         with self._program.window():
-            with self._program.with_part_time(), kernel_accounting():
+            with self._program.with_duty_cycled(), kernel_accounting():
                 time.sleep(ACCOUNTED_SHARE * length)
             time.sleep((1 - ACCOUNTED_SHARE) * length)
         time.sleep(max(0.0, _LIGHT_SLICE_S - (time.perf_counter() - began)))

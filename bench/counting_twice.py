@@ -12,4 +12,4 @@ if __name__ == "__main__":
     options = RecordOptions(pids=(int(sys.argv[1]),), seconds=600)
     recorder = Recorder(options, [syscalls.Probe(), switches.Probe()])
     done = recorder.run(on_attached=lambda seconds: print("Attached", file=sys.stderr, flush=True))
-    assert done.counted.blocks
+    assert done.counted.intervals

@@ -56,8 +56,8 @@ def profile() -> Profile:
     random = np.random.default_rng(11)
     rows = np.concatenate((np.arange(2**_LEVELS), random.integers(0, 2**_LEVELS, 4 * 2**_LEVELS)))
     count = random.integers(1, 40, len(rows))
-    blocks = random.integers(0, _BLOCKS, len(rows))
-    samples = Samples(rows, rows % _THREADS, blocks, count, count.astype(np.float64))
+    intervals = random.integers(0, _BLOCKS, len(rows))
+    samples = Samples(rows, rows % _THREADS, intervals, count, count.astype(np.float64))
     threads = [Thread(1, 2 + number, f"reactor-{number}") for number in range(_THREADS)]
     stacks = Stacks(np.arange(2**_LEVELS + 1) * _DEPTH, frame.reshape(-1))
     return Profile(frames, stacks, threads, samples, Info("cycles", "samples", 50.0, 1.0, _BLOCKS, title="Bench"))

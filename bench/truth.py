@@ -6,7 +6,7 @@ cases: the lab server with every fault that it can be given, alone and in pairs,
 and confusion by code. series: recordings of equal and of differing servers, every pair compared (bench/aa.py).
 halves: pieces of recordings by perf compared with each other (bench/halves.py). Three quarters of an hour for
 all. --light: the cases and the series as `record --light` sees them, in longer recordings. Ends with status 1 where a
-bar is missed.
+bar is dropped.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _PARTS = ["cases", "series", "halves"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was said of a case; `codes` best first, with their claims."""
+    """What was said of a case; `codes` best first, with their summaries."""
 
     case: Case
     codes: tuple[str, ...]
-    claims: tuple[str, ...]
-    cannot_tell: tuple[str, ...]
+    summaries: tuple[str, ...]
+    inconclusive: tuple[str, ...]
 
     @property
-    def missed(self) -> set[str]:
+    def dropped(self) -> set[str]:
         """Faults that were not among the first findings."""
         return set(self.case.codes) - set(self.codes[:_FIRST])
 
@@ -68,8 +68,8 @@ def record(case: Case, light: bool) -> Outcome:
         raise RuntimeError(f"{case.name}: {done.stderr}")
     said = json.loads(done.stdout)
     found = said["findings"]
-    codes, claims = (tuple(one[part] for one in found) for part in ("code", "claim"))
-    return Outcome(case, codes, claims, tuple(one["code"] for one in said["cannot_tell"]))
+    codes, summaries = (tuple(one[part] for one in found) for part in ("code", "summary"))
+    return Outcome(case, codes, summaries, tuple(one["code"] for one in said["inconclusive"]))
 
 
 def cases(times: int, only: str, light: bool) -> list[Outcome]:
@@ -82,9 +82,9 @@ def cases(times: int, only: str, light: bool) -> list[Outcome]:
         for case in chosen:
             outcomes.append(record(case, light))
             one = outcomes[-1]
-            wrong = "MISSED " * bool(one.missed) + "FALSE " * bool(one.false)
+            wrong = "DROPPED " * bool(one.dropped) + "FALSE " * bool(one.false)
             print(f"  {case.name:66} {wrong}{', '.join(one.codes) or 'nothing'}", flush=True)
-            for code, claim in zip(one.codes, one.claims, strict=True):
+            for code, claim in zip(one.codes, one.summaries, strict=True):
                 if code in one.false:
                     print(f"    {claim}")
     os.setpriority(os.PRIO_PROCESS, 0, 0)
@@ -94,13 +94,13 @@ def cases(times: int, only: str, light: bool) -> list[Outcome]:
 def table(outcomes: list[Outcome]) -> bool:
     """Print recall, false alarms and confusion by code; whether the bars hold."""
     there: Counter[str] = Counter(code for one in outcomes for code in one.case.codes)
-    named: Counter[str] = Counter(code for one in outcomes for code in set(one.case.codes) - one.missed)
+    named: Counter[str] = Counter(code for one in outcomes for code in set(one.case.codes) - one.dropped)
     alarms: Counter[str] = Counter(code for one in outcomes for code in one.false)
     instead: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for one in outcomes:
-        for code in one.missed:
+        for code in one.dropped:
             instead[code].update(one.codes or ("nothing",))
-    print(f"\n{'finding':28} {'there':>6} {'named':>6} {'recall':>7} {'false':>6}  said where it was missed")
+    print(f"\n{'finding':28} {'there':>6} {'named':>6} {'recall':>7} {'false':>6}  said where it was dropped")
     for code in sorted(there | alarms):
         recall = f"{100 * named[code] / there[code]:.0f} %" if there[code] else "-"
         words = ", ".join(f"{name} ({count})" for name, count in instead[code].most_common(3))

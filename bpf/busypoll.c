@@ -68,7 +68,7 @@ static __always_inline void end_episode(struct episode *e, void *napi, u32 budge
         add(key.slot, &b->stop_packets, packets);
         add(key.slot, &b->ns, bpf_ktime_get_ns() - e->since_ns);
     } else {
-        miss(MISSED_BUSY_POLL);
+        count_dropped(DROPPED_BUSY_POLL);
     }
     e->napi = e->attempts = e->hits = e->packets = 0;
 }
@@ -86,7 +86,7 @@ static __always_inline void count_softirq(void *napi, u32 packets)
         s = softirq_polls.lookup(&key);
     }
     if (!s) {
-        miss(MISSED_SOFTIRQ_POLL);
+        count_dropped(DROPPED_SOFTIRQ_POLL);
         return;
     }
     s->polls += 1;

@@ -33,8 +33,8 @@ BPF_F_TABLE("array", u32, u32, slot_of, PID_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct thread, threads, SLOTS, MMAPABLE);
 BPF_F_TABLE("array", u32, struct config, config, 1, MMAPABLE);
 BPF_QUEUE(free_slots, u32, SLOTS);
-// What could not be counted where it belongs, by MISSED_… index.
-BPF_PERCPU_ARRAY(missed, u64, MISSED_KINDS);
+// What could not be counted where it belongs, by DROPPED_… index.
+BPF_PERCPU_ARRAY(dropped, u64, DROPPED_KINDS);
 
 // The nth argument of a BTF-typed program. In assembly, because BCC turns what it can see to be a kernel pointer
 // into a call of bpf_probe_read for each field, which is what typed programs are there to avoid (60 ns a field).
@@ -70,9 +70,9 @@ static __always_inline u32 window(void)
 #define window() 1
 #endif
 
-static __always_inline void miss(u32 kind)
+static __always_inline void count_dropped(u32 kind)
 {
-    u64 *count = missed.lookup(&kind);
+    u64 *count = dropped.lookup(&kind);
     if (count) *count += 1;
 }
 
@@ -124,7 +124,7 @@ static __always_inline u32 take_slot(void *task)
     u32 slot = SHARED_SLOT, tid = read_u32(task + TASK_PID);
     if (free_slots.pop(&slot)) {
         slot = SHARED_SLOT;
-        miss(MISSED_THREAD);
+        count_dropped(DROPPED_THREAD);
     } else {
         struct thread *t = threads.lookup(&slot);
         if (!t) return NO_SLOT;
@@ -168,13 +168,13 @@ static __always_inline void add(u32 slot, u64 *counter, u64 amount)
         *counter += amount;
 }
 
-// Times and time-outs are counted in buckets of a quarter of an octave: bucket b starts at
+// Times and timeouts are counted in buckets of a quarter of an octave: bucket b starts at
 // (4 + b % 4) << (b / 4 - 1) for b >= 4. Two sides of it: here, and netprobe/probes/histogram.py.
-static __always_inline u64 quarter_octave(u64 value)
+static __always_inline u64 log_linear_bucket(u64 value)
 {
     if (value < 4) return value;
     u64 octave = bpf_log2l(value) - 1;
-    return BOUNDED(octave * 4 + ((value >> (octave - 2)) & 3) - 4, QUARTER_OCTAVES);
+    return BOUNDED(octave * 4 + ((value >> (octave - 2)) & 3) - 4, LOG_LINEAR_BUCKETS);
 }
 
 // ---- The life of a thread: a child of a traced thread is traced before its first event. ----

@@ -62,7 +62,7 @@ int on_read(struct bpf_raw_tracepoint_args *ctx)
         count = messages.lookup(&key);
     }
     if (!count) {
-        miss(MISSED_MESSAGE);
+        count_dropped(DROPPED_MESSAGE);
         return 0;
     }
     add(slot, &count->messages, 1);
@@ -100,6 +100,6 @@ int on_send(struct bpf_raw_tracepoint_args *ctx)
     if (s)
         add(slot, &s->packets, 1);
     else
-        miss(MISSED_SENT);
+        count_dropped(DROPPED_SENT);
     return 0;
 }

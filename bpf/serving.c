@@ -32,6 +32,6 @@ int on_serving_call(struct bpf_raw_tracepoint_args *ctx)
     if (count)
         add(slot, count, 1);
     else
-        miss(MISSED_SERVED);
+        count_dropped(DROPPED_SERVED);
     return 0;
 }

@@ -172,7 +172,7 @@ static __always_inline int note_joining(u64 sock)
     struct joining j = {.ns = bpf_ktime_get_ns(), .cpu = bpf_get_smp_processor_id()};
     j.tid = user_number(task);
     bpf_get_current_comm(j.comm, sizeof j.comm);
-    if (joining.update(&sock, &j)) miss(MISSED_JOINING);
+    if (joining.update(&sock, &j)) count_dropped(DROPPED_JOINING);
     return 0;
 }
 

@@ -35,9 +35,9 @@ static __always_inline u64 take_stack(void *ctx, u64 flags)
         hash = mixed(hash + room->ip[i]);
     }
     hash |= 1;
-    if (room->ip[STACK_DEPTH - 1]) miss(MISSED_STACK_END);
+    if (room->ip[STACK_DEPTH - 1]) count_dropped(DROPPED_STACK_END);
     if (!stacks.lookup(&hash) && stacks.update(&hash, room)) {
-        miss(MISSED_STACK);
+        count_dropped(DROPPED_STACK);
         return 0;
     }
     return hash;
@@ -52,7 +52,7 @@ static __always_inline void add_weight(struct stack_key *key, u64 weight)
         w = stack_weights.lookup(key);
     }
     if (!w) {
-        miss(MISSED_SAMPLE);
+        count_dropped(DROPPED_SAMPLE);
         return;
     }
     add(key->slot, &w->samples, 1);

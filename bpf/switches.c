@@ -4,12 +4,12 @@
 struct switches { u64 voluntary, involuntary; };
 BPF_F_TABLE("array", u32, struct switches, thread_switches, SLOTS, MMAPABLE);
 
-struct takeover_key { u32 slot; u32 cpu; u32 next_tid; };
-struct takeover { u64 voluntary, involuntary; u64 next_user_tid; char next_comm[16]; };
-BPF_TABLE("hash", struct takeover_key, struct takeover, takeovers, TAKEOVERS);
+struct next_task_key { u32 slot; u32 cpu; u32 next_tid; };
+struct next_task { u64 voluntary, involuntary; u64 next_user_tid; char next_comm[16]; };
+BPF_TABLE("hash", struct next_task_key, struct next_task, next_tasks, TAKEOVERS);
 
 #ifdef RUN_QUEUE
-struct run_queue { u64 total_ns; u64 buckets[QUARTER_OCTAVES]; };
+struct run_queue { u64 total_ns; u64 buckets[LOG_LINEAR_BUCKETS]; };
 BPF_F_TABLE("array", u32, struct run_queue, run_queue_latency, SLOTS, MMAPABLE);
 BPF_F_TABLE("array", u32, u64, runnable_since, SLOTS, MMAPABLE);
 
@@ -26,7 +26,7 @@ static __always_inline void starts_running(u32 slot)
     u64 ns = bpf_ktime_get_ns() - *since;
     *since = 0;
     struct run_queue *q = run_queue_latency.lookup(&slot);
-    u64 bucket = quarter_octave(ns);
+    u64 bucket = log_linear_bucket(ns);
     if (!q) return;
     q->total_ns += ns;
     q->buckets[bucket] += 1;
@@ -43,21 +43,21 @@ int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
 
 // Who ran next is one look-up by thread, CPU and successor. The value belongs to the thread that leaves the
 // CPU, so its counters need no atomic.
-static __always_inline void count_takeover(u32 slot, void *next, u32 next_tid, bool voluntary)
+static __always_inline void count_next_task(u32 slot, void *next, u32 next_tid, bool voluntary)
 {
-    struct takeover_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id(), .next_tid = next_tid};
-    struct takeover *t = takeovers.lookup(&key);
+    struct next_task_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id(), .next_tid = next_tid};
+    struct next_task *t = next_tasks.lookup(&key);
     if (!t) {
-        struct takeover first = {};
+        struct next_task first = {};
         if (next_tid) first.next_user_tid = user_number(next);
         bpf_probe_read_kernel(first.next_comm, sizeof first.next_comm, next + TASK_COMM);
-        takeovers.update(&key, &first);
-        t = takeovers.lookup(&key);
+        next_tasks.update(&key, &first);
+        t = next_tasks.lookup(&key);
     }
     if (t)
         add(slot, voluntary ? &t->voluntary : &t->involuntary, 1);
     else
-        miss(MISSED_TAKEOVER);
+        count_dropped(DROPPED_TAKEOVER);
 }
 
 int on_switch(struct bpf_raw_tracepoint_args *ctx)
@@ -80,6 +80,6 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx)
 #endif
     struct switches *s = thread_switches.lookup(&slot);
     if (s) add(slot, voluntary ? &s->voluntary : &s->involuntary, 1);
-    count_takeover(slot, next, next_tid, voluntary);
+    count_next_task(slot, next, next_tid, voluntary);
     return 0;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// System calls by thread and number; the waiting ones also by time-out; failures and latency on request.
+// System calls by thread and number; the waiting ones also by timeout; failures and latency on request.
 
 // Numbers of the native table; all others (32-bit, x32, invalid) are counted in other_calls.
 #define SYSCALLS 512
@@ -20,7 +20,7 @@ enum timeout_class { ZERO, INFINITE, UNREADABLE, POSITIVE };
 
 struct wait {
     u64 by_class[3];
-    // Positive time-outs by octave of microseconds. The sum makes the median exact where all are equal.
+    // Positive timeouts by octave of microseconds. The sum makes the median exact where all are equal.
     struct { u64 calls, sum_ns; } positive[OCTAVES];
 };
 struct waits { struct wait by_call[WAITS]; };
@@ -41,7 +41,7 @@ static __always_inline int wait_of(u32 number)
     return -1;
 }
 
-// io_uring_enter(2): it waits only with IORING_ENTER_GETEVENTS and min_complete > 0; a time-out comes in
+// io_uring_enter(2): it waits only with IORING_ENTER_GETEVENTS and min_complete > 0; a timeout comes in
 // struct io_uring_getevents_arg, or in a registered region that cannot be read from here.
 // Gives the class, or POSITIVE with the address of a struct timespec.
 static __always_inline enum timeout_class io_uring_timeout(void *regs, u64 *address)
@@ -60,7 +60,7 @@ static __always_inline enum timeout_class user_timeout(u64 address, u64 unit, u6
     s64 time[2] = {};
     if (!address) return INFINITE;
     if (read_user(time, sizeof time, (void *)address)) return UNREADABLE;
-    // Sums must not overflow; beyond an hour a time-out is a long one, whatever its length.
+    // Sums must not overflow; beyond an hour a timeout is a long one, whatever its length.
     if (time[0] > 3600) time[0] = 3600;
     *timeout_ns = time[0] * 1000000000ULL + time[1] * unit;
     return *timeout_ns ? POSITIVE : ZERO;
@@ -114,7 +114,7 @@ struct failed_call { u32 slot; u32 number; u32 compat; u32 error; };
 BPF_TABLE("hash", struct failed_call, u64, failed_calls, 8192);
 
 struct timed_call { u32 slot; u32 number; u32 compat; };
-struct latency { u64 total_ns; u64 buckets[QUARTER_OCTAVES]; };
+struct latency { u64 total_ns; u64 buckets[LOG_LINEAR_BUCKETS]; };
 #ifdef LATENCY
 BPF_TABLE("hash", struct timed_call, struct latency, syscall_latency, TIMED_CALLS);
 // Too large for the stack; never written, so that it stays zero.
@@ -146,10 +146,10 @@ static __always_inline void count_latency(u32 slot, struct in_flight *f, u64 ns)
         l = syscall_latency.lookup(&key);
     }
     if (!l) {
-        miss(MISSED_LATENCY);
+        count_dropped(DROPPED_LATENCY);
         return;
     }
-    u64 bucket = quarter_octave(ns);
+    u64 bucket = log_linear_bucket(ns);
     l->total_ns += ns;
     l->buckets[bucket] += 1;
 }
@@ -163,7 +163,7 @@ static __always_inline int count_failure(u32 slot, u32 number, u32 compat, s64 r
     if (count)
         __sync_fetch_and_add(count, 1);
     else
-        miss(MISSED_FAILURE);
+        count_dropped(DROPPED_FAILURE);
     return 0;
 }
 
@@ -171,7 +171,7 @@ static __always_inline int count_failure(u32 slot, u32 number, u32 compat, s64 r
 static __always_inline int on_shared_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 #ifdef LATENCY
-    miss(MISSED_LATENCY);
+    count_dropped(DROPPED_LATENCY);
 #endif
     void *task = (void *)bpf_get_current_task_btf();
     u32 compat = (*(u32 *)(task + TASK_THREAD_INFO_STATUS) & TS_COMPAT) != 0;
@@ -201,7 +201,7 @@ static __always_inline int count_other(u32 slot, u32 number, u32 compat)
     if (count)
         __sync_fetch_and_add(count, 1);
     else
-        miss(MISSED_OTHER_CALL);
+        count_dropped(DROPPED_OTHER_CALL);
     return 0;
 }
 

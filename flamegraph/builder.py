@@ -40,11 +40,11 @@ class Builder:
         """The number of a thread."""
         return _number(self._threads, thread)
 
-    def add(self, stack: int, thread: int, block: int = 0, *, count: int = 1, weight: float = 1.0) -> None:
-        """Add samples of one stack in one thread and time block."""
-        row = self._rows.get((stack, thread, block))
+    def add(self, stack: int, thread: int, interval: int = 0, *, count: int = 1, weight: float = 1.0) -> None:
+        """Add samples of one stack in one thread and time interval."""
+        row = self._rows.get((stack, thread, interval))
         if row is None:
-            self._rows[stack, thread, block] = [count, weight]
+            self._rows[stack, thread, interval] = [count, weight]
         else:
             row[0] += count
             row[1] += weight

@@ -36,20 +36,20 @@ def denominator_for(
         return Denominator(per, before.total / 100, after.total / 100, "%", text)
     if before.info.unit != unit:
         raise ProfileError(
-            f"Weights in {before.info.unit} and in {unit} cannot be compared per {per}.", todo="Compare by share."
+            f"Weights in {before.info.unit} and in {unit} cannot be compared per {per}.", hint="Compare by share."
         )
     if per == "second":
         return _per_second(before, after, unit)
     if per == "request":
         return _per_request(unit, requests_a, requests_b)
-    raise ProfileError(f"There is no denominator {per!r}.", todo=f"Use one of {', '.join(KINDS)}.")
+    raise ProfileError(f"There is no denominator {per!r}.", hint=f"Use one of {', '.join(KINDS)}.")
 
 
 def _per_second(before: Profile, after: Profile, unit: str) -> Denominator:
     a, b = before.info.seconds, after.info.seconds
     if not (a > 0 and b > 0):
         raise ProfileError(
-            "The length of one recording is not known, so nothing can be given per second.", todo="Compare by share."
+            "The length of one recording is not known, so nothing can be given per second.", hint="Compare by share."
         )
     return Denominator("second", a, b, f"{unit}/s", f"Per second of recording: {a:.4g} s and {b:.4g} s.")
 
@@ -58,7 +58,7 @@ def _per_request(unit: str, a: float | None, b: float | None) -> Denominator:
     if not (a and b and a > 0 and b > 0):
         raise ProfileError(
             "How many requests were served is not known for both sides.",
-            todo="Give the requests of both sides, or compare by share.",
+            hint="Give the requests of both sides, or compare by share.",
         )
     # A sample is much more than a request takes: per thousand gives numbers that can be read.
     return Denominator(

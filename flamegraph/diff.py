@@ -157,7 +157,7 @@ def _together(before: Profile, after: Profile, options: DiffOptions) -> Profile:
     samples = Samples(
         np.concatenate((left.stack, right.stack + len(before.stacks))),
         np.concatenate((left.thread, right.thread + len(before.threads))),
-        np.concatenate((left.block, right.block)),
+        np.concatenate((left.interval, right.interval)),
         np.concatenate((left.count, right.count)),
         np.concatenate((left.weight, right.weight)),
     )

@@ -6,10 +6,10 @@ from __future__ import annotations
 class ProfileError(Exception):
     """What happened and why, and what to do about it, in the user's words."""
 
-    def __init__(self, what: str, *, todo: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.todo = todo
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
 class BrokenProfileError(ProfileError):

@@ -1,4 +1,4 @@
-"""Profile: unique stacks with their weights by thread and time block."""
+"""Profile: unique stacks with their weights by thread and time interval."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
     Pick = str | Callable[[str], bool]
 
-# A block's number from its time in floating point: 0.3 / 0.1 is 2.9999999999999996.
+# An interval's number from its time in floating point: 0.3 / 0.1 is 2.9999999999999996.
 _ROUNDING = 1e-9
 
 
@@ -53,15 +53,15 @@ class Stacks:
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows, one for each stack, thread and time block that has samples; five columns of equal length.
+    """Rows, one for each stack, thread and time interval that has samples; five columns of equal length.
 
-    `stack`, `thread`, `block`: numbers; `count`: samples seen (0 where only a weight is known); `weight`: in
+    `stack`, `thread`, `interval`: numbers; `count`: samples seen (0 where only a weight is known); `weight`: in
     the profile's unit.
     """
 
     stack: Ints
     thread: Ints
-    block: Ints
+    interval: Ints
     count: Ints
     weight: Floats
 
@@ -71,7 +71,7 @@ class Samples:
     def where(self, chosen: npt.NDArray[np.bool_]) -> Samples:
         """The rows of a mask."""
         return Samples(
-            self.stack[chosen], self.thread[chosen], self.block[chosen], self.count[chosen], self.weight[chosen]
+            self.stack[chosen], self.thread[chosen], self.interval[chosen], self.count[chosen], self.weight[chosen]
         )
 
 
@@ -85,9 +85,9 @@ class Info:
     """What a weight counts: `samples`, `ns`, `cycles` …"""
     seconds: float = 0.0
     """Length of the recording; 0 where the source has no times."""
-    block_s: float = 0.0
-    """Length of a time block; 0 where the source has no times: then all is in block 0."""
-    blocks: int = 1
+    interval_s: float = 0.0
+    """Length of a time interval; 0 where the source has no times: then all is in interval 0."""
+    intervals: int = 1
     lost: int = 0
     """Samples that the kernel or the recorder dropped."""
     truncated: int = 0
@@ -101,7 +101,7 @@ class Info:
 
 @dataclass(frozen=True)
 class Profile:
-    """Unique stacks with their weights by thread and time block, and how they were taken."""
+    """Unique stacks with their weights by thread and time interval, and how they were taken."""
 
     frames: Sequence[Frame]
     stacks: Stacks
@@ -145,10 +145,10 @@ class Profile:
         """The part that fits all that is given.
 
         `thread`: a thread's exact name, or a function of it; `time`: seconds from the start, from and to, to
-        whole blocks, of which the first is block 0 of the part; `frame`: an exact name or a function of it, for
+        whole intervals, of which the first is interval 0 of the part; `frame`: an exact name or a function of it, for
         stacks that have such a frame. Raises `ProfileError` for a time of a profile without times.
         """
-        if time is not None and not self.info.block_s:
+        if time is not None and not self.info.interval_s:
             raise ProfileError("The profile has no times to choose from.")
         if time is not None:
             return self._within(*time).filter(thread, frame=frame)
@@ -173,7 +173,7 @@ class Profile:
         return top(self, rows)
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each stack, thread and block: comm, pid, tid, block, stack (`a;b;c`), samples, weight."""
+        """A row for each stack, thread and interval: comm, pid, tid, interval, stack (`a;b;c`), samples, weight."""
         import pandas as pd
 
         names = [frame.name for frame in self.frames]
@@ -184,7 +184,7 @@ class Profile:
                 "comm": [thread.comm for thread in threads],
                 "pid": [thread.pid for thread in threads],
                 "tid": [thread.tid for thread in threads],
-                "start_s": self.samples.block * self.info.block_s,
+                "start_s": self.samples.interval * self.info.interval_s,
                 "stack": [stacks[number] for number in self.samples.stack],
                 "samples": self.samples.count,
                 f"weight_{self.info.unit}": self.samples.weight,
@@ -204,25 +204,25 @@ class Profile:
 
     def _within(self, begin_s: float, end_s: float) -> Profile:
         info = self.info
-        blocks = max(info.blocks, int(self.samples.block.max(initial=0)) + 1)
-        first = int(min(max(begin_s / info.block_s + _ROUNDING, 0), blocks))
-        end = math.ceil(min(max(end_s / info.block_s - _ROUNDING, first), blocks))
-        if (first, end) == (0, blocks):
+        intervals = max(info.intervals, int(self.samples.interval.max(initial=0)) + 1)
+        first = int(min(max(begin_s / info.interval_s + _ROUNDING, 0), intervals))
+        end = math.ceil(min(max(end_s / info.interval_s - _ROUNDING, first), intervals))
+        if (first, end) == (0, intervals):
             return self
-        kept = self.samples.where((self.samples.block >= first) & (self.samples.block < end))
-        span = f"seconds {first * info.block_s:.4g} to {min(end * info.block_s, info.seconds):.4g}"
+        kept = self.samples.where((self.samples.interval >= first) & (self.samples.interval < end))
+        span = f"seconds {first * info.interval_s:.4g} to {min(end * info.interval_s, info.seconds):.4g}"
         note = f"A part of the recording: {span} of {info.seconds:.4g}."
         if info.lost or info.truncated:
             note += f" In all of it {info.lost} samples were lost and {info.truncated} stacks truncated."
         part = replace(
             info,
-            seconds=min((end - first) * info.block_s, info.seconds),
-            blocks=end - first,
+            seconds=min((end - first) * info.interval_s, info.seconds),
+            intervals=end - first,
             lost=0,
             truncated=0,
             notes=(*info.notes, note),
         )
-        return replace(self, samples=replace(kept, block=kept.block - first), info=part)
+        return replace(self, samples=replace(kept, interval=kept.interval - first), info=part)
 
     def _with_frame(self, pick: Pick) -> npt.NDArray[np.bool_]:
         hit = _matching([frame.name for frame in self.frames], pick)

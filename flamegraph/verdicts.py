@@ -48,8 +48,8 @@ class Evidence:
 
     `rate_a`, `rate_b`: weight over the denominator; `samples_a`, `samples_b`: samples behind it, None where a
     source has only weights; `whole_a`, `whole_b`: the rate of everything. `member_a`, `member_b`: rows of the
-    profiles' samples and the box each ends in (empty for functions): with `before.samples.block` they give
-    values by time block.
+    profiles' samples and the box each ends in (empty for functions): with `before.samples.interval` they give
+    values by time interval.
     """
 
     rate_a: Floats
@@ -72,7 +72,7 @@ Judge = Callable[[Evidence], "Verdicts"]
 class SimpleRule:
     """Thresholds alone, no statistics.
 
-    Cannot tell: fewer than `samples` samples on both sides together, or a change inside twice the counting error
+    Inconclusive: fewer than `samples` samples on both sides together, or a change inside twice the counting error
     (which is too small a measure, since samples are not independent). Unchanged: a change of less than `relative`
     of the larger side, or of less than `points` of everything.
     """
@@ -103,7 +103,7 @@ class SimpleRule:
         return (
             f"A simple rule, no statistics: a change below {self.relative:.0%} of the box or {self.points:.1%} of"
             f" everything is “unchanged”; fewer than {self.samples} samples, or a change inside twice the counting"
-            " error, is “cannot tell”."
+            " error, is “inconclusive”."
         )
 
 
@@ -112,7 +112,7 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class NothingKnown:
-    """Cannot tell of what has more or less: nothing says how much the numbers would differ by themselves.
+    """Inconclusive of what has more or less: nothing says how much the numbers would differ by themselves.
 
     Pictures then show by paler colours which side has more. What stands on one side only, with so many samples that
     its absence from the other is no chance, is new or gone all the same.

@@ -14,7 +14,7 @@ class WireError(Exception):
 
     def __init__(self, what: str, offset: int) -> None:
         super().__init__(what)
-        self.what, self.offset = what, offset
+        self.message, self.offset = what, offset
 
 
 def fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:

@@ -3,7 +3,7 @@
 import netprobe
 
 run = netprobe.load("before")              # what `netprobe record -o before` wrote
-run.findings()                             # what is wrong, with evidence and remedy
+run.findings()                             # what is wrong, with evidence and fix
 run.table("syscalls")                      # any table, as a DataFrame
 run.figures.locality()                     # figures, as plotly objects
 netprobe.compare(run, netprobe.load("after")).changes

@@ -56,7 +56,7 @@ def _run() -> None:
         _forget_output()
         _end(f"the result could not be written: {error.strerror or error}{where}.")
     except (NetprobeError, ProfileError) as error:
-        _end(error.what, error.todo)
+        _end(error.message, error.hint)
 
 
 def _leave_quietly() -> None:
@@ -90,9 +90,9 @@ def _forget_output() -> None:
     os.close(nowhere)
 
 
-def _end(what: str, todo: str = "", status: int = 2) -> NoReturn:
+def _end(what: str, hint: str = "", status: int = 2) -> NoReturn:
     from netprobe.render.safe import printable
 
-    for line in f"netprobe: {what}\n{todo}".strip().splitlines():
+    for line in f"netprobe: {what}\n{hint}".strip().splitlines():
         print(printable(line), file=sys.stderr)
     sys.exit(status)

@@ -6,14 +6,14 @@ from __future__ import annotations
 class NetprobeError(Exception):
     """What happened and why, and what to do about it, in the user's words."""
 
-    def __init__(self, what: str, *, todo: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.todo = todo
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
     def __str__(self) -> str:
         """Both: what a notebook or another program's traceback shows."""
-        return f"{self.what}\nTo do: {self.todo}" if self.todo else self.what
+        return f"{self.message}\nTo do: {self.hint}" if self.hint else self.message
 
 
 class NotPossibleHereError(NetprobeError):

@@ -68,11 +68,11 @@ def lab_server_locality() -> None:
 
 
 def busy_polling() -> None:
-    """Busy polling over a veth pair: with a time-out of 0 it never starts; with all conditions met it works."""
+    """Busy polling over a veth pair: with a timeout of 0 it never starts; with all conditions met it works."""
     impatient = ServerOptions(epoll_timeout_us=0, cpus=(0,))
     patient = ServerOptions(epoll_timeout_us=100, cpus=(0,), busy_poll_us=200, prefer=True)
     for words, options, defer in (
-        ("calls epoll_wait with a time-out of 0", impatient, False),
+        ("calls epoll_wait with a timeout of 0", impatient, False),
         ("waits 100 µs, and the softirq leaves it the packets", patient, True),
     ):
         heading(f"net.core.busy_poll is on, and a server in a network namespace {words}")
@@ -88,18 +88,18 @@ def busy_polling() -> None:
 
 
 def investigation() -> None:
-    """The article in short: three faults at once, what netprobe says of them, and what mending them changed."""
+    """The article in short: three faults at once, what netprobe says of them, and what fixing them changed."""
     cpus = tuple(sorted(os.sched_getaffinity(0)))
     faulty = ServerOptions(
         threads=len(cpus), cpus=cpus, steer="cbpf", listen_order="reversed", quota_timer_us=500, receive="read"
     )
-    mended = ServerOptions(threads=len(cpus), cpus=cpus, steer="cbpf")
+    fixed = ServerOptions(threads=len(cpus), cpus=cpus, steer="cbpf")
     shutil.rmtree(_OUTPUT, ignore_errors=True)
     _OUTPUT.mkdir(parents=True)
     before, after = _OUTPUT / "before", _OUTPUT / "after"
     for words, options, run in (
         ("listens in the wrong order, is interrupted by timers and reads with read", faulty, before),
-        ("is mended", mended, after),
+        ("is fixed", fixed, after),
     ):
         heading(f"a thread-per-core server that {words}")
         with Server(options) as server, contextlib.ExitStack() as stack:
@@ -109,7 +109,7 @@ def investigation() -> None:
                 stack.callback(load.wait)
                 stack.callback(load.terminate)
             show("record", "-p", str(server.pid), "-d", str(_SECONDS), "-o", str(run))
-    heading("what mending it changed")
+    heading("what fixing it changed")
     show("diff", str(before), str(after))
     show("flame", str(before), "-T", "5", "-o", str(_OUTPUT / "before.html"))
     show("flame", "--diff", str(before), str(after), "-T", "5", "-o", str(_OUTPUT / "diff.html"))
@@ -127,7 +127,7 @@ def main() -> None:
         busy_polling()
         investigation()
     except NetprobeError as error:
-        sys.exit(f"demo: {error.what} {error.todo}")
+        sys.exit(f"demo: {error.message} {error.hint}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ _CPUS = (0, 1)
 _MENDED = ServerOptions(threads=2, cpus=_CPUS, steer="cbpf")
 _CONFIGURATIONS = {
     "faulty": replace(_MENDED, listen_order="reversed", quota_timer_us=500, receive="read"),
-    "mended": _MENDED,
+    "fixed": _MENDED,
     "unsteered": replace(_MENDED, steer="none"),
     "same": _MENDED,
 }

@@ -102,7 +102,7 @@ def _no_kernel() -> str:
     try:
         require_tracing()
     except NetprobeError as error:
-        return error.what
+        return error.message
     return ""
 
 

@@ -33,7 +33,7 @@ class CommandHelp(SphinxDirective):
     final_argument_whitespace = True
 
     def run(self) -> list[nodes.Node]:
-        """A literal block."""
+        """A literal interval."""
         text = help_of(self.arguments[0].split())
         return [nodes.literal_block(text, text, language="text")]
 

@@ -32,7 +32,7 @@ function hatch(context, color, lines) {
   return context.createPattern(tile, "repeat");
 }
 
-// Gone, new and "cannot tell" are hatched: they differ without colours as well.
+// Gone, new and "inconclusive" are hatched: they differ without colours as well.
 function hatches(context, paint) {
   if (!header.diff) return () => null;
   const [gone, fresh, unsure] = ["falling", "level", "rising"].map((name) => hatch(context, paint.hatch, LINES[name]));

@@ -69,9 +69,9 @@ function upward(own) {
 
 function sumRows(state) {
   const own = new Float64Array(tree.n), ownSamples = new Float64Array(tree.n);
-  const { thread, block, weight, count } = arrays;
+  const { thread, interval, weight, count } = arrays;
   for (let i = 0; i < leafOf.length; i++) {
-    if (state.hidden.has(thread[i]) || block[i] < state.from || block[i] >= state.to) continue;
+    if (state.hidden.has(thread[i]) || interval[i] < state.from || interval[i] >= state.to) continue;
     own[leafOf[i]] += weight[i];
     ownSamples[leafOf[i]] += count[i];
   }

@@ -31,7 +31,7 @@ function toAddress() {
   put("q", state.query, "");
   put("regex", state.regex ? 1 : 0, 0);
   if (!header.diff) {
-    put("time", `${state.from}-${state.to}`, `0-${header.blocks}`);
+    put("time", `${state.from}-${state.to}`, `0-${header.intervals}`);
     put("hide", ranges([...state.hidden].sort((a, b) => a - b)), "");
     put("fold", state.fold ? 1 : 0, 0);
   } else {
@@ -51,8 +51,8 @@ function fromAddress() {
   state.query = values.get("q") ?? "";
   state.regex = is("regex");
   const [from, to] = (values.get("time") ?? "").split("-").map(Number);
-  const fits = Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= header.blocks;
-  [state.from, state.to] = fits ? [from, to] : [0, header.blocks ?? 1];
+  const fits = Number.isInteger(from) && Number.isInteger(to) && from >= 0 && from < to && to <= header.intervals;
+  [state.from, state.to] = fits ? [from, to] : [0, header.intervals ?? 1];
   state.hidden = new Set(unranged(values.get("hide") ?? "", header.threads?.length ?? 0));
   state.fold = is("fold") && (header.fold?.length ?? 0) > 0;
   state.swapped = is("swap");

@@ -45,8 +45,8 @@ function weighed(weight, samples) {
 }
 
 function chosenSeconds() {
-  if (!header.seconds || !header.blockSeconds) return header.seconds || 0;
-  return Math.min(state.to * header.blockSeconds, header.seconds) - state.from * header.blockSeconds;
+  if (!header.seconds || !header.intervalSeconds) return header.seconds || 0;
+  return Math.min(state.to * header.intervalSeconds, header.seconds) - state.from * header.intervalSeconds;
 }
 
 // As a part of the recording; "" where its length is not known or the weight is a time already.

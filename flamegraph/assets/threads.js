@@ -10,7 +10,7 @@ function threadGroups() {
   });
   const weights = new Float64Array(header.threads.length);
   for (let i = 0; i < leafOf.length; i++) {
-    const inside = arrays.block[i] >= state.from && arrays.block[i] < state.to;
+    const inside = arrays.interval[i] >= state.from && arrays.interval[i] < state.to;
     if (inside) weights[arrays.thread[i]] += arrays.weight[i];
   }
   const sum = (members) => members.reduce((total, member) => total + weights[member.number], 0);

@@ -114,7 +114,7 @@ class _Folded:
         if self.stacks > 1 and not self.single:
             raise ProfileError(
                 f"{name} holds two columns of numbers: it is a comparison, and not a profile.",
-                todo="Give the two profiles that it was made of to --diff.",
+                hint="Give the two profiles that it was made of to --diff.",
             )
 
     def profile(self, salvager: Salvager, unit: str) -> Profile:

@@ -42,8 +42,8 @@ def read(source: Source, options: ReadOptions) -> Profile:
             return _read_pipe(source, options)
         with as_file(source, options) as (file, notes):
             return _read_file(source.name, file, options, notes)
-    except Damage as damage:
-        raise damage.error(source.name) from damage
+    except Damage as corruption:
+        raise corruption.error(source.name) from corruption
 
 
 def _refuse_foreign(source: Source) -> None:
@@ -52,7 +52,7 @@ def _refuse_foreign(source: Source) -> None:
     if written != "little" or sys.byteorder != "little":
         raise ProfileError(
             f"{source.name} is a {written}-endian recording, which this {sys.byteorder}-endian machine cannot read.",
-            todo=f"Fold it on a {written}-endian machine (perf script | stackcollapse-perf.pl) and read the result.",
+            hint=f"Fold it on a {written}-endian machine (perf script | stackcollapse-perf.pl) and read the result.",
         )
 
 
@@ -62,14 +62,14 @@ def _read_file(name: str, file: io.FileIO, options: ReadOptions, notes: tuple[st
     notes, left = (*notes, *header.notes), header.data_size or None
     if header.data_offset > size:
         raise Damage(40, f"its data begins at byte {header.data_offset}, behind its end")
-    if header.torn:
+    if header.truncated:
         if not options.salvage:
-            raise header.torn
-        notes = (*notes, header.torn.note())
+            raise header.truncated
+        notes = (*notes, header.truncated.note())
     if not header.data_size:
         if not options.salvage and size > header.data_offset:
-            damage = Damage(48, _UNFINISHED)
-            raise damage.error(name)
+            corruption = Damage(48, _UNFINISHED)
+            raise corruption.error(name)
         notes = (*notes, f"{_UNFINISHED}; it was read to its end.") if size > header.data_offset else notes
     elif header.data_offset + header.data_size > size and not options.salvage:
         missing = header.data_offset + header.data_size - size
@@ -99,17 +99,17 @@ def _read_pipe(source: Source, options: ReadOptions) -> Profile:
         with tempfile.TemporaryFile() as copy:
             if not stream.everything(copy):
                 raise ProfileError(
-                    f"{source.name} is too long to be given to perf.", todo="Record into a file."
+                    f"{source.name} is too long to be given to perf.", hint="Record into a file."
                 ) from None
             return read_through_perf(source.name, copy, str(needed), options)
     return _profile(scan, options, ())
 
 
 def _profile(scan: Scan, options: ReadOptions, notes: tuple[str, ...]) -> Profile:
-    if scan.damage:
+    if scan.corruption:
         if not options.salvage:
-            raise scan.damage
-        notes = (*notes, scan.damage.note())
+            raise scan.corruption
+        notes = (*notes, scan.corruption.note())
     assert scan.event
     if scan.threads.gave_up:
         notes = (*notes, "Maps changed more often than can be followed: some frames may have the name of a later file.")
@@ -136,4 +136,6 @@ def _info(scan: Scan, truncated: int, notes: tuple[str, ...]) -> Info:
     )
     if not timed or rows.first is None:
         return info
-    return replace(info, seconds=(rows.last - rows.first) / 1e9, block_s=rows.block_ns / 1e9, blocks=rows.blocks)
+    return replace(
+        info, seconds=(rows.last - rows.first) / 1e9, interval_s=rows.interval_ns / 1e9, intervals=rows.intervals
+    )

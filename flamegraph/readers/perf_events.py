@@ -76,7 +76,7 @@ class Events:
         """Raises `ProfileError` if the wanted event did not occur."""
         if self._wanted and not self.chosen:
             found = f"Choose one of {', '.join(self._seen)}." if self._seen else "Its samples do not name their event."
-            raise ProfileError(f"{name} has no samples of the event {self._wanted}.", todo=found)
+            raise ProfileError(f"{name} has no samples of the event {self._wanted}.", hint=found)
 
 
 class AfterTime(dict[bytes, tuple[float, bytes]]):

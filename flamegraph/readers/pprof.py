@@ -65,5 +65,5 @@ def read(source: Source, options: ReadOptions) -> Profile:
     try:
         message.parse()
     except WireError as error:
-        salvager.broken(f"Byte {error.offset}: {error.what}")
+        salvager.broken(f"Byte {error.offset}: {error.message}")
     return assemble(message, source.name, options, salvager)

@@ -28,11 +28,11 @@ def assemble(message: Message, name: str, options: ReadOptions, salvager: Salvag
         for sample in message.samples:
             tables.add(sample, column)
     except WireError as error:
-        salvager.broken(f"Byte {error.offset}: {error.what}")
+        salvager.broken(f"Byte {error.offset}: {error.message}")
     if tables.negative:
         raise ProfileError(
             f"{name} has negative values: it is a comparison, and not a profile.",
-            todo="Give the two profiles that it was made of to --diff.",
+            hint="Give the two profiles that it was made of to --diff.",
         )
     if not message.samples:
         salvager.broken("There is no sample in it")
@@ -65,7 +65,7 @@ class _Tables:
                 return column
         if wanted:
             types = ", ".join(kind for kind, _ in self._types)
-            raise ProfileError(f"{name} has no samples of the event {wanted}.", todo=f"Choose one of {types}.")
+            raise ProfileError(f"{name} has no samples of the event {wanted}.", hint=f"Choose one of {types}.")
         return len(self._types) - 1
 
     def add(self, sample: Sample, column: int) -> None:

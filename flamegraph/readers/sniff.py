@@ -33,11 +33,11 @@ class Reader(Protocol):
 def read(path: str | Path, options: ReadOptions | None = None) -> Profile:
     """Read perf.data, `perf script` text, folded stacks or pprof; plain or gzip; "-" is standard input.
 
-    Raises `ProfileError` if it is none of these, `BrokenProfileError` where it is damaged.
+    Raises `ProfileError` if it is none of these, `BrokenProfileError` where it is corrupt.
     """
     with open_source(path) as source:
         if not source.head:
-            raise ProfileError(f"{source.name} is empty.", todo="Check that the recording came to its end.")
+            raise ProfileError(f"{source.name} is empty.", hint="Check that the recording came to its end.")
         for reader in all_readers():
             if reader.recognises(source.head):
                 return reader.read(source, options or ReadOptions())

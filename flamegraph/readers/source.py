@@ -22,7 +22,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class _Unpacked(gzip.GzipFile):
-    """Gives what it has: with damage in the middle of a large read, all of that read would be lost."""
+    """Gives what it has: with corruption in the middle of a large read, all of that read would be lost."""
 
     def readinto(self, buffer: Buffer) -> int:
         content = self.read1(len(memoryview(buffer)))
@@ -60,7 +60,7 @@ def _marked(source: Source) -> Source:
     """Without the byte order mark that editors and shells of other systems put before text."""
     if source.head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ProfileError(
-            f"{source.name} is text in UTF-16.", todo="Convert it: iconv -f UTF-16 -t UTF-8 FILE | netprobe flame -"
+            f"{source.name} is text in UTF-16.", hint="Convert it: iconv -f UTF-16 -t UTF-8 FILE | netprobe flame -"
         )
     if not source.head.startswith(codecs.BOM_UTF8):
         return source
@@ -72,14 +72,14 @@ def _marked(source: Source) -> Source:
 def _open(path: str | Path, name: str) -> Iterator[io.BufferedReader]:
     if str(path) == "-":
         if sys.stdin is None:
-            raise ProfileError("Standard input is closed.", todo="Give it a file or a pipe, or name a file.")
+            raise ProfileError("Standard input is closed.", hint="Give it a file or a pipe, or name a file.")
         yield cast(io.BufferedReader, sys.stdin.buffer)
         return
     try:
         stream: io.BufferedReader = io.BufferedReader(io.FileIO(path), 1 << 20)
     except OSError as error:
         raise ProfileError(
-            f"{name} cannot be read: {error.strerror}.", todo="Check the name and the rights."
+            f"{name} cannot be read: {error.strerror}.", hint="Check the name and the rights."
         ) from error
     with stream:
         yield stream

@@ -29,19 +29,19 @@ class Salvager:
     def broken(self, what: str) -> None:
         """Returns only when salvaging; the caller then stops reading."""
         if not self._salvage:
-            raise BrokenProfileError(f"{self._name}: {what}.", todo=SALVAGE)
+            raise BrokenProfileError(f"{self._name}: {what}.", hint=SALVAGE)
         self.notes.append(f"{what}; what stands before it was kept.")
 
 
 def chunks(source: Source, salvager: Salvager, limit: float = inf) -> Iterator[bytes]:
-    """The content, `CHUNK` bytes at a time and `limit` at most; ends early at damage that is salvaged."""
+    """The content, `CHUNK` bytes at a time and `limit` at most; ends early at corruption that is salvaged."""
     offset = 0
     failure = None
     while not failure:
         gathered: list[bytes] = []
         size = missing = int(min(CHUNK, limit - offset))
         try:
-            # One read at a time: what was unpacked before the damage is not lost with it.
+            # One read at a time: what was unpacked before the corruption is not lost with it.
             while missing > 0 and (piece := source.stream.read1(missing)):
                 gathered.append(piece)
                 missing -= len(piece)

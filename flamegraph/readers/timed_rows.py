@@ -1,4 +1,4 @@
-"""Samples added up by stack, thread and time block while they come in; memory does not grow with time."""
+"""Samples added up by stack, thread and time interval while they come in; memory does not grow with time."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LONGEST_NS = 1e18
 
 
 class TimedRows:
-    """Blocks of 0.1 s, twice as long whenever there would be more than 600. NaN: the time is not known."""
+    """Intervals of 0.1 s, twice as long whenever there would be more than 600. NaN: the time is not known."""
 
     def __init__(self) -> None:
-        self._block_ns = round(SHORTEST_BLOCK_S * 1e9)
+        self._interval_ns = round(SHORTEST_BLOCK_S * 1e9)
         self._origin: float | None = None
         self._first = self._last = 0
         self._rows: list[tuple[Ints, Ints, Ints, Ints, Floats]] = []
@@ -38,14 +38,14 @@ class TimedRows:
         if not stack:
             return
         since = self._since_origin(np.array(seconds, np.float64))
-        while self.blocks > MOST_BLOCKS:
+        while self.intervals > MOST_BLOCKS:
             self._double()
-        block = since // self._block_ns
-        counts = np.ones(len(block), np.int64)
+        interval = since // self._interval_ns
+        counts = np.ones(len(interval), np.int64)
         self._rows.append(
-            (np.array(stack, np.int64), np.array(thread, np.int64), block, counts, np.array(weight, np.float64))
+            (np.array(stack, np.int64), np.array(thread, np.int64), interval, counts, np.array(weight, np.float64))
         )
-        self._pending += len(block)
+        self._pending += len(interval)
         # Sorting what is added up already costs as much again: it waits for as many new rows.
         if self._pending > max(_PENDING, len(self._rows[0][0])):
             self._add_up()
@@ -57,26 +57,26 @@ class TimedRows:
         return empty
 
     def fits(self, other: TimedRows) -> bool:
-        """Whether blocks mean the same in both."""
+        """Whether intervals mean the same in both."""
         return self._origin == other._origin
 
     def absorb(self, other: TimedRows, stack: Ints, thread: Ints) -> None:
         """Add the rows of another that fits; `stack` and `thread` are our numbers of its numbers."""
         self._first, self._last = min(self._first, other._first), max(self._last, other._last)
-        while self.blocks > MOST_BLOCKS or self._block_ns < other._block_ns:
+        while self.intervals > MOST_BLOCKS or self._interval_ns < other._interval_ns:
             self._double()
-        while other._block_ns < self._block_ns:
+        while other._interval_ns < self._interval_ns:
             other._double()
         self._rows += [(stack[rows[0]], thread[rows[1]], rows[2], rows[3], rows[4]) for rows in other._rows]
 
     def samples(self) -> Samples:
-        """Everything that was added; the first block that has samples is block 0."""
+        """Everything that was added; the first interval that has samples is interval 0."""
         self._add_up()
         if not self._rows:
             none = np.zeros(0, np.int64)
             return Samples(none, none, none, none, np.zeros(0))
-        stack, thread, block, count, weight = self._rows[0]
-        return Samples(stack, thread, block - block.min(), count, weight)
+        stack, thread, interval, count, weight = self._rows[0]
+        return Samples(stack, thread, interval - interval.min(), count, weight)
 
     @property
     def seconds(self) -> float:
@@ -84,14 +84,14 @@ class TimedRows:
         return (self._last - self._first) / 1e9
 
     @property
-    def block_s(self) -> float:
-        """Length of a block; 0 without times."""
-        return self._block_ns / 1e9 if self._origin is not None else 0.0
+    def interval_s(self) -> float:
+        """Length of an interval; 0 without times."""
+        return self._interval_ns / 1e9 if self._origin is not None else 0.0
 
     @property
-    def blocks(self) -> int:
-        """Blocks from the first to the last sample."""
-        return self._last // self._block_ns - self._first // self._block_ns + 1
+    def intervals(self) -> int:
+        """Intervals from the first to the last sample."""
+        return self._last // self._interval_ns - self._first // self._interval_ns + 1
 
     def _since_origin(self, seconds: Floats) -> Ints:
         """Nanoseconds since the first time that was seen."""
@@ -107,21 +107,23 @@ class TimedRows:
         return since
 
     def _double(self) -> None:
-        self._block_ns *= 2
-        self._rows = [(stack, thread, block // 2, count, weight) for stack, thread, block, count, weight in self._rows]
+        self._interval_ns *= 2
+        self._rows = [
+            (stack, thread, interval // 2, count, weight) for stack, thread, interval, count, weight in self._rows
+        ]
 
     def _add_up(self) -> None:
         if not self._rows:
             return
         columns: list[Any] = [np.concatenate(column) for column in zip(*self._rows, strict=True)]
-        stack, thread, block, count, weight = columns
-        first = int(block.min())
+        stack, thread, interval, count, weight = columns
+        first = int(interval.min())
         # A product beyond 2**63 would need more stacks and threads than fit in memory.
-        threads, blocks = int(thread.max()) + 1, int(block.max()) - first + 1
-        keys, row = np.unique((stack * threads + thread) * blocks + (block - first), return_inverse=True)
-        rest, block = np.divmod(keys, blocks)
+        threads, intervals = int(thread.max()) + 1, int(interval.max()) - first + 1
+        keys, row = np.unique((stack * threads + thread) * intervals + (interval - first), return_inverse=True)
+        rest, interval = np.divmod(keys, intervals)
         stack, thread = np.divmod(rest, threads)
         counts = np.bincount(row, count, len(keys)).astype(np.int64)
         weights = np.bincount(row, weight, len(keys)).astype(np.float64, copy=False)
-        self._rows = [(stack, thread, block + first, counts, weights)]
+        self._rows = [(stack, thread, interval + first, counts, weights)]
         self._pending = 0

@@ -39,7 +39,7 @@ class KernelSymbols:
 
     `addresses`: uint64, ascending; `names`; `modules`: "[kernel]", "[nf_tables]", "[bpf]"; `ends`: uint64, the first
     address behind each, by default the next function's. `hidden`: the kernel gave zeros instead of addresses;
-    `torn`: lines that could not be read.
+    `truncated`: lines that could not be read.
     """
 
     def __init__(
@@ -50,12 +50,12 @@ class KernelSymbols:
         ends: Addresses | None = None,
         *,
         hidden: bool = False,
-        torn: int = 0,
+        truncated: int = 0,
     ) -> None:
         self.addresses = addresses
         self.names, self.modules = names, modules
         self.ends = _next_ends(addresses, modules) if ends is None else ends
-        self.hidden, self.torn = hidden, torn
+        self.hidden, self.truncated = hidden, truncated
         self._ranges = Ranges(self.addresses, self.ends)
         self._frames: dict[int, Frame] = {NOBODY: UNKNOWN_KERNEL}
 
@@ -75,7 +75,7 @@ class KernelSymbols:
         lines = _Lines(text)
         addresses = lines.addresses
         if not addresses.any():
-            return cls(addresses[:0], [], [], hidden=bool(len(addresses)), torn=lines.torn)
+            return cls(addresses[:0], [], [], hidden=bool(len(addresses)), truncated=lines.truncated)
         is_code = _CODE[lines.kinds]
         # perf shows the last of several names at one address: only that one has a size when it chooses.
         order = np.lexsort((is_code, addresses))
@@ -84,7 +84,9 @@ class KernelSymbols:
         ends = _next_ends(addresses[kept], modules)
         code = np.flatnonzero(is_code[kept])
         names = _Names(lines.zero_ended, lines.name_begin[kept[code]])
-        return cls(addresses[kept[code]], names, [modules[i] for i in code.tolist()], ends[code], torn=lines.torn)
+        return cls(
+            addresses[kept[code]], names, [modules[i] for i in code.tolist()], ends[code], truncated=lines.truncated
+        )
 
     def with_extra(self, programs: Sequence[tuple[int, int, str]], module: str = BPF) -> KernelSymbols:
         """With (address, length in bytes, name) of BPF programs, which win over what was there."""
@@ -97,7 +99,7 @@ class KernelSymbols:
             [*self.modules, *(module for _ in valid)],
             np.concatenate((self.ends, end)),
             hidden=self.hidden,
-            torn=self.torn,
+            truncated=self.truncated,
         )
 
     def relocated(self, by: int) -> KernelSymbols:
@@ -149,7 +151,7 @@ class _Lines:
         digits = _DIGITS[letters[line_begin[:, None] + np.arange(width)]]
         whole = (line_end - line_begin > width + 3) & (digits < 16).all(axis=1)
         whole &= (letters[line_begin + width] == ord(" ")) & (letters[line_begin + width + 2] == ord(" "))
-        self.torn = int(np.count_nonzero(~whole & (line_end > line_begin)))
+        self.truncated = int(np.count_nonzero(~whole & (line_end > line_begin)))
         line_begin, self._line_end, digits = line_begin[whole], line_end[whole], digits[whole]
         self.addresses = np.zeros(len(line_begin), np.uint64)
         for column in range(width):

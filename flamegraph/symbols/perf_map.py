@@ -37,18 +37,18 @@ class PerfMap:
     """The functions of one map; where they overlap, the line that was written last holds."""
 
     def __init__(self, text: bytes) -> None:
-        """`text`: whole lines; what stands behind the last line end is torn, and counted in `torn`."""
-        starts, sizes, names, torn = [], [], [], 0
+        """`text`: whole lines; what stands behind the last line end is truncated, and counted in `truncated`."""
+        starts, sizes, names, truncated = [], [], [], 0
         *lines, rest = text.split(b"\n")
         for line in lines:
             match = _LINE.fullmatch(line.rstrip(b"\r"))
             if match is None or len(match[3]) > _MAX_NAME:
-                torn += bool(line.strip())
+                truncated += bool(line.strip())
                 continue
             starts.append(int(match[1], 16))
             sizes.append(int(match[2], 16))
             names.append(match[3])
-        self.torn = torn + bool(rest)
+        self.truncated = truncated + bool(rest)
         self.cut = False
         """Whether only the newest part of a file that is too large was read."""
         self._names = names

@@ -67,8 +67,8 @@ class Symboliser:
                 "The kernel hides its addresses (kptr_restrict), so its functions have no names; "
                 "run as root, or `sysctl kernel.kptr_restrict=0`"
             )
-        if symbols.torn:
-            self._notes.add(f"{symbols.torn} lines of the kernel's symbols could not be read and were skipped")
+        if symbols.truncated:
+            self._notes.add(f"{symbols.truncated} lines of the kernel's symbols could not be read and were skipped")
         different, back = _once(addresses)
         numbers = symbols.find(different)
         seen = _distinct(numbers, len(symbols))
@@ -139,8 +139,8 @@ class Symboliser:
             except OSError as error:
                 self._notes.add(f"A perf map could not be read ({error.strerror})", f"{path} of {who}")
                 continue
-            if found.torn:
-                self._notes.add("Torn lines of a perf map were skipped", f"{found.torn} in {path} of {who}")
+            if found.truncated:
+                self._notes.add("Torn lines of a perf map were skipped", f"{found.truncated} in {path} of {who}")
             if found.cut:
                 self._notes.add(f"Only the newest {MAX_SIZE >> 20} MiB of a perf map were read", f"{path} of {who}")
             return path, found

@@ -105,7 +105,7 @@ def legend(colors: str) -> dict[str, Any]:
 
 def _hues(colors: str) -> tuple[int, int, int]:
     if colors not in _PALETTES:
-        raise ProfileError(f"There is no palette {colors!r}.", todo=f"Use kind, {', '.join(_PALETTES)}.")
+        raise ProfileError(f"There is no palette {colors!r}.", hint=f"Use kind, {', '.join(_PALETTES)}.")
     return _PALETTES[colors]
 
 

@@ -91,8 +91,8 @@ def _page(profile: Profile, options: WriteOptions) -> str:
         "notes": notes(profile),
         "palette": colors.palette(options.colors),
         "seconds": profile.info.seconds,
-        "blockSeconds": profile.info.block_s,
-        "blocks": max(profile.info.blocks, int(profile.samples.block.max(initial=0)) + 1),
+        "intervalSeconds": profile.info.interval_s,
+        "intervals": max(profile.info.intervals, int(profile.samples.interval.max(initial=0)) + 1),
         "counted": profile.count > 0,
         **_threads(profile, options.root, first_base, frames),
     }
@@ -104,7 +104,7 @@ def _page(profile: Profile, options: WriteOptions) -> str:
         "frame": tree.frame + 1,
         "leaf": tree.leaf[order],
         "thread": samples.thread[order],
-        "block": samples.block[order],
+        "interval": samples.interval[order],
         "weight": samples.weight[order],
     }
     if not np.array_equal(samples.weight, samples.count):

@@ -1,6 +1,6 @@
 """pprof profiles (profile.proto of github.com/google/pprof) for `go tool pprof` and its friends.
 
-Values of a sample: samples/count, and the weight in its unit. Labels: comm, pid, tid. Time blocks have no place in
+Values of a sample: samples/count, and the weight in its unit. Labels: comm, pid, tid. Time intervals have no place in
 the format and are added up.
 """
 

@@ -36,7 +36,7 @@ def write(profile: Profile, path: Path, **options: Any) -> None:
     Written aside and renamed. Raises `ProfileError` for an ending of no format and for a full disk.
     """
     content = writer_for(path).render(profile, WriteOptions(**options))
-    with written_aside(path) as file:
+    with written_atomically(path) as file:
         file.write(content)
 
 
@@ -45,9 +45,9 @@ def write_diff(diff: Diff, path: Path, **options: Any) -> None:
     draw = getattr(writer_for(path), "render_diff", None)
     if draw is None:
         able = ", ".join(writer.SUFFIXES[0] for writer in all_writers() if hasattr(writer, "render_diff"))
-        raise ProfileError(f"{path} has an ending of a format that shows no diff.", todo=f"Use one of {able}.")
+        raise ProfileError(f"{path} has an ending of a format that shows no diff.", hint=f"Use one of {able}.")
     content: bytes = draw(diff, WriteOptions(**options))
-    with written_aside(path) as file:
+    with written_atomically(path) as file:
         file.write(content)
 
 
@@ -58,7 +58,7 @@ def writer_for(path: Path) -> Writer:
     ]
     if not fitting:
         known = ", ".join(suffix for writer in all_writers() for suffix in writer.SUFFIXES)
-        raise ProfileError(f"{path} has an ending of no known format.", todo=f"Use one of {known}.")
+        raise ProfileError(f"{path} has an ending of no known format.", hint=f"Use one of {known}.")
     return max(fitting, key=lambda pair: pair[0])[1]
 
 
@@ -75,7 +75,7 @@ def _found() -> Iterator[Writer]:
 
 
 @contextmanager
-def written_aside(path: Path) -> Iterator[BinaryIO]:
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the name `path` when it is complete; until then an older one stays as it is."""
     try:
         # A name that leads to another place is kept; a device or a pipe is not to be replaced by a file.
@@ -84,7 +84,7 @@ def written_aside(path: Path) -> Iterator[BinaryIO]:
             yield file
     except OSError as error:
         raise ProfileError(
-            f"{path} cannot be written: {error.strerror}.", todo="Check the folder and the disk."
+            f"{path} cannot be written: {error.strerror}.", hint="Check the folder and the disk."
         ) from error
 
 

@@ -20,7 +20,7 @@ _UNITS = {"ns": "nanoseconds", "us": "microseconds", "ms": "milliseconds", "s": 
 
 
 def render(profile: Profile, options: WriteOptions) -> bytes:
-    """The document, UTF-8. Weights run in the order of time blocks, heaviest threads first."""
+    """The document, UTF-8. Weights run in the order of time intervals, heaviest threads first."""
     document = {
         "$schema": _SCHEMA,
         "exporter": "netprobe flamegraph",
@@ -50,7 +50,7 @@ def _profiles(profile: Profile, root: str) -> list[dict[str, Any]]:
 
 def _sampled(profile: Profile, name: str, rows: Any) -> dict[str, Any]:
     samples = profile.samples
-    rows = rows[np.argsort(samples.block[rows], kind="stable")]
+    rows = rows[np.argsort(samples.interval[rows], kind="stable")]
     weights = [int(weight) if weight.is_integer() else weight for weight in samples.weight[rows].tolist()]
     return {
         "type": "sampled",

@@ -33,7 +33,7 @@ class Drawing:
     at: Floats
     width: Floats
     depth: Ints
-    left_out: int
+    skipped: int
     left_out_share: float
     min_width: float
     title: str
@@ -80,10 +80,10 @@ def document(drawing: Drawing, width: int, inverted: bool) -> str:
 
 def _text_lines(drawing: Drawing, width: int) -> list[tuple[int, str]]:
     sentences = [drawing.facts, *drawing.notes]
-    if drawing.left_out:
-        boxes = "box" if drawing.left_out == 1 else "boxes"
+    if drawing.skipped:
+        boxes = "box" if drawing.skipped == 1 else "boxes"
         sentences.append(
-            f"{drawing.left_out:,} {boxes} narrower than {drawing.min_width:g} pixels are left out;"
+            f"{drawing.skipped:,} {boxes} narrower than {drawing.min_width:g} pixels are left out;"
             f" together {drawing.left_out_share:.2%} of the width."
         )
     room = max(int(width / 6.6), 20)

@@ -112,7 +112,7 @@ def _drawing(tree: Tree, width: Floats, options: WriteOptions, **texts: object) 
         at=starts(tree, width)[kept] * scale,
         width=width[kept] * scale,
         depth=tree.depth[kept],
-        left_out=pruned.boxes,
+        skipped=pruned.boxes,
         left_out_share=pruned.weight / (float(width[0]) or 1.0),
         min_width=options.min_width,
         **texts,  # type: ignore[arg-type]

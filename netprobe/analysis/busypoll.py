@@ -70,7 +70,7 @@ class Link:
     name: str
     state: State
     evidence: str
-    remedy: str = ""
+    fix: str = ""
 
 
 @dataclass
@@ -96,7 +96,7 @@ class BusyPolling:
     kernel_packets: int | None
     counted_packets: int
     others_packets: int
-    verdict: Literal["good", "softirq first", "none", "mixed", "cannot tell"]
+    verdict: Literal["good", "softirq first", "none", "mixed", "inconclusive"]
     sentence: str
     asked_by_server: bool = False
     """It has parameters of its own on an epoll set, a ring or a connection."""
@@ -123,7 +123,7 @@ class BusyPolling:
 
 
 def analyse(tables: Tables) -> BusyPolling:
-    """Add up, judge every link of the chain, and say what it means."""
+    """Add up, evaluate every link of the chain, and say what it means."""
     rows, others = poll_rows(tables)
     napis = _napis(tables, rows, others)
     own = _own_napis(tables, napis, rows)
@@ -336,13 +336,13 @@ def _waits(tables: Tables, attempted: bool) -> Link:
         state: State = "ok" if attempted else "unknown"
         return Link(name, state, "no epoll_wait, poll or select was called", "" if attempted else "Put it under load.")
     zero = timeouts["zero"]
-    evidence = f"{zero} of {total} waits have a time-out of 0 ({100 * zero / total:.1f} %)"
+    evidence = f"{zero} of {total} waits have a timeout of 0 ({100 * zero / total:.1f} %)"
     if zero == total:
         return Link(
             name,
             "broken",
-            f"all {total} waits have a time-out of 0, with which the kernel returns before it polls",
-            "Wait with a time-out: epoll_wait with -1, or epoll_pwait2 with some 100 µs where the loop has other work.",
+            f"all {total} waits have a timeout of 0, with which the kernel returns before it polls",
+            "Wait with a timeout: epoll_wait with -1, or epoll_pwait2 with some 100 µs where the loop has other work.",
         )
     return Link(name, "ok", evidence)
 
@@ -451,7 +451,7 @@ def _softirq(own: Sequence[Napi], sets: Sequence[PollSet], attempted: bool, shar
 
 def _verdict(
     rows: Sequence[PollRow], own: Sequence[Napi], links: Sequence[Link], share: float | None
-) -> tuple[Literal["good", "softirq first", "none", "mixed", "cannot tell"], str]:
+) -> tuple[Literal["good", "softirq first", "none", "mixed", "inconclusive"], str]:
     attempts, hits = sum(row.attempts for row in rows), sum(row.hits for row in rows)
     broken = [link for link in links if link.state == "broken"]
     mixed = any(link.name.startswith("each epoll set") for link in broken)
@@ -470,4 +470,4 @@ def _verdict(
         return "none", f"No busy polling, and none needed: {broken[0].evidence}."
     unknown = [link for link in links if link.state == "unknown"]
     why = "; ".join(f"{link.name}: {link.evidence}" for link in unknown) or "no poll was seen"
-    return "cannot tell", f"Cannot tell why there is no busy polling: {why}."
+    return "inconclusive", f"Inconclusive why there is no busy polling: {why}."

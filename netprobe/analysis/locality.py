@@ -1,4 +1,4 @@
-"""Is a packet handled on one CPU from receive queue to application? Groups judged, matrices added up, one verdict."""
+"""Is a packet handled on one CPU from receive queue to application? Groups evaluated, matrices added up, one verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netprobe.analysis.cpus import parse_cpu_list
 from netprobe.run.table import Table, thread_rows
 
 Tables = Mapping[str, Table]
-Judgement = Literal["right", "wrong", "not pinned", "unsteered", "idle", "cannot tell"]
+Judgement = Literal["right", "wrong", "not pinned", "unsteered", "idle", "inconclusive"]
 
 # From here on locality counts as perfect: what is left are connections that are just being set up, or moved.
 PERFECT_PCT = 99.0
@@ -47,7 +47,7 @@ class Member:
     servers: tuple[Server, ...]
     # CPUs whose packets come to this index; None = cannot be told, or all by hash.
     steered_cpus: tuple[int, ...] | None
-    judgement: Judgement
+    result: Judgement
     words: str
     joined_s: float | None
     joined_by: str
@@ -136,9 +136,9 @@ class TxMatrix:
 
 @dataclass(frozen=True)
 class Verdict:
-    """perfect, broken (why) or cannot tell (why)."""
+    """perfect, broken (why) or inconclusive (why)."""
 
-    kind: Literal["perfect", "broken", "cannot tell"]
+    kind: Literal["perfect", "broken", "inconclusive"]
     reasons: tuple[str, ...]
     local_pct: float | None
     messages: int
@@ -152,7 +152,7 @@ class Verdict:
             measured = f"{self.local_pct:.1f} % of {self.messages} messages were read on the CPU that received them."
         if self.kind == "perfect":
             return f"Locality is perfect: {measured}"
-        begins = "Locality is broken" if self.kind == "broken" else "Cannot tell"
+        begins = "Locality is broken" if self.kind == "broken" else "Inconclusive"
         return f"{begins}: {reasons}. {measured}".rstrip()
 
 
@@ -193,7 +193,7 @@ def tx_matrices(tables: Tables) -> list[TxMatrix]:
 
 
 def groups(tables: Tables, cpus_online: str, threads: Sequence[ThreadMatrix]) -> list[Group]:
-    """All groups with their members judged."""
+    """All groups with their members evaluated."""
     cpus = parse_cpu_list(cpus_online)
     ran_on = {(here.pid, here.tid): _reading_cpus(here.matrix) for here in threads}
     rows = _member_rows(tables)
@@ -201,7 +201,7 @@ def groups(tables: Tables, cpus_online: str, threads: Sequence[ThreadMatrix]) ->
     for number, protocol, address, port, dual_stack, size, kind, program, cut, name, changed in tables[
         "reuseport_groups"
     ].rows(
-        "group", "protocol", "address", "port", "dual_stack", "size", "steering", "program", "program_cut",
+        "group", "protocol", "address", "port", "dual_stack", "size", "steering", "program", "program_omitted",
         "program_name", "changed_while_recording",
     ):  # fmt: skip
         by_cpu, words = _steering(kind, json.loads(program), cut, name, cpus, size)
@@ -283,7 +283,7 @@ def _member(
         steered = tuple(cpu for cpu in cpus if by_cpu[cpu] == index)
     elif kind == "incoming-cpu" and int(str(first["incoming_cpu"])) >= 0:
         steered = (int(str(first["incoming_cpu"])),)
-    judgement, words = _judge(steered, servers, kind)
+    result, words = _judge(steered, servers, kind)
     joined = float(str(first["joined_s"]))
     known = not math.isnan(joined)  # NaN where it was not seen
     return Member(
@@ -291,7 +291,7 @@ def _member(
         str(first["owner_pids"]),
         servers,
         steered,
-        judgement,
+        result,
         words,
         joined if known else None,
         str(first["joined_thread"]) if known else "",
@@ -317,14 +317,14 @@ def _judge(steered: tuple[int, ...] | None, servers: Sequence[Server], kind: str
     if kind == "none":
         return "unsteered", "gets any CPU's packets"
     if steered is None:
-        return "cannot tell", "which CPU's packets come here is not known"
+        return "inconclusive", "which CPU's packets come here is not known"
     if not steered:
         return "idle", "no CPU's packets come here"
     packets = f"CPU {_cpus(steered)}'s packets"
     if not servers:
-        return "cannot tell", f"{packets}; no thread was seen waiting on it"
+        return "inconclusive", f"{packets}; no thread was seen waiting on it"
     if any(not server.cpus_allowed for server in servers):
-        return "cannot tell", f"{packets}; where its thread may run is not known"
+        return "inconclusive", f"{packets}; where its thread may run is not known"
     elsewhere = [server for server in servers if not set(server.cpus_allowed) <= set(steered)]
     for server in elsewhere:
         if len(server.cpus_allowed) <= len(steered):
@@ -346,15 +346,15 @@ def verdict(found: Sequence[Group], matrix: Matrix) -> Verdict:
     reasons = [reason for group in found for reason in _group_reasons(group)]
     percent, total = matrix.local_pct, matrix.total
     enough = total >= _FEWEST_MESSAGES
-    wrong = any(member.judgement in ("wrong", "not pinned") for group in found for member in group.members)
+    wrong = any(member.result in ("wrong", "not pinned") for group in found for member in group.members)
     if percent is not None and enough and percent >= PERFECT_PCT and not wrong:
         return Verdict("perfect", (), percent, total)
     if not wrong and enough and matrix.from_this_host and all(group.size == 1 for group in found):
-        return Verdict("cannot tell", (_LOOPED,), percent, total)
+        return Verdict("inconclusive", (_LOOPED,), percent, total)
     if wrong or (percent is not None and enough):
         return Verdict("broken", tuple(reasons) or (_elsewhere(found),), percent, total)
     why = "no TCP message was read" if not total else f"only {total} messages were read"
-    return Verdict("cannot tell", (why, *reasons), percent, total)
+    return Verdict("inconclusive", (why, *reasons), percent, total)
 
 
 def _group_reasons(group: Group) -> list[str]:
@@ -363,10 +363,10 @@ def _group_reasons(group: Group) -> list[str]:
     if group.kind == "none":
         return [f"{group.name} has {_listeners(group)} and no steering, so any of them gets any CPU's packets"]
     reasons = []
-    wrong = [member for member in group.members if member.judgement == "wrong"]
+    wrong = [member for member in group.members if member.result == "wrong"]
     if wrong:
         reasons.append(f"the listeners of {group.name} are in the wrong order: {order(group)}")
-    loose = sorted({server.thread for member in group.members if member.judgement == "not pinned"
+    loose = sorted({server.thread for member in group.members if member.result == "not pinned"
                     for server in member.servers})  # fmt: skip
     if loose:
         reasons.append(f"{', '.join(loose)} of {group.name} {'is' if len(loose) == 1 else 'are'} not pinned to a CPU")
@@ -400,8 +400,8 @@ def _elsewhere(found: Sequence[Group]) -> str:
         return "there is no reuseport group that ties connections to CPUs"
     if shared := [group for group in steered if any(len(one.steered_cpus or ()) > 1 for one in group.members)]:
         return f"one listener of {shared[0].name} gets the packets of several CPUs: it has fewer listeners than CPUs"
-    if unknown := [group for group in steered if any(one.judgement == "cannot tell" for one in group.members)]:
-        why = next(one.words for one in unknown[0].members if one.judgement == "cannot tell")
+    if unknown := [group for group in steered if any(one.result == "inconclusive" for one in group.members)]:
+        why = next(one.words for one in unknown[0].members if one.result == "inconclusive")
         return f"whether listeners and threads of {unknown[0].name} match cannot be told ({why})"
     return (
         "listeners and threads match, but packets of a connection arrive on other CPUs than its first one did "

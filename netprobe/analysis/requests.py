@@ -35,7 +35,7 @@ def requests_of(run: Run) -> Requests | None:
     if told:
         # A light recording has counted in a part of the time alone.
         share = run.seconds / run.elapsed_seconds if run.elapsed_seconds > 0 else 1.0
-        scaled = f", scaled to the {run.seconds:.1f} s that were counted" if run.light else ""
+        scaled = f", scaled to the {run.seconds:.1f} s that were counted" if run.duty_cycled else ""
         return Requests(told["count"] * share, False, told["source"] + scaled)
     messages = run.tables.get("messages")
     if messages is None and run.imported:

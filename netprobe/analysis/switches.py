@@ -44,7 +44,7 @@ def summarise(tables: Tables, fold: bool = True) -> list[SwitchRow]:
     """One row a thread, or a role with `fold`; most switches first."""
     names = fold_names(tables["switches"].columns["thread"]) if fold else {}
     processes = fold_names(tables["switches"].columns["process"]) if fold else {}
-    successors = fold_names(tables["takeovers"].columns["next_thread"]) if fold and "takeovers" in tables else {}
+    successors = fold_names(tables["next_tasks"].columns["next_thread"]) if fold and "next_tasks" in tables else {}
     rows: dict[tuple[object, ...], SwitchRow] = {}
 
     def row(pid: int, tid: int, process: str, thread: str) -> SwitchRow:
@@ -59,7 +59,7 @@ def summarise(tables: Tables, fold: bool = True) -> list[SwitchRow]:
         here.voluntary += voluntary
         here.involuntary += involuntary
     for *thread, cpu, following, idle, voluntary, involuntary in thread_rows(
-        tables, "takeovers", "cpu", "next_thread", "next_idle", "voluntary", "involuntary"
+        tables, "next_tasks", "cpu", "next_thread", "next_idle", "voluntary", "involuntary"
     ):
         here = row(*thread)
         here.by_cpu[cpu] += voluntary + involuntary
@@ -68,7 +68,7 @@ def summarise(tables: Tables, fold: bool = True) -> list[SwitchRow]:
             continue
         here.followed_by[successors.get(following, following)] += voluntary
         here.preempted_by[successors.get(following, following)] += involuntary
-    for *thread, from_ns, waits in thread_rows(tables, "run_queue_histogram", "from_ns", "waits"):
+    for *thread, from_ns, waits in thread_rows(tables, "run_queue_histogram", "bucket_start_ns", "waits"):
         row(*thread).waits_ns[from_ns] += waits
     for *thread, total_ns in thread_rows(tables, "run_queue", "total_ns"):
         row(*thread).total_wait_ns += total_ns

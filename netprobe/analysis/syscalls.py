@@ -1,4 +1,4 @@
-"""System calls added up over a Run, or over one of its blocks: by call, by thread or by process."""
+"""System calls added up over a Run, or over one of its intervals: by call, by thread or by process."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class SyscallRow:
     syscall: str
     calls: int = 0
     timeouts: Counter[str] = field(default_factory=Counter)
-    # octave of microseconds -> calls and the sum of their time-outs
+    # octave of microseconds -> calls and the sum of their timeouts
     positive_timeouts: dict[int, tuple[int, int]] = field(default_factory=dict)
     errors: Counter[str] = field(default_factory=Counter)
     latency: Latency = field(default_factory=Latency)
 
     @property
     def median_timeout_ns(self) -> float | None:
-        """Median of the positive time-outs: the mean of the octave it lies in, so exact where all are equal."""
+        """Median of the positive timeouts: the mean of the octave it lies in, so exact where all are equal."""
         total, seen = sum(calls for calls, _ in self.positive_timeouts.values()), 0
         for octave in sorted(self.positive_timeouts):
             calls, sum_ns = self.positive_timeouts[octave]
@@ -90,7 +90,7 @@ def _add_calls(tables: Tables, row: RowOf) -> None:
     for *key, syscall, calls in thread_rows(tables, "syscalls", "syscall", "calls"):
         row(key, syscall).calls += calls
     for *key, syscall, timeout, octave, calls, sum_ns in thread_rows(
-        tables, "syscall_timeouts", "syscall", "timeout", "octave", "calls", "timeout_total_ns"
+        tables, "syscall_timeouts", "syscall", "timeout", "timeout_log2_us", "calls", "timeout_total_ns"
     ):
         here = row(key, syscall)
         here.timeouts[timeout] += calls
@@ -107,6 +107,6 @@ def _add_latencies(tables: Tables, row: RowOf) -> None:
         latency.calls += calls
         latency.total_ns += total_ns
     for *key, syscall, from_ns, calls in thread_rows(
-        tables, "syscall_latency_histogram", "syscall", "from_ns", "calls"
+        tables, "syscall_latency_histogram", "syscall", "bucket_start_ns", "calls"
     ):
         row(key, syscall).latency.histogram[from_ns] += calls

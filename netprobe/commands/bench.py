@@ -110,12 +110,12 @@ def _server(options: BenchOptions) -> int | None:
     except (KeyError, ValueError):
         host, port = "", 0
     if not host:
-        raise NetprobeError(f"{options.url!r} is not a URL for wrk.", todo="Write it like http://127.0.0.1:8080/path")
+        raise NetprobeError(f"{options.url!r} is not a URL for wrk.", hint="Write it like http://127.0.0.1:8080/path")
     found = listening_processes(port) if is_here(host) else []
     if options.record and len(found) != 1:
         who = f"processes {', '.join(map(str, found))}" if found else "nobody that can be seen"
         raise NetprobeError(
-            f"Whom to record is not clear: at {host} port {port} listens {who}.", todo="Name the server with -p PID."
+            f"Whom to record is not clear: at {host} port {port} listens {who}.", hint="Name the server with -p PID."
         )
     return found[0] if len(found) == 1 else None
 
@@ -183,10 +183,10 @@ def _plain_run(options: BenchOptions, rounds: list[Round]) -> Run:
             "description": f"load on {options.url}", "pids": [], "comm": None, "command": [], "threads": 0,
             "exit_status": None,
         },
-        "window": {
-            "started": started, "seconds": sum(one.seconds for one in rounds), "blocks": 0, "ended_by": "time",
+        "recording": {
+            "started": started, "seconds": sum(one.seconds for one in rounds), "intervals": 0, "stopped_by": "time",
         },
-        "probes": [], "attached": [], "ways": {}, "unavailable": [], "missed": [],
+        "probes": [], "attached": [], "attach_mechanisms": {}, "unavailable": [], "dropped": [],
         "cost": {
             "programs": [], "accounted_seconds": 0.0, "estimated_cpu_pct_of_one": None, "attach_seconds": 0.0,
             "peak_resident_kib": 0,
@@ -231,7 +231,7 @@ def _show(options: BenchOptions, rounds: list[Round], run: Run, place: str, warn
     from netprobe.render.bench import Benchmark, as_json, as_text, heading, per_request_as_text
     from netprobe.render.json import bare_envelope
     from netprobe.render.text import say, show
-    from netprobe.rules.facts import Facts
+    from netprobe.rules.context import RunContext
     from netprobe.run.bench_suite import PERCENTILES
 
     rates = [one.per_second for one in rounds]
@@ -245,7 +245,7 @@ def _show(options: BenchOptions, rounds: list[Round], run: Run, place: str, warn
         spread_pct(rates),
         {f"p{percent:g}": mean([one.percentile(percent) for one in rounds]) for percent in PERCENTILES},
         warnings,
-        Facts(run) if options.record else None,
+        RunContext(run) if options.record else None,
         str(folder),
     )
     for warning in warnings:
@@ -255,7 +255,7 @@ def _show(options: BenchOptions, rounds: list[Round], run: Run, place: str, warn
         return
     say(heading(shown))
     show(as_text(shown))
-    figures = per_request_as_text(shown.facts) if shown.facts else None
+    figures = per_request_as_text(shown.context) if shown.context else None
     if figures:
         click.echo("")
         show(figures)

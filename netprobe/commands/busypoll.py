@@ -61,7 +61,7 @@ def command(request: Request, top: int) -> None:
 
 
 def _show(found: BusyPolling, seconds: float, top: int) -> None:
-    from netprobe.render.busypoll import cross_check, links_as_text, napis_as_text, remedies, rows_as_text
+    from netprobe.render.busypoll import cross_check, fixes, links_as_text, napis_as_text, rows_as_text
     from netprobe.render.text import say, show
 
     if found.rows:
@@ -73,6 +73,6 @@ def _show(found: BusyPolling, seconds: float, top: int) -> None:
     click.echo("\nThe chain")
     show(links_as_text(found.links))
     click.echo("")
-    for line in (found.sentence, *remedies(found.links), cross_check(found)):
+    for line in (found.sentence, *fixes(found.links), cross_check(found)):
         if line:
             say(line)

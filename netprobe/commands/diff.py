@@ -97,11 +97,11 @@ def _one(path: Path) -> Run:
     import netprobe
 
     if path.is_dir() and not (path / "run.json").exists() and any(path.glob("*/run.json")):
-        raise NetprobeError(f"{path} is a series of Runs.", todo=f"Add --series, or name one of them: {path}/1.")
+        raise NetprobeError(f"{path} is a series of Runs.", hint=f"Add --series, or name one of them: {path}/1.")
     if path.is_file():
         raise NetprobeError(
             f"{path} is a file, and no Run.",
-            todo="A Run is the directory that netprobe record wrote. Profiles in files: netprobe flame --diff.",
+            hint="A Run is the directory that netprobe record wrote. Profiles in files: netprobe flame --diff.",
         )
     return netprobe.load(path)
 
@@ -110,10 +110,10 @@ def _series(path: Path) -> list[Run]:
     import netprobe
 
     if (path / "run.json").exists():
-        raise NetprobeError(f"{path} is one Run, not a series.", todo="Leave out --series.")
+        raise NetprobeError(f"{path} is one Run, not a series.", hint="Leave out --series.")
     found = sorted(path.glob("*/run.json"), key=lambda one: (len(one.parent.name), one.parent.name))
     if not found:
-        raise NetprobeError(f"There is no Run in {path}.", todo="Record a series: netprobe record --repeat 5 -o DIR")
+        raise NetprobeError(f"There is no Run in {path}.", hint="Record a series: netprobe record --repeat 5 -o DIR")
     return [netprobe.load(one.parent) for one in found]
 
 
@@ -154,7 +154,7 @@ def _print_text(compared: Comparison, top: int) -> None:
     if compared.explained:
         click.echo(f"\n{explained_title(compared)}")
         show(explained_as_text(compared.explained, top))
-    for part in (meaning(compared), unseen(compared), compared.left_out):
+    for part in (meaning(compared), unseen(compared), compared.skipped):
         if part:
             click.echo("")
         for line in part:

@@ -35,5 +35,5 @@ def command(code: str | None) -> None:
 
 def _unknown(code: str, codes: list[str]) -> NetprobeError:
     near = get_close_matches(code.lower().replace("_", "-"), codes, n=3, cutoff=0.5)
-    todo = f"Did you mean {' or '.join(near)}?" if near else "All codes: netprobe explain"
-    return NetprobeError(f"There is no finding {code!r}.", todo=todo)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "All codes: netprobe explain"
+    return NetprobeError(f"There is no finding {code!r}.", hint=hint)

@@ -151,7 +151,7 @@ _PALETTES = ("kind", "hot", "mem", "io", "aqua", "orange", "red", "green", "blue
 @click.option(
     "--unit", default="", metavar="UNIT", help="What the numbers of folded stacks count: ns, us, cycles; else samples."
 )
-@click.option("--salvage", is_flag=True, help="Of a damaged file, use what stands before the damage.")
+@click.option("--salvage", is_flag=True, help="Of a corrupt file, use what stands before the corruption.")
 @click.option("--addresses", is_flag=True, help="Addresses for frames without a name.")
 @click.option(
     "--java-only-by-name", is_flag=True, help="perf script text: treat as Java only processes named exactly java."
@@ -209,21 +209,21 @@ def _check(options: FlameOptions, request: Request) -> None:
     recording = request.pids or request.comm or request.command
     if options.diff and (len(options.inputs) != 2 or recording):
         raise NetprobeError(
-            "--diff compares two files or Runs.", todo="For example: netprobe flame --diff before.data after.data"
+            "--diff compares two files or Runs.", hint="For example: netprobe flame --diff before.data after.data"
         )
     if options.inputs and recording:
         raise NetprobeError(
             "netprobe can read a file or record a process, not both at once.",
-            todo=f"Leave out {options.inputs[0]}; or put -- before it if it is a server to start.",
+            hint=f"Leave out {options.inputs[0]}; or put -- before it if it is a server to start.",
         )
     if len(options.inputs) > 1 and not options.diff:
-        raise NetprobeError("Several files are one picture only as a comparison.", todo="Add --diff, or name one file.")
+        raise NetprobeError("Several files are one picture only as a comparison.", hint="Add --diff, or name one file.")
     if len(options.times) > 1 + options.diff:
         raise NetprobeError(
-            "--time was given too often.", todo="Give one range; with --diff at most one for each side."
+            "--time was given too often.", hint="Give one range; with --diff at most one for each side."
         )
     if options.sampling["user_only"] and options.sampling["kernel_only"]:
-        raise NetprobeError("-U and -K leave nothing together.", todo="Leave out one of them.")
+        raise NetprobeError("-U and -K leave nothing together.", hint="Leave out one of them.")
     for path in options.outputs:
         _check_output(path)
 
@@ -238,14 +238,14 @@ def _check_use(context: click.Context, options: FlameOptions) -> None:
     if options.inputs and (name := _given(context, _OF_RECORDING)):
         raise NetprobeError(
             f"{name} says how to record, and {options.inputs[0]} is recorded already.",
-            todo=f"Leave out {name}, or record anew with -p PID instead of a file.",
+            hint=f"Leave out {name}, or record anew with -p PID instead of a file.",
         )
     if not options.diff and (name := _given(context, _OF_COMPARING)):
-        raise NetprobeError(f"{name} is for comparisons.", todo="Add --diff and a second file or Run, or leave it out.")
+        raise NetprobeError(f"{name} is for comparisons.", hint="Add --diff and a second file or Run, or leave it out.")
     if options.diff and options.drawing["root"] != "none" and (name := _given(context, _OF_ONE_PICTURE)):
         raise NetprobeError(
             f"{name} is for a picture of one input: what a comparison shows has its own order and colours.",
-            todo=f"Leave out {name}; the page of a comparison turns its order round at the key x.",
+            hint=f"Leave out {name}; the page of a comparison turns its order round at the key x.",
         )
 
 
@@ -267,7 +267,7 @@ def _check_output(path: Path) -> None:
     else:
         check_destination(path)
     if not path.absolute().parent.is_dir():
-        raise NetprobeError(f"The directory {path.absolute().parent} does not exist.", todo="Create it first.")
+        raise NetprobeError(f"The directory {path.absolute().parent} does not exist.", hint="Create it first.")
 
 
 def _draw(options: FlameOptions, request: Request) -> None:
@@ -285,15 +285,15 @@ def _draw(options: FlameOptions, request: Request) -> None:
 def _chosen(profile: Profile, options: FlameOptions, side: int) -> Profile:
     """The part of it that was asked for; raises `NetprobeError` where nothing is left."""
     time = options.times[min(side, len(options.times) - 1)] if options.times else None
-    if time and not profile.info.block_s:
-        raise NetprobeError("--time cannot choose anything: the input has no times.", todo="Leave out --time.")
+    if time and not profile.info.interval_s:
+        raise NetprobeError("--time cannot choose anything: the input has no times.", hint="Leave out --time.")
     if options.fold_threads and not options.diff:
         profile = profile.fold_threads()
     chosen = profile.filter(thread=options.thread, time=time)
     if not profile.total:
         raise _empty(options.inputs[min(side, len(options.inputs) - 1)], profile)
     if not len(chosen.samples):
-        raise NetprobeError("No sample is left of what --thread and --time choose.", todo=_choices(profile))
+        raise NetprobeError("No sample is left of what --thread and --time choose.", hint=_choices(profile))
     return chosen
 
 
@@ -310,13 +310,13 @@ def _read(name: str, options: FlameOptions) -> tuple[Profile, Run | None]:
     profile, run = read_input(name, options.reading)
     wanted = options.reading["event"]
     if run is not None and wanted and profile.info.event and wanted != profile.info.event:
-        raise NetprobeError(f"The Run {name} has stacks of {profile.info.event} only.", todo="Leave out --event.")
+        raise NetprobeError(f"The Run {name} has stacks of {profile.info.event} only.", hint="Leave out --event.")
     if options.reading["event"] and not profile.info.event:
-        raise NetprobeError(f"{name} does not say what was sampled, so --event chooses nothing.", todo="Leave it out.")
+        raise NetprobeError(f"{name} does not say what was sampled, so --event chooses nothing.", hint="Leave it out.")
     if options.reading["unit"] and profile.info.event:
         raise NetprobeError(
             f"{name} says by itself what its weights count: {profile.info.unit}.",
-            todo="Leave out --unit: it is for folded stacks.",
+            hint="Leave out --unit: it is for folded stacks.",
         )
     return profile, run
 
@@ -325,10 +325,10 @@ def _empty(name: str, profile: Profile) -> NetprobeError:
     """Nothing was sampled: no page is drawn of it."""
     info = profile.info
     others = f"Choose another event with --event: {', '.join(info.other_events)}." if info.other_events else ""
-    missed = f" {' '.join(info.notes)}" if info.notes else ""
+    dropped = f" {' '.join(info.notes)}" if info.notes else ""
     return NetprobeError(
-        f"There is no sample{f' of {info.event}' if info.event else ''} in {name}: nothing can be drawn.{missed}",
-        todo=others or "Record under load, for longer, or more often; the program may not have run at all.",
+        f"There is no sample{f' of {info.event}' if info.event else ''} in {name}: nothing can be drawn.{dropped}",
+        hint=others or "Record under load, for longer, or more often; the program may not have run at all.",
     )
 
 

@@ -13,13 +13,13 @@ from netprobe.commands.shared.seconds import Seconds
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
-    from netprobe.importers.block import Block
+    from netprobe.importers.report import Report
     from netprobe.run.model import Run
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What to make of the blocks that are found."""
+    """What to make of the reports that are found."""
 
     output: Path | None
     numbers: tuple[int, ...]
@@ -30,23 +30,23 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Imported:
-    """A Run, where it was written, and the blocks that it was made of with their numbers."""
+    """A Run, where it was written, and the reports that it was made of with their numbers."""
 
     run: Run
     path: Path | None
-    blocks: tuple[tuple[int, Block], ...]
+    reports: tuple[tuple[int, Report], ...]
 
 
 @click.command(short_help="What other tools printed (syscount, strace -c, sar, pidstat, wrk …), as a Run.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Keep it in this directory.")
 @click.option(
-    "--block",
+    "--report",
     "numbers",
     type=click.IntRange(min=1),
     multiple=True,
     metavar="N",
-    help="Only the N-th block of what is found; may be given again.",
+    help="Only the N-th report of what is found; may be given again.",
 )
 @click.option(
     "-d",
@@ -76,17 +76,17 @@ def command(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
     A FILE is told apart by its content, not its name: syscount of bcc and of bpftrace, strace -c, perf trace -s,
     sar -w, pidstat -w, wrk and its offspring, the listing "name, cpu=N, socket I" of a reuseport trace, folded
-    stacks, perf script text, perf.data; plain or gzip; - is standard input. A text may hold several such blocks
+    stacks, perf script text, perf.data; plain or gzip; - is standard input. A text may hold several such reports
     between other lines.
 
-    Blocks that may be of one recording become one Run. Where they cannot be (two of a sort, or of another length),
+    Reports that may be of one recording become one Run. Where they cannot be (two of a sort, or of another length),
     each becomes a Run of its own: RUN/1, RUN/2 … by its number. What a tool does not say is not known in the Run
     either, and rules that need it say CANNOT TELL.
 
     \b
     netprobe import syscount.txt -d 10 -o before
     netprobe import strace.txt wrk.txt perf.data -o before
-    netprobe import article.txt --block 10 -o before
+    netprobe import article.txt --report 10 -o before
     """
     wanted = ImportOptions(**options)
     imported = _imported(files, wanted)
@@ -102,29 +102,29 @@ def command(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 def _imported(files: tuple[str, ...], options: ImportOptions) -> list[Imported]:
     from netprobe.commands.shared.recording import tell
     from netprobe.importers.choosing import chosen, why_apart
-    from netprobe.importers.reading import read_blocks
+    from netprobe.importers.reading import read_reports
     from netprobe.importers.to_run import as_run
 
     if files.count("-") > 1:
-        raise NetprobeError("Standard input can be read once.", todo="Name - once.")
-    found = [block for name in files for block in read_blocks(name, options.architecture)]
-    blocks = chosen(found, options.numbers)
-    apart = why_apart([block for _, block in blocks], options.seconds)
+        raise NetprobeError("Standard input can be read once.", hint="Name - once.")
+    found = [report for name in files for report in read_reports(name, options.architecture)]
+    reports = chosen(found, options.numbers)
+    apart = why_apart([report for _, report in reports], options.seconds)
     if not apart:
-        run = as_run([block for _, block in blocks], options.seconds, options.requests)
-        return [Imported(run, options.output, tuple(blocks))]
+        run = as_run([report for _, report in reports], options.seconds, options.requests)
+        return [Imported(run, options.output, tuple(reports))]
     if options.requests:
         raise NetprobeError(
-            f"--requests is for one recording, and these are several: {apart}.", todo="Choose with --block."
+            f"--requests is for one recording, and these are several: {apart}.", hint="Choose with --report."
         )
-    tell(f"Each block is a Run of its own: {apart}.")
+    tell(f"Each report is a Run of its own: {apart}.")
     return [
         Imported(
-            as_run([block], options.seconds),
+            as_run([report], options.seconds),
             options.output / str(number) if options.output else None,
-            ((number, block),),
+            ((number, report),),
         )
-        for number, block in blocks
+        for number, report in reports
     ]
 
 
@@ -147,7 +147,7 @@ def _write(imported: list[Imported]) -> NetprobeError | None:
 
 def _make_series(folder: Path) -> None:
     if folder.exists():
-        raise NetprobeError(f"{folder} exists already.", todo="Choose another name for the Runs with -o.")
+        raise NetprobeError(f"{folder} exists already.", hint="Choose another name for the Runs with -o.")
     try:
         folder.mkdir()
     except OSError as error:
@@ -158,10 +158,10 @@ def _print_text(imported: list[Imported]) -> None:
     from netprobe.render.imported import blocks_as_text, short_lines, whole_lines
     from netprobe.render.text import say, show
 
-    show(blocks_as_text([pair for one in imported for pair in one.blocks]))
+    show(blocks_as_text([pair for one in imported for pair in one.reports]))
     click.echo("")
     for one in imported:
-        number = one.blocks[0][0] if len(imported) > 1 else None
+        number = one.reports[0][0] if len(imported) > 1 else None
         for line in whole_lines(one.run) if number is None else short_lines(one.run, number):
             say(line)
 
@@ -172,7 +172,7 @@ def _print_json(imported: list[Imported]) -> None:
     from netprobe.render.json import bare_envelope
 
     runs = [
-        as_json(one.run, None if one.path is None else str(one.path), [number for number, _ in one.blocks])
+        as_json(one.run, None if one.path is None else str(one.path), [number for number, _ in one.reports])
         for one in imported
     ]
     print_json(bare_envelope("import", {"runs": runs}))

@@ -23,14 +23,14 @@ def command() -> None:
     netprobe lab up                        two namespaces, a veth pair that busy-polls
     netprobe lab server --help             the server, with each fault of the article on a switch
     netprobe lab bypass                    a DPDK application that takes packets past the kernel
-    netprobe lab ladder                    the article's ladder, rung by rung, measured and judged here
+    netprobe lab scenario                    the article's scenario, step by step, measured and evaluated here
     netprobe lab down                      removes all of it, also after a crash
     """
 
 
 @command.command(short_help="Bring the namespaces up; they stay until `netprobe lab down`.")
 @click.option("--queues", type=click.IntRange(1, 64), help="Queues of the veth pair [one a CPU].")
-@click.option("--defer", is_flag=True, help="Leave packets to the busy poller: napi_defer_hard_irqs and its time-out.")
+@click.option("--defer", is_flag=True, help="Leave packets to the busy poller: napi_defer_hard_irqs and its timeout.")
 @click.option("--rps", "rps_cpus", metavar="CPU,CPU…", help="CPUs to which the receive queues hand packets.")
 @click.option("--wait", is_flag=True, help="Stay until Ctrl-C, then remove it all.")
 @click.option("--busy-poll", "busy_poll_us", type=click.IntRange(0), help="net.core.busy_poll, for the whole machine.")
@@ -63,7 +63,7 @@ def _cpus(text: str) -> list[int]:
     try:
         return parse_cpu_list(text)
     except ValueError:
-        raise NetprobeError(f"{text!r} is not a list of CPUs.", todo="Write it like 0,2 or 0-3.") from None
+        raise NetprobeError(f"{text!r} is not a list of CPUs.", hint="Write it like 0,2 or 0-3.") from None
 
 
 @command.command(short_help="Remove namespaces, devices and settings of the lab.")
@@ -104,36 +104,36 @@ def bypass(device: Literal["net_null", "net_ring"]) -> None:
         signal.pause()
 
 
-@command.command(short_help="Climb the ladder: each fault named, mended and measured, with a report.")
+@command.command(short_help="Climb the scenario: each fault named, fixed and measured, with a report.")
 @click.option("--quick", is_flag=True, help="Shorter rounds and recordings: within three minutes.")
-@click.option("--rounds", type=click.IntRange(2, 1000), help="Rounds of 1 s a rung [10; quick: 3].")
+@click.option("--rounds", type=click.IntRange(2, 1000), help="Rounds of 1 s a step [10; quick: 3].")
 @click.option("--recorded", type=click.IntRange(1, 3600), metavar="SECONDS", help="Recorded of each [8; quick: 2].")
-@click.option("--steps-only", is_flag=True, help="Leave out what stands beside the ladder: io_uring, pre-fork.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where to [ladder-TIME].")
+@click.option("--steps-only", is_flag=True, help="Leave out what stands beside the scenario: io_uring, pre-fork.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Where to [scenario-TIME].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
-def ladder(
+def scenario(
     quick: bool, rounds: int | None, recorded: int | None, steps_only: bool, output: Path | None, as_json: bool
 ) -> None:
-    """Replay the article's ladder on this machine: a faulty server, mended step by step, under real load.
+    """Replay the article's scenario on this machine: a faulty server, fixed step by step, under real load.
 
-    Each rung's server runs in a network namespace of its own and is loaded over a veth pair, measured in short
-    rounds, then recorded under the same load and judged. DIR gets a Run for each rung, with its flame graph, and
+    Each step's server runs in a network namespace of its own and is loaded over a veth pair, measured in short
+    rounds, then recorded under the same load and evaluated. DIR gets a Run for each step, with its flame graph, and
     report.html, which needs nothing else. Client and server share the CPUs: gains are those of this machine.
     """
-    from netprobe.commands.ladder.climbing import REPORT, climb, notes
-    from netprobe.commands.ladder.measuring import Plan
+    from netprobe.commands.scenario.climbing import REPORT, climb, notes
+    from netprobe.commands.scenario.measuring import Plan
     from netprobe.commands.shared.recording import print_json, tell
     from netprobe.render.json import bare_envelope
-    from netprobe.render.ladder import as_json as plain
-    from netprobe.render.ladder import as_text
+    from netprobe.render.scenario import as_json as plain
+    from netprobe.render.scenario import as_text
     from netprobe.render.text import show
 
     began = time.monotonic()
     plan = Plan(rounds or (3 if quick else 10), recorded or (2 if quick else 8))
-    folder = output or Path(f"ladder-{time.strftime('%Y%m%d-%H%M%S')}")
+    folder = output or Path(f"scenario-{time.strftime('%Y%m%d-%H%M%S')}")
     steps = climb(plan, folder, beside=not (quick or steps_only))
     if as_json:
-        print_json(bare_envelope("ladder", plain(steps, time.monotonic() - began, notes(plan))))
+        print_json(bare_envelope("scenario", plain(steps, time.monotonic() - began, notes(plan))))
     else:
         show(as_text(steps))
     tell(f"Report written to {folder / REPORT}.")

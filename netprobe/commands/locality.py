@@ -53,11 +53,11 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     whole = whole_matrix(threads)
     found = groups(run.tables, run.info["host"]["cpus_online"], threads)
     tx = tx_matrices(run.tables)
-    judged = verdict(found, whole)
+    evaluated = verdict(found, whole)
 
     def show_result() -> None:
         if request.as_json:
-            print_json(envelope("locality", run, as_json(found, threads, tx, judged)))
+            print_json(envelope("locality", run, as_json(found, threads, tx, evaluated)))
         else:
             click.echo(heading(run))
             _show_groups(found, top)
@@ -65,8 +65,8 @@ def command(request: Request, top: int, groups_only: bool) -> None:
             if not groups_only:
                 _show_matrices(whole, threads, tx, top)
             click.echo("")
-            unmeasured = groups_only and judged.kind == "cannot tell"
-            say("Messages were not measured, and the groups alone show no fault." if unmeasured else judged.sentence)
+            unmeasured = groups_only and evaluated.kind == "inconclusive"
+            say("Messages were not measured, and the groups alone show no fault." if unmeasured else evaluated.sentence)
             print_notes(run)
 
     deliver(request, run, show_result)
@@ -82,8 +82,8 @@ def _show_groups(found: list[Group], top: int) -> None:
         click.echo("")
         say(group_heading(group))
         show(members_as_text(group, top))
-        if left_out := rest(group, top):
-            click.echo(left_out)
+        if skipped := rest(group, top):
+            click.echo(skipped)
 
 
 def _show_matrices(whole: Matrix, threads: list[ThreadMatrix], tx: list[TxMatrix], top: int) -> None:
@@ -105,6 +105,6 @@ def _show_matrices(whole: Matrix, threads: list[ThreadMatrix], tx: list[TxMatrix
         _tell_rest(matrix_rest(matrix, not top))
 
 
-def _tell_rest(left_out: str) -> None:
-    if left_out:
-        click.echo(left_out)
+def _tell_rest(skipped: str) -> None:
+    if skipped:
+        click.echo(skipped)

@@ -106,15 +106,15 @@ def _check(request: Request, arguments: dict[str, Any]) -> None:
     assert request.output is not None
     if arguments["requests"] and arguments["requests_from"]:
         raise NetprobeError(
-            "--requests and --requests-from both say how many requests were served.", todo="Leave out one of them."
+            "--requests and --requests-from both say how many requests were served.", hint="Leave out one of them."
         )
     if arguments["repeat"] > 1 and request.as_json:
         raise NetprobeError(
             "--json prints one document, and a series is several Runs.",
-            todo="Leave out --json: the Runs hold it all, for netprobe.load() and netprobe diff --series --json.",
+            hint="Leave out --json: the Runs hold it all, for netprobe.load() and netprobe diff --series --json.",
         )
     if arguments["repeat"] > 1 and os.path.lexists(request.output):
-        raise NetprobeError(f"{request.output} exists already.", todo="Choose another name for the series.")
+        raise NetprobeError(f"{request.output} exists already.", hint="Choose another name for the series.")
     check_destination(request.output)
 
 
@@ -142,8 +142,8 @@ def _record_series(request: Request, arguments: dict[str, Any]) -> None:
 
 def _cut_short(run: Run) -> bool:
     """By a signal, or as there was nothing left to record: a server that netprobe starts is started for each Run."""
-    ended_by = run.info["window"]["ended_by"]
-    return ended_by.startswith("SIG") or (ended_by == "target ended" and not run.info["target"]["command"])
+    stopped_by = run.info["recording"]["stopped_by"]
+    return stopped_by.startswith("SIG") or (stopped_by == "target exited" and not run.info["target"]["command"])
 
 
 def _end_of_series(written: int, repeat: int, how: str) -> str:
@@ -170,10 +170,10 @@ def _progress(request: Request) -> Callable[[Counted], None] | None:
     seconds, share = request.seconds, request.options().counted_share
 
     def show(counted: Counted) -> None:
-        block = counted.blocks[0]
-        length_s = block.duration_s / share
-        now = block.start_s + length_s
-        served = block.rows["messages"]["count"][:, 1].sum() / block.duration_s
+        interval = counted.intervals[0]
+        length_s = interval.duration_s / share
+        now = interval.start_s + length_s
+        served = interval.rows["messages"]["count"][:, 1].sum() / interval.duration_s
         length = f" of {seconds:g} s" if seconds else " s"
         over = seconds is not None and now >= seconds - length_s / 2
         click.echo(f"\r\x1b[K{'' if over else f'{now:.1f}{length}, about {served:.0f} requests/s'}", nl=False, err=True)
@@ -198,17 +198,17 @@ def _reported(run: Run, report: Path, load: str | None) -> int:
 
     from netprobe.run.requests import NoReportError, requests_in
 
-    window = run.info["window"]
+    window = run.info["recording"]
     try:
         return requests_in(report, datetime.fromisoformat(window["started"]).timestamp())
     except NoReportError as error:
-        if not load or window["ended_by"] == "command ended":
+        if not load or window["stopped_by"] == "command exited":
             raise
-        ended_by = {"time": "-d", "target ended": "the target's end"}.get(window["ended_by"], window["ended_by"])
+        stopped_by = {"time": "-d", "target exited": "the target's end"}.get(window["stopped_by"], window["stopped_by"])
         raise NetprobeError(
-            f"{report} does not say how many requests were served: {ended_by} ended the recording before the load "
+            f"{report} does not say how many requests were served: {stopped_by} ended the recording before the load "
             "generator had ended, and so netprobe ended that too.",
-            todo="Let the load generator end by itself, earlier than -d; or give the number with --requests.",
+            hint="Let the load generator end by itself, earlier than -d; or give the number with --requests.",
         ) from error
 
 
@@ -225,27 +225,27 @@ def _show(request: Request, run: Run) -> None:
     from netprobe.render.notes import cheaper, heading
     from netprobe.render.record import headline, tables
     from netprobe.render.text import say, show
-    from netprobe.rules.facts import Facts
+    from netprobe.rules.context import RunContext
     from netprobe.rules.finding import Finding
-    from netprobe.rules.registry import judge
+    from netprobe.rules.registry import evaluate
 
-    judgements = judge(run)
+    results = evaluate(run)
     if request.as_json:
-        print_json(envelope("record", run, as_json(judgements)))
+        print_json(envelope("record", run, as_json(results)))
         return
-    facts = Facts(run)
+    context = RunContext(run)
     say(heading(run))
-    for line in headline(facts):
+    for line in headline(context):
         say(line)
-    for table in tables(facts):
+    for table in tables(context):
         click.echo("")
         show(table)
     click.echo("")
-    for number, finding in enumerate((one for one in judgements if isinstance(one, Finding)), 1):
+    for number, finding in enumerate((one for one in results if isinstance(one, Finding)), 1):
         for line in finding_lines(number, finding):
             say(line)
         click.echo("")
-    say(summary(judgements))
+    say(summary(results))
     print_notes(run)
     if advice := cheaper(run):
         tell(advice)

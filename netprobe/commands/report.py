@@ -39,7 +39,7 @@ def command(run: Path, other: Path | None, output: Path | None, title: str, per:
     netprobe report before -o before.html
     netprobe report before after -o changed.html
     """
-    from flamegraph.writers.registry import written_aside
+    from flamegraph.writers.registry import written_atomically
     from netprobe.commands.shared.recording import tell
 
     output = output or _free_name(run, other)
@@ -52,7 +52,7 @@ def command(run: Path, other: Path | None, output: Path | None, title: str, per:
     if to_stdout:
         sys.stdout.buffer.write(page)
         return
-    with written_aside(output) as file:
+    with written_atomically(output) as file:
         file.write(page)
     tell(f"Written to {output}.")
 
@@ -60,10 +60,10 @@ def command(run: Path, other: Path | None, output: Path | None, title: str, per:
 def _check_output(output: Path) -> None:
     """Before the work is done that would be lost."""
     if output.is_dir():
-        raise NetprobeError(f"{output} is a directory.", todo=f"Name a file: -o {output / 'report.html'}")
+        raise NetprobeError(f"{output} is a directory.", hint=f"Name a file: -o {output / 'report.html'}")
     parent = output.absolute().parent
     if not parent.is_dir():
-        raise NetprobeError(f"The directory {parent} does not exist.", todo=f"Create it: mkdir -p {parent}")
+        raise NetprobeError(f"The directory {parent} does not exist.", hint=f"Create it: mkdir -p {parent}")
 
 
 def _of_one(path: Path, title: str) -> bytes:
@@ -83,9 +83,9 @@ def _of_two(path: Path, other: Path, title: str, per: str) -> bytes:
 
 def _one(path: Path) -> Path:
     if path.is_file():
-        raise NetprobeError(f"{path} is a file, and no Run.", todo="A Run is the directory that netprobe record wrote.")
+        raise NetprobeError(f"{path} is a file, and no Run.", hint="A Run is the directory that netprobe record wrote.")
     if path.is_dir() and not (path / "run.json").exists() and any(path.glob("*/run.json")):
-        raise NetprobeError(f"{path} is a series of Runs.", todo=f"Name one of them: {_first_of(path)}.")
+        raise NetprobeError(f"{path} is a series of Runs.", hint=f"Name one of them: {_first_of(path)}.")
     return path
 
 

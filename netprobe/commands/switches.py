@@ -57,13 +57,13 @@ def _show_result(request: Request, run: Run, view: _View) -> None:
     from netprobe.render.switches import machine_as_json, machine_as_text, threads_as_json
     from netprobe.render.text import show
 
-    blocks = run.columns("blocks")
+    intervals = run.columns("intervals")
     if request.as_json:
         threads = threads_as_json(summarise(run.tables, view.fold), run.seconds, view.latency)
-        print_json(envelope("switches", run, {"machine": machine_as_json(blocks), "threads": threads}))
+        print_json(envelope("switches", run, {"machine": machine_as_json(intervals), "threads": threads}))
         return
     click.echo("The whole machine")
-    show(machine_as_text(blocks, run.info["window"]["started"]))
+    show(machine_as_text(intervals, run.info["recording"]["started"]))
     click.echo(f"\n{heading(run)}")
     _show(run.tables, view, run.seconds)
     print_notes(run)
@@ -79,5 +79,5 @@ def _show(tables: Mapping[str, Table], view: _View, seconds: float) -> None:
         click.echo("No thread of it left a CPU.")
         return
     show(threads_as_text(rows, seconds, view.top, view.fold, view.latency))
-    if left_out := rest(rows, view.top):
-        click.echo(left_out)
+    if skipped := rest(rows, view.top):
+        click.echo(skipped)

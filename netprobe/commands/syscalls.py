@@ -1,4 +1,4 @@
-"""`netprobe syscalls`: which system calls, how often, with which time-outs."""
+"""`netprobe syscalls`: which system calls, how often, with which timeouts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command(
 ) -> None:
     """Count system calls.
 
-    Calls that can wait (epoll_wait, poll, …) are told apart by their time-out: 0, positive, none.
+    Calls that can wait (epoll_wait, poll, …) are told apart by their timeout: 0, positive, none.
 
     \b
     netprobe syscalls -p $(pgrep -o nginx) -d 10
@@ -90,8 +90,8 @@ def _show(tables: Mapping[str, Table], view: SyscallView, seconds: float) -> Non
         click.echo("No system call failed." if view.failed or view.error else "No system call was made.")
         return
     show(table)
-    if left_out := rest(rows, view):
-        click.echo(left_out)
+    if skipped := rest(rows, view):
+        click.echo(skipped)
 
 
 def _known_errno(name: str | None) -> str | None:
@@ -102,5 +102,5 @@ def _known_errno(name: str | None) -> str | None:
         return None
     known = known_errno(name)
     if known is None:
-        raise NetprobeError(f"There is no error named {name!r}.", todo="Names are those of errno(3): EAGAIN, EINTR …")
+        raise NetprobeError(f"There is no error named {name!r}.", hint="Names are those of errno(3): EAGAIN, EINTR …")
     return known

@@ -69,9 +69,9 @@ def import_bcc(places: tuple[str, ...] = _PLACES) -> ModuleType:
         except (ImportError, OSError, AttributeError, SyntaxError) as error:
             raise NotPossibleHereError(
                 f"BCC in {folder} cannot be loaded: {error}.",
-                todo=_INSTALL.replace("Install", "Reinstall", 1),
+                hint=_INSTALL.replace("Install", "Reinstall", 1),
             ) from error
-    raise NotPossibleHereError(_missing_message(), todo=_INSTALL)
+    raise NotPossibleHereError(_missing_message(), hint=_INSTALL)
 
 
 def _missing_message() -> str:

@@ -34,7 +34,7 @@ def load_libbpf() -> ctypes.CDLL:
         except OSError:
             continue
     raise NotPossibleHereError(
-        "libbpf, which BCC depends on, cannot be loaded.", todo="Install it: libbpf1 (Debian) or libbpf."
+        "libbpf, which BCC depends on, cannot be loaded.", hint="Install it: libbpf1 (Debian) or libbpf."
     )
 
 
@@ -46,7 +46,7 @@ class Btf:
             raise NotPossibleHereError(
                 f"This kernel has no BTF type information ({path} is missing), so netprobe cannot know how its "
                 "structures are laid out.",
-                todo="Use a kernel built with CONFIG_DEBUG_INFO_BTF=y: those of Debian 12, Ubuntu 22.04, "
+                hint="Use a kernel built with CONFIG_DEBUG_INFO_BTF=y: those of Debian 12, Ubuntu 22.04, "
                 "Fedora 34, RHEL 9 and newer have it.",
             )
         self._lib = lib = load_libbpf()
@@ -63,7 +63,7 @@ class Btf:
         self._btf = lib.btf__parse(path.encode(), None)
         if not self._btf or lib.libbpf_get_error(self._btf):
             self._btf = None
-            raise NotPossibleHereError(f"{path} holds no BTF that this libbpf can read.", todo="Update libbpf.")
+            raise NotPossibleHereError(f"{path} holds no BTF that this libbpf can read.", hint="Update libbpf.")
 
     def close(self) -> None:
         """Give back its memory (some 10 MB)."""
@@ -88,7 +88,7 @@ class Btf:
                 raise NotPossibleHereError(
                     f"This kernel's struct {struct} has no field {path}: it is of a version that netprobe does "
                     "not know yet.",
-                    todo="Please report it with the output of `uname -r`.",
+                    hint="Please report it with the output of `uname -r`.",
                 )
             total += found[0]
             type_id = self._unwrap(found[1])

@@ -14,7 +14,7 @@ SHOW = "NETPROBE_SHOW_COMPILER"
 
 @contextmanager
 def compiler_noise() -> Iterator[list[str]]:
-    """Gives a list that holds all that was written, as one text, once the block has ended."""
+    """Gives a list that holds all that was written, as one text, once the interval has ended."""
     noise: list[str] = []
     if os.environ.get(SHOW):
         yield noise

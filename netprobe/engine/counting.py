@@ -30,7 +30,7 @@ class Reader(Protocol):
     def added(self, target: Target) -> Rows:
         """What was added since the last call, in rows."""
 
-    def forget(self, slots: Sequence[int]) -> None:
+    def reset(self, slots: Sequence[int]) -> None:
         """Zero the counters of these slots, whose owners have ended."""
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class ScratchCleaner:
     def __init__(self, memory: MappedArray) -> None:
         self._memory = memory
 
-    def forget(self, slots: Sequence[int]) -> None:
+    def reset(self, slots: Sequence[int]) -> None:
         """Zero it for these slots."""
         self._memory.view[slots] = 0
 
@@ -83,7 +83,7 @@ class _ThreadReader:
         rows["count"] = difference[which, cells]
         return rows
 
-    def forget(self, slots: Sequence[int]) -> None:
+    def reset(self, slots: Sequence[int]) -> None:
         self._map.view[slots] = 0
         self._before[slots] = 0
 
@@ -117,12 +117,12 @@ class _KeyedReader:
             rows[name] = values[name][changed]
         return rows
 
-    def forget(self, slots: Sequence[int]) -> None:
-        for key in self._before.forget(slots):
+    def reset(self, slots: Sequence[int]) -> None:
+        for key in self._before.reset(slots):
             self._reader.delete(key.tobytes())
 
     def close(self) -> None:
-        self._before.forget_all()
+        self._before.reset_all()
 
 
 class Totals:
@@ -153,7 +153,7 @@ class Totals:
         again = np.flatnonzero((both[order[1:]] == both[order[:-1]]).all(axis=1))
         return order[again], order[again + 1] - len(self._keys)
 
-    def forget(self, slots: Sequence[int]) -> Words:
+    def reset(self, slots: Sequence[int]) -> Words:
         """Forget the keys of these slots, and say which they were."""
         if not len(slots):
             return self._keys[:0]
@@ -162,13 +162,13 @@ class Totals:
         self._keys, self._counts = self._keys[~gone], self._counts[~gone]
         return keys
 
-    def forget_all(self) -> None:
+    def reset_all(self) -> None:
         """Forget every key."""
         self._keys, self._counts = self._keys[:0].copy(), self._counts[:0].copy()
 
 
 def merged(parts: Sequence[Rows]) -> Rows:
-    """Rows of several blocks as those of one: counts of equal keys added up."""
+    """Rows of several intervals as those of one: counts of equal keys added up."""
     rows = np.concatenate(parts)
     if not len(rows):
         return rows

@@ -129,7 +129,7 @@ class _Rows:
 
 _GROUP_COLUMNS = (
     "group", "protocol", "address", "port", "dual_stack", "network_namespace", "size", "steering",
-    "program_id", "program_name", "program", "program_cut", "changed_while_recording",
+    "program_id", "program_name", "program", "program_omitted", "changed_while_recording",
 )  # fmt: skip
 _MEMBER_COLUMNS = (
     "group", "index", "inode", "incoming_cpu", "owner_pids", "pid", "tid", "process", "thread", "how",
@@ -155,7 +155,7 @@ def _group_row(number: int, group: Group) -> dict[str, Any]:
         "program_id": program.program_id if program else 0,
         "program_name": program.name if program else "",
         "program": json.dumps(program.classic) if program else "[]",
-        "program_cut": program.cut if program else 0,
+        "program_omitted": program.cut if program else 0,
     }
 
 
@@ -205,7 +205,7 @@ def _server(look: _Look, pid: int, tid: int, how: str) -> Server:
 
 
 def _counted_serving(counted: Counted) -> Iterable[Serving]:
-    if not counted.blocks or "served" not in counted.blocks[0].rows:
+    if not counted.intervals or "served" not in counted.intervals[0].rows:
         return
     _, rows = counted.rows("served")
     for number, fd, how in zip(rows["thread"].tolist(), rows["fd"].tolist(), rows["how"].tolist(), strict=True):

@@ -17,7 +17,7 @@ from netprobe.engine.maps import HashReader
 from netprobe.engine.perf_events import RECORD_LOST, TaskEvents
 from netprobe.engine.tasks import read_tasks
 from netprobe.probes.base import Counted, Thread
-from netprobe.probes.stacks import DEPTH_MISSED, SAMPLES_MISSED, STACK_DEPTH, STACKS_MAP, STACKS_MISSED, WEIGHTS_MAP
+from netprobe.probes.stacks import DEPTH_DROPPED, SAMPLES_DROPPED, STACK_DEPTH, STACKS_DROPPED, STACKS_MAP, WEIGHTS_MAP
 from netprobe.run.profile import profile_tables
 from netprobe.run.table import Table
 
@@ -61,7 +61,7 @@ class StackObserver:
         self._spaces = AddressSpaces(everyone)
         self._lost_events = 0
         self._stacks = _Stacks()
-        self._missed: dict[str, int] = {}
+        self._dropped: dict[str, int] = {}
         self._stop = threading.Event()
 
     def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
@@ -105,7 +105,7 @@ class StackObserver:
         self._stacks = _Stacks(
             {key: value[:depth] for key, value, depth in zip(keys.tolist(), values, depths, strict=True)}
         )
-        self._missed = dict(program.missed_counts())
+        self._dropped = dict(program.dropped_counts())
         self._event = self._event or ("cycles" if "perf event cycles" in " ".join(program.attached()) else "cpu-clock")
 
     def tables(self, counted: Counted, started_ns: int) -> list[Table]:
@@ -113,24 +113,24 @@ class StackObserver:
         from flamegraph.builder import Builder
         from flamegraph.profile import Info
 
-        blocks, rows = counted.rows(WEIGHTS_MAP)
+        intervals, rows = counted.rows(WEIGHTS_MAP)
         builder = Builder()
         naming = _Naming(self._spaces, self._stacks, counted.threads, self._event == OFF_CPU)
         naming.learn(rows)
         stack_of = naming.stacks(builder, rows)
         threads = [builder.thread(_profiled(thread)) for thread in counted.threads]
         samples, weights = rows["count"][:, 0].tolist(), rows["count"][:, 1].tolist()
-        for index, (block, thread) in enumerate(zip(blocks.tolist(), rows["thread"].tolist(), strict=True)):
-            builder.add(stack_of[index], threads[thread], block, count=samples[index], weight=weights[index])
-        seconds = sum(block.duration_s for block in counted.blocks)
+        for index, (interval, thread) in enumerate(zip(intervals.tolist(), rows["thread"].tolist(), strict=True)):
+            builder.add(stack_of[index], threads[thread], interval, count=samples[index], weight=weights[index])
+        seconds = sum(interval.duration_s for interval in counted.intervals)
         info = Info(
             event=self._event,
             unit="cycles" if self._event == "cycles" else "ns",
             seconds=seconds,
-            block_s=seconds / len(counted.blocks) if counted.blocks else 0.0,
-            blocks=max(1, len(counted.blocks)),
-            lost=self._missed.get(SAMPLES_MISSED, 0),
-            truncated=self._missed.get(DEPTH_MISSED, 0),
+            interval_s=seconds / len(counted.intervals) if counted.intervals else 0.0,
+            intervals=max(1, len(counted.intervals)),
+            lost=self._dropped.get(SAMPLES_DROPPED, 0),
+            truncated=self._dropped.get(DEPTH_DROPPED, 0),
             notes=tuple(self._notes(naming)),
         )
         self._spaces.close()
@@ -143,8 +143,8 @@ class StackObserver:
                 "Sampled by a timer, as the CPU's cycle counter is not available here: code that runs with interrupts "
                 "off appears where it lets them in again, as in _raw_spin_unlock_irqrestore."
             )
-        if count := self._missed.get(STACKS_MISSED):
-            notes.append(f"{STACKS_MISSED.format(count=count)}.")
+        if count := self._dropped.get(STACKS_DROPPED):
+            notes.append(f"{STACKS_DROPPED.format(count=count)}.")
         if self._lost_events:
             notes.append("More processes came and went than could be followed: some frames may have no name.")
         return notes

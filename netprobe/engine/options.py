@@ -11,7 +11,7 @@ _SHOWN = 60
 
 @dataclass(frozen=True)
 class RecordOptions:
-    """Whom to record, for how long, in blocks of which length.
+    """Whom to record, for how long, in intervals of which length.
 
     No pids, comm or command means the whole machine. `seconds` None: until the command or the targets end,
     or a signal comes. `slots` limits how many threads can be told apart; None: by the machine's size.
@@ -21,9 +21,9 @@ class RecordOptions:
     comm: str | None = None
     command: tuple[str, ...] = ()
     seconds: float | None = 10.0
-    block_seconds: float = 1.0
+    interval_seconds: float = 1.0
     slots: int | None = None
-    # Count in windows of this share of each block only, and look away for the rest of it.
+    # Count in windows of this share of each interval only, and look away for the rest of it.
     counted_share: float = 1.0
     # A shell's command, such as a load generator: the recording lasts as long as it runs.
     while_command: str | None = None

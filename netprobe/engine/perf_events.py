@@ -59,7 +59,7 @@ def attach_samples(point: PerfEvent, program: int) -> tuple[int, ...]:
         if point.frequency > (limit or point.frequency):
             raise NetprobeError(
                 f"The kernel takes at most {limit} samples a second, not {point.frequency}.",
-                todo="Use a lower -F, or raise the sysctl kernel.perf_event_max_sample_rate.",
+                hint="Use a lower -F, or raise the sysctl kernel.perf_event_max_sample_rate.",
             ) from error
         raise NotPossibleHereError(
             f"The kernel did not let netprobe attach to {point}: {error.strerror}.{_advice(error)}"

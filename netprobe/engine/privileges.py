@@ -25,12 +25,12 @@ def require_tracing() -> None:
     """Raise `NotPossibleHereError` unless BPF programs may be loaded and other processes be looked at."""
     if sys.platform != "linux":
         raise NotPossibleHereError(
-            "Recording needs Linux.", todo="Record on the server, and read the Run here with netprobe.load()."
+            "Recording needs Linux.", hint="Record on the server, and read the Run here with netprobe.load()."
         )
     if platform.machine() != "x86_64":
         raise NotPossibleHereError(
             f"netprobe records on x86-64 only so far; this machine is {platform.machine()}.",
-            todo="A Run recorded elsewhere can be read here.",
+            hint="A Run recorded elsewhere can be read here.",
         )
     held = effective_capabilities()
     if held >> _SYS_ADMIN & 1:
@@ -42,6 +42,6 @@ def require_tracing() -> None:
         raise NotPossibleHereError(
             f"netprobe runs as {who} without {', '.join(missing)}, so the kernel does not let it load its "
             "tracing programs.",
-            todo="Run it as root (sudo), or give it CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE "
+            hint="Run it as root (sudo), or give it CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE "
             "(in a container: --cap-add, or --privileged).",
         )

@@ -20,12 +20,12 @@ from netprobe.engine.compiler_noise import compiler_noise
 from netprobe.engine.kallsyms_mask import mask_kallsyms
 from netprobe.engine.machine import possible_cpus
 from netprobe.engine.perf_events import attach_samples, continue_samples, pause_samples
-from netprobe.engine.program_source import THREAD_MISSED, ProgramOptions, source_of
+from netprobe.engine.program_source import THREAD_DROPPED, ProgramOptions, source_of
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import (
     AttachPoint,
     BtfTracepoint,
-    FirstOf,
+    FallbackChain,
     FunctionEntry,
     FunctionExit,
     Kprobe,
@@ -35,7 +35,7 @@ from netprobe.probes.base import (
 )
 
 # Tests force one of several ways in by its name.
-TEST_WAY = "NETPROBE_TEST_WAY"
+TEST_ATTACH_MECHANISM = "NETPROBE_TEST_ATTACH_MECHANISM"
 _TRACING = 26  # BPF_PROG_TYPE_TRACING, which BCC has no name for
 # What verifiers say of a helper that lockdown withholds (LOCKDOWN_BPF_READ_KERNEL, kernel/trace/bpf_trace.c).
 _WITHHELD = re.compile(r"(unknown func|cannot use helper) bpf_probe_read")
@@ -62,14 +62,14 @@ class Cost:
     attached_to: str
     run_ns: int
     runs: int
-    part_time: bool = False
+    duty_cycled: bool = False
 
 
 def _all_points(probes: Sequence[Probe]) -> Iterator[AttachPoint]:
     for probe in probes:
         for point in probe.attach_points():
-            if isinstance(point, FirstOf):
-                for _, points in point.ways:
+            if isinstance(point, FallbackChain):
+                for _, points in point.mechanisms:
                     yield from points
             else:
                 yield point
@@ -94,8 +94,8 @@ class _Attached:
     links: tuple[int, ...]
 
     @property
-    def part_time(self) -> bool:
-        return isinstance(self.point, RawTracepoint) and self.point.part_time
+    def duty_cycled(self) -> bool:
+        return isinstance(self.point, RawTracepoint) and self.point.duty_cycled
 
     @property
     def frequent(self) -> bool:
@@ -120,15 +120,15 @@ class Program:
             self._btf_ids = _btf_ids(probes, btf)
         finally:
             btf.close()
-        self.missed = list(THREAD_MISSED.items())
+        self.dropped = list(THREAD_DROPPED.items())
         for probe in probes:
-            self.missed += probe.missed.items()
+            self.dropped += probe.dropped.items()
         self._loaded: dict[str, int] = {}
         self._typed: dict[_Typed, int] = {}
         self._windows = 0
         self._refused: Counter[str] = Counter()
         self._attached: list[_Attached] = []
-        # Those that are not attached now: part-time ones, and outside of windows the frequent ones.
+        # Those that are not attached now: duty-cycled ones, and outside of windows the frequent ones.
         self._resting: list[_Attached] = []
         # Descriptors of programs that BCC does not know of.
         self._owned: list[int] = []
@@ -202,13 +202,13 @@ class Program:
         self._attached.append(_Attached(point, program, (fd,)))
 
     @contextmanager
-    def with_part_time(self) -> Iterator[None]:
-        """Let the part-time programs see what happens inside."""
-        self._wake([one for one in self._resting if one.part_time])
+    def with_duty_cycled(self) -> Iterator[None]:
+        """Let the duty-cycled programs see what happens inside."""
+        self._wake([one for one in self._resting if one.duty_cycled])
         try:
             yield
         finally:
-            self._rest([one for one in self._attached if one.part_time])
+            self._rest([one for one in self._attached if one.duty_cycled])
 
     @contextmanager
     def window(self) -> Iterator[None]:
@@ -271,14 +271,14 @@ class Program:
                 )
             )
 
-    def attach_first(self, choice: FirstOf) -> tuple[str, list[str]]:
+    def attach_fallback(self, choice: FallbackChain) -> tuple[str, list[str]]:
         """Attach the best way that the kernel allows: its name, and why those before it were refused."""
         refused: list[str] = []
-        wanted = os.environ.get(TEST_WAY)
-        kinds = [name.partition(",")[0] for name, _ in choice.ways]
+        wanted = os.environ.get(TEST_ATTACH_MECHANISM)
+        kinds = [name.partition(",")[0] for name, _ in choice.mechanisms]
         # A choice that has no way of this name is not what the test is about, unless it can do without.
         forced = bool(wanted) and (wanted in kinds or choice.optional)
-        for kind, (name, points) in zip(kinds, choice.ways, strict=True):
+        for kind, (name, points) in zip(kinds, choice.mechanisms, strict=True):
             if forced and wanted != kind:
                 continue
             before = len(self._attached)
@@ -286,7 +286,7 @@ class Program:
                 for point in points:
                     self.attach(point)
             except NotPossibleHereError as error:
-                refused.append(error.what.splitlines()[0])
+                refused.append(error.message.splitlines()[0])
                 for attached in self._attached[before:]:
                     attached.detach()
                 del self._attached[before:]
@@ -329,13 +329,13 @@ class Program:
             os.close(reader)
             os.close(link)
 
-    def missed_counts(self) -> Mapping[str, int]:
+    def dropped_counts(self) -> Mapping[str, int]:
         """What could not be counted where it belongs: explanation with {count} -> count."""
         counts = {}
-        for index, (_, text) in enumerate(self.missed):
+        for index, (_, text) in enumerate(self.dropped):
             values = (ctypes.c_uint64 * possible_cpus())()
             key = ctypes.c_uint32(index)
-            self.lib.bpf_lookup_elem(self.map_fd("missed"), ctypes.byref(key), ctypes.byref(values))
+            self.lib.bpf_lookup_elem(self.map_fd("dropped"), ctypes.byref(key), ctypes.byref(values))
             counts[text] = sum(values)
         return counts
 
@@ -347,7 +347,7 @@ class Program:
             info = Path(f"/proc/self/fdinfo/{attached.program}").read_text()
             fields = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
             run_ns, runs = int(fields.get("run_time_ns", 0)), int(fields.get("run_cnt", 0))
-            costs.append(Cost(point.function, str(point), run_ns, runs, attached.part_time))
+            costs.append(Cost(point.function, str(point), run_ns, runs, attached.duty_cycled))
         return costs
 
     def detach(self) -> None:
@@ -371,7 +371,7 @@ def _explain(error: Exception, step: str, noise: str) -> NetprobeError:
         return NotPossibleHereError(
             "The kernel is locked down for confidentiality: it lets no program read its memory, from which netprobe "
             "takes which threads and sockets there are.",
-            todo="Boot without lockdown=confidentiality; lockdown=integrity is no hindrance.",
+            hint="Boot without lockdown=confidentiality; lockdown=integrity is no hindrance.",
         )
     text = f"netprobe could not {step}: {error}"
     if noise.strip():
@@ -379,9 +379,9 @@ def _explain(error: Exception, step: str, noise: str) -> NetprobeError:
     if "super-user" in str(error) or "Operation not permitted" in noise:
         return NotPossibleHereError(
             text,
-            todo="Run as root. If you are root, the kernel is locked down or a container withholds CAP_BPF.",
+            hint="Run as root. If you are root, the kernel is locked down or a container withholds CAP_BPF.",
         )
-    return NetprobeError(text, todo="Please report this with the output of `uname -r`.")
+    return NetprobeError(text, hint="Please report this with the output of `uname -r`.")
 
 
 @contextmanager

@@ -10,13 +10,13 @@ from pathlib import Path
 from netprobe.engine.btf import Btf
 from netprobe.engine.options import RecordOptions
 from netprobe.probes.base import Probe
-from netprobe.probes.histogram import QUARTER_OCTAVES
+from netprobe.probes.histogram import LOG_LINEAR_BUCKETS
 from netprobe.resources import resource
 
 # PROC_PID_INIT_INO in include/linux/proc_ns.h; PID_MAX_LIMIT in include/linux/threads.h, for 64 bits.
 _FIRST_PID_NAMESPACE, _LARGEST_PID_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
-THREAD_MISSED = {
-    "MISSED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
+THREAD_DROPPED = {
+    "DROPPED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
 }
 
 
@@ -71,7 +71,7 @@ def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
         "SIZEOF_UPID": btf.size("upid"),
         "UPID_NR": btf.offset("upid", "nr"),
         "UPID_NS": btf.offset("upid", "ns"),
-        "QUARTER_OCTAVES": QUARTER_OCTAVES,
+        "LOG_LINEAR_BUCKETS": LOG_LINEAR_BUCKETS,
     }
 
 
@@ -82,11 +82,11 @@ def source_of(probes: Sequence[Probe], options: ProgramOptions, btf: Btf) -> str
         defines["WHOLE_MACHINE"] = 1
     if options.in_windows:
         defines["WINDOWS"] = 1
-    missed = list(THREAD_MISSED)
+    dropped = list(THREAD_DROPPED)
     for probe in probes:
         defines |= probe.defines(btf)
-        missed += probe.missed
-    defines |= {name: index for index, name in enumerate(missed)} | {"MISSED_KINDS": len(missed)}
+        dropped += probe.dropped
+    defines |= {name: index for index, name in enumerate(dropped)} | {"DROPPED_KINDS": len(dropped)}
     folder = resource("bpf")
     files = [folder / "common.h", *(folder / probe.source for probe in probes)]
     parts = [f"#define {name} {value}\n" for name, value in defines.items()]

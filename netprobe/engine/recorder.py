@@ -1,4 +1,4 @@
-"""Records from beginning to end: compiles and attaches the probes, lets the blocks run, gathers what is known."""
+"""Records from beginning to end: compiles and attaches the probes, lets the intervals run, gathers what is known."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from netprobe.engine.program_source import ProgramOptions
 from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
 from netprobe.errors import NotPossibleHereError
-from netprobe.probes.base import AttachPoint, Counted, FirstOf, Probe, Thread
+from netprobe.probes.base import AttachPoint, Counted, FallbackChain, Probe, Thread
 
 if TYPE_CHECKING:
-    from netprobe.engine.blocks import BlockLoop, OnBlock
     from netprobe.engine.counting import Reader
+    from netprobe.engine.intervals import IntervalLoop, OnBlock
     from netprobe.engine.target import Target
     from netprobe.run.table import Table
 
@@ -39,14 +39,14 @@ class Recording:
     seconds: float  # that were counted
     elapsed_seconds: float  # from beginning to end
     attach_seconds: float
-    ended_by: str  # "time", "target ended", "command ended" or a signal's name
+    stopped_by: str  # "time", "target exited", "command exited" or a signal's name
     attached: Sequence[str]
-    missed: Sequence[str]
+    dropped: Sequence[str]
     unavailable: Sequence[str]
     # Names of probes that the kernel refused, and without which there is a result.
-    left_out: Collection[str]
+    skipped: Collection[str]
     # What can be seen in several ways -> the way that was used.
-    ways: Mapping[str, str]
+    mechanisms: Mapping[str, str]
     costs: Sequence[Cost]
     accounted_seconds: float
     peak_resident_kib: int
@@ -89,15 +89,15 @@ class Recorder:
         """`dispensable`: names of probes without which there is a result, should the kernel refuse them."""
         self._options, self._probes, self._observers, self._dispensable = options, probes, observers, dispensable
         self._unavailable: list[str] = []
-        self._left_out: set[str] = set()
-        self._ways: dict[str, str] = {}
+        self._skipped: set[str] = set()
+        self._mechanisms: dict[str, str] = {}
 
     def run(
         self,
         on_attached: Callable[[float], None] = lambda seconds: None,
-        on_block: OnBlock = lambda counted: None,
+        on_interval: OnBlock = lambda counted: None,
     ) -> Recording:
-        """Record; `on_attached` is told the seconds it took, `on_block` each block as it ends.
+        """Record; `on_attached` is told the seconds it took, `on_interval` each interval as it ends.
 
         Raises `NetprobeError` when it cannot begin. A signal or the target's end ends it early.
         """
@@ -111,8 +111,8 @@ class Recorder:
             program = Program(self._probes, ProgramOptions.of(self._options))
             stack.callback(program.close)
             # NumPy takes as long to load as a third of the compilation, which goes on meanwhile.
-            from netprobe.engine.blocks import BlockLoop
             from netprobe.engine.counting import open_scratch
+            from netprobe.engine.intervals import IntervalLoop
             from netprobe.engine.target import Target
 
             program.wait_until_compiled()
@@ -122,7 +122,7 @@ class Recorder:
             readers = self._attach(program)
             for reader in readers.values():
                 stack.callback(reader.close)
-            self._observers = [one for one in self._observers if one.probe not in self._left_out]
+            self._observers = [one for one in self._observers if one.probe not in self._skipped]
             scratch = [open_scratch(program, kept) for probe in self._probes for kept in probe.scratch()]
             if self._observers:
                 self._unavailable += unreadable({thread.pid for thread in target.describe_all() if thread.pid})
@@ -131,14 +131,14 @@ class Recorder:
             if self._options.in_windows:
                 program.rest()
             marks = [observer.mark for observer in self._observers]
-            loop = BlockLoop(
+            loop = IntervalLoop(
                 self._options,
                 target,
                 readers,
                 signals,
                 server,
-                on_block,
-                program.with_part_time,
+                on_interval,
+                program.with_duty_cycled,
                 program.window,
                 scratch,
                 marks,
@@ -157,8 +157,8 @@ class Recorder:
             on_attached(attach_seconds)
             if companion:
                 companion.release()
-            ended_by = loop.run()
-            return self._gather(program, target, loop, ended_by, attach_seconds)
+            stopped_by = loop.run()
+            return self._gather(program, target, loop, stopped_by, attach_seconds)
 
     def _attach(self, program: Program) -> dict[str, Reader]:
         from netprobe.engine.counting import open_reader
@@ -172,36 +172,36 @@ class Recorder:
                     raise NotPossibleHereError(
                         f"Nothing of the probe `{probe.name}` could be attached. " + " ".join(refused)
                     )
-                self._left_out.add(probe.name)
+                self._skipped.add(probe.name)
                 continue
             for counters in probe.counters():
                 readers[counters.map] = open_reader(program, counters)
-        self._probes = [probe for probe in self._probes if probe.name not in self._left_out]
+        self._probes = [probe for probe in self._probes if probe.name not in self._skipped]
         return readers
 
-    def _attach_point(self, program: Program, point: AttachPoint | FirstOf) -> str:
+    def _attach_point(self, program: Program, point: AttachPoint | FallbackChain) -> str:
         """Attach it; the reason if that was not possible, else nothing."""
         try:
-            if isinstance(point, FirstOf):
-                self._ways[point.what], _ = program.attach_first(point)
+            if isinstance(point, FallbackChain):
+                self._mechanisms[point.what], _ = program.attach_fallback(point)
             else:
                 program.attach(point)
         except NotPossibleHereError as error:
-            if isinstance(point, FirstOf) and point.optional:
-                self._ways[point.what] = "not on this kernel"
+            if isinstance(point, FallbackChain) and point.optional:
+                self._mechanisms[point.what] = "not on this kernel"
                 return ""
-            return error.what
+            return error.message
         return ""
 
     def _gather(
-        self, program: Program, target: Target, loop: BlockLoop, ended_by: str, attach_seconds: float
+        self, program: Program, target: Target, loop: IntervalLoop, stopped_by: str, attach_seconds: float
     ) -> Recording:
         attached, costs = program.attached(), program.costs()
         threads = target.describe_all()
         for observer in self._observers:
             observer.end(program, threads)
         program.detach()
-        missed = program.missed_counts()
+        dropped = program.dropped_counts()
         return Recording(
             counted=Counted(threads, loop.store.read()),
             started_at=loop.started_at,
@@ -209,12 +209,12 @@ class Recorder:
             seconds=loop.seconds,
             elapsed_seconds=loop.elapsed_seconds,
             attach_seconds=attach_seconds,
-            ended_by=ended_by,
+            stopped_by=stopped_by,
             attached=attached,
-            missed=[*(text.format(count=count) for text, count in missed.items() if count), *program.refused()],
+            dropped=[*(text.format(count=count) for text, count in dropped.items() if count), *program.refused()],
             unavailable=self._unavailable,
-            left_out=self._left_out,
-            ways=self._ways,
+            skipped=self._skipped,
+            mechanisms=self._mechanisms,
             costs=costs,
             accounted_seconds=loop.accounted_seconds,
             peak_resident_kib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,

@@ -22,7 +22,7 @@ class HeldServer:
     def __init__(self, command: tuple[str, ...]) -> None:
         program = shutil.which(command[0])
         if program is None:
-            raise NetprobeError(f"There is no program {command[0]!r} to start.", todo="Give its path, or see PATH.")
+            raise NetprobeError(f"There is no program {command[0]!r} to start.", hint="Give its path, or see PATH.")
         go_read, self._go = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:

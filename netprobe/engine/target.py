@@ -78,7 +78,7 @@ class Target:
             if not named:
                 raise NetprobeError(
                     f"No process or thread is named {self._options.comm!r}.",
-                    todo="See the names with `ps -eo pid,comm`; the kernel keeps 15 characters of each.",
+                    hint="See the names with `ps -eo pid,comm`; the kernel keeps 15 characters of each.",
                 )
             roots |= named
         return roots
@@ -163,7 +163,7 @@ class Target:
         return bool((taken & (self._threads.view["exit_ns"] == 0)).any())
 
     def release_ended(self) -> list[int]:
-        """Slots whose threads had ended a block ago: their counters stand still and may be used again."""
+        """Slots whose threads had ended an interval ago: their counters stand still and may be used again."""
         taken = self._threads.view
         # An exec from another thread brings the first one back to life.
         ready = [slot for slot in self._ending if taken["exit_ns"][slot]]

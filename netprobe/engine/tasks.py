@@ -81,7 +81,7 @@ def processes_numbered(tasks: Iterable[Task], pids: Sequence[int]) -> set[int]:
         if task.user_tgid != pid:
             raise NetprobeError(
                 f"{pid} is a thread of process {task.user_tgid}, not a process.",
-                todo=f"Use -p {task.user_tgid}; --by thread shows its threads one by one.",
+                hint=f"Use -p {task.user_tgid}; --by thread shows its threads one by one.",
             )
         found.add(task.tgid)
     return found
@@ -90,7 +90,7 @@ def processes_numbered(tasks: Iterable[Task], pids: Sequence[int]) -> set[int]:
 def _no_such_process(pid: int) -> NetprobeError:
     if os.path.exists(f"/proc/{pid}"):
         return NetprobeError(f"Process {pid} exists, but this kernel does not show it to tracing programs.")
-    return NetprobeError(f"There is no process {pid}.", todo="Look for the server's PID with `pgrep -a NAME`.")
+    return NetprobeError(f"There is no process {pid}.", hint="Look for the server's PID with `pgrep -a NAME`.")
 
 
 def with_descendants(tasks: Iterable[Task], tgids: set[int]) -> set[int]:

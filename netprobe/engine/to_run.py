@@ -21,9 +21,9 @@ def as_run(
 ) -> Run:
     """Tables of all probes that were let in, and how they were taken."""
     counted = recording.counted
-    probes = [probe for probe in probes if probe.name not in recording.left_out]
-    observers = [observer for observer in observers if observer.probe not in recording.left_out]
-    tables = [_blocks(recording), threads_table(counted.threads, recording.started_ns)]
+    probes = [probe for probe in probes if probe.name not in recording.skipped]
+    observers = [observer for observer in observers if observer.probe not in recording.skipped]
+    tables = [_intervals(recording), threads_table(counted.threads, recording.started_ns)]
     for probe in probes:
         tables += probe.tables(counted)
     for observer in observers:
@@ -40,18 +40,18 @@ def as_run(
             "threads": len(counted.threads) - 1,
             "exit_status": recording.server_exit,
         },
-        "window": {
+        "recording": {
             "started": _iso(recording.started_at),
             "seconds": recording.seconds,
-            "blocks": len(counted.blocks),
-            "ended_by": recording.ended_by,
+            "intervals": len(counted.intervals),
+            "stopped_by": recording.stopped_by,
         }
         | ({"elapsed_seconds": recording.elapsed_seconds} if options.in_windows else {}),
         "probes": [probe.name for probe in probes],
         "attached": list(recording.attached),
-        "ways": dict(recording.ways),
+        "attach_mechanisms": dict(recording.mechanisms),
         "unavailable": list(recording.unavailable),
-        "missed": list(recording.missed),
+        "dropped": list(recording.dropped),
         "cost": _cost(recording),
     }
     return Run(info, {table.name: table for table in tables})
@@ -61,16 +61,16 @@ def _iso(seconds: float) -> str:
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
 
 
-def _blocks(recording: Recording) -> Table:
-    blocks = recording.counted.blocks
+def _intervals(recording: Recording) -> Table:
+    intervals = recording.counted.intervals
     return Table(
-        "blocks",
+        "intervals",
         {
-            "block": list(range(len(blocks))),
-            "start_s": [block.start_s for block in blocks],
-            "duration_s": [block.duration_s for block in blocks],
-            "machine_switches": [block.machine_switches for block in blocks],
-            "machine_forks": [block.machine_forks for block in blocks],
+            "interval": list(range(len(intervals))),
+            "start_s": [interval.start_s for interval in intervals],
+            "duration_s": [interval.duration_s for interval in intervals],
+            "machine_switches": [interval.machine_switches for interval in intervals],
+            "machine_forks": [interval.machine_forks for interval in intervals],
         },
     )
 
@@ -78,7 +78,7 @@ def _blocks(recording: Recording) -> Table:
 def _cost(recording: Recording) -> dict[str, Any]:
     """The kernel's account, scaled from the share of the time in which it was kept."""
     scale = recording.seconds / recording.accounted_seconds if recording.accounted_seconds else None
-    estimated = [cost.run_ns * (1 if cost.part_time else scale) if scale else None for cost in recording.costs]
+    estimated = [cost.run_ns * (1 if cost.duty_cycled else scale) if scale else None for cost in recording.costs]
     programs = [
         {
             "program": cost.program,

@@ -19,7 +19,7 @@ class CallRow:
     line: int
     syscall: str
     calls: int
-    block: int = 0
+    interval: int = 0
     pid: int = 0
     tid: int = 0
     process: str = ""
@@ -34,7 +34,7 @@ class CallRow:
     stddev_pct: float = math.nan
 
 
-_THREAD = ("block", "pid", "tid", "process", "thread")
+_THREAD = ("interval", "pid", "tid", "process", "thread")
 _AS_PRINTED = (
     "line", *_THREAD, "syscall", "calls", "errors", "share_pct", "total_ns", "min_ns", "avg_ns", "max_ns", "stddev_pct",
 )  # fmt: skip

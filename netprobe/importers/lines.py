@@ -57,17 +57,17 @@ def _read(stream: BinaryIO, name: str) -> bytes:
         return stream.read(_CHUNK)
     except (OSError, EOFError, zlib.error) as error:
         raise NetprobeError(
-            f"{name} cannot be read or unpacked to its end: {error}.", todo="Check that it was copied whole."
+            f"{name} cannot be read or unpacked to its end: {error}.", hint="Check that it was copied whole."
         ) from error
 
 
 def _check(chunk: bytes, size: int, name: str) -> None:
     if b"\0" in chunk:
-        raise NetprobeError(f"{name} is no text.", todo="Import what the tool printed, or a perf.data.")
+        raise NetprobeError(f"{name} is no text.", hint="Import what the tool printed, or a perf.data.")
     if size > LONGEST_TEXT:
         raise NetprobeError(
             f"{name} is longer than {LONGEST_TEXT >> 20} MiB, which no table of counts is.",
-            todo="Import a part of it: head -c 32M, a larger interval, or fewer processes.",
+            hint="Import a part of it: head -c 32M, a larger interval, or fewer processes.",
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.lines import Line
+from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
 from netprobe.run.table import Table
 
 FORMAT = "reuseport listing (name, cpu=N, socket I)"
@@ -70,7 +70,7 @@ class _Listing:
                 "size": sizes,
                 "steering": ["not known"] * count,
                 "program": ["[]"] * count,
-                "program_cut": [0] * count,
+                "program_omitted": [0] * count,
                 "program_name": [""] * count,
                 "changed_while_recording": [False] * count,
             },

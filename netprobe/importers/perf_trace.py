@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.calls import CallRow, as_printed, counted, failed, timed
 from netprobe.importers.lines import Line, count, scaled
+from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
 
 FORMAT = "perf trace -s"
 KIND: Kind = "system calls"
@@ -93,7 +93,7 @@ class _Summary:
                 *timed(self._rows),
             ),
             len(self._rows) + len(self._named),
-            unknown=("the processes of the threads", "the time-outs of calls that wait"),
+            unknown=("the processes of the threads", "the timeouts of calls that wait"),
         )
 
 

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.intervals import lengths
 from netprobe.importers.lines import Line, count, number
+from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.sysstat import notice_banner, split_time
 from netprobe.run.table import Table
 
@@ -166,7 +166,7 @@ class _Rows:
             "thread": [row.name for row in rows],
         }
         switches: dict[str, list[Any]] = {
-            "block": place,
+            "interval": place,
             **who,
             "voluntary": [row.voluntary * durations[at] for row, at in zip(rows, place, strict=True)],
             "involuntary": [row.forced * durations[at] for row, at in zip(rows, place, strict=True)],

@@ -1,4 +1,4 @@
-"""From files to blocks: each file is a profile as a whole, or a text with blocks between other lines."""
+"""From files to reports: each file is a profile as a whole, or a text with reports between other lines."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from flamegraph.readers.sniff import Reader
 from flamegraph.readers.source import Source, open_source
 from netprobe.errors import NetprobeError
 from netprobe.importers import stacks
-from netprobe.importers.block import LINES_SHOWN, Block, Context, Format, Parser, Taken
 from netprobe.importers.lines import Line, lines
 from netprobe.importers.registry import format_names, hints, text_formats
+from netprobe.importers.report import LINES_SHOWN, Context, Format, Parser, Report, Taken
 
 _HEAD = 1 << 16
 _SHOWN_OF_A_LINE = 120
 # A mail or a page of Markdown in which the text is quoted.
 _QUOTED = re.compile(r"\s*(?:> ?)+")
-# So many lines that are none of a block's may stand among its rows: broken ones, or words that were written in.
+# So many lines that are none of a report's may stand among its rows: broken ones, or words that were written in.
 _MOST_BETWEEN = 5
 
 
-def read_blocks(path: str | Path, architecture: str = "x86_64") -> list[Block]:
+def read_reports(path: str | Path, architecture: str = "x86_64") -> list[Report]:
     """Everything in a file that can be imported; "-" is standard input; .gz is unpacked.
 
     Raises `NetprobeError` where there is nothing, or the file is no text and no profile; `ProfileError` where it
@@ -36,11 +36,11 @@ def read_blocks(path: str | Path, architecture: str = "x86_64") -> list[Block]:
     with open_source(path) as source:
         head = _head(source, name)
         if not head:
-            raise NetprobeError(f"{name} is empty.", todo="Check that the tool came to its end.")
+            raise NetprobeError(f"{name} is empty.", hint="Check that the tool came to its end.")
         if reader := stacks.reader_of(head, text=False):
             return _found(_profile(reader, source, head, path, name), name)
         if b"\0" in head:
-            raise NetprobeError(f"{name} is no text, and none of the profiles that can be read.", todo=_expected())
+            raise NetprobeError(f"{name} is no text, and none of the profiles that can be read.", hint=_expected())
         if not _text(lines(io.BytesIO(head), name), name, architecture) and (
             reader := stacks.reader_of(head, text=True)
         ):
@@ -57,45 +57,45 @@ def _head(source: Source, name: str) -> bytes:
             gathered += chunk
     except (OSError, EOFError, zlib.error) as error:
         raise NetprobeError(
-            f"{name} cannot be read or unpacked: {error}.", todo="Check that it was copied whole."
+            f"{name} cannot be read or unpacked: {error}.", hint="Check that it was copied whole."
         ) from error
     return gathered
 
 
-def _profile(reader: Reader, source: Source, head: bytes, path: str | Path, name: str) -> list[Block]:
+def _profile(reader: Reader, source: Source, head: bytes, path: str | Path, name: str) -> list[Report]:
     if source.path is not None:
         # A plain file is mapped, and read by two processes.
         with open_source(path) as plain:
-            block = stacks.read(reader, plain, name)
+            report = stacks.read(reader, plain, name)
     else:
-        block = stacks.read(reader, Source(name, stacks.again(head, source.stream), None), name)
-    return [block] if block else []
+        report = stacks.read(reader, Source(name, stacks.again(head, source.stream), None), name)
+    return [report] if report else []
 
 
-def _found(blocks: list[Block], name: str) -> list[Block]:
-    if not blocks:
-        raise NetprobeError(f"There is nothing in {name} that can be imported.", todo=_expected())
-    return blocks
+def _found(reports: list[Report], name: str) -> list[Report]:
+    if not reports:
+        raise NetprobeError(f"There is nothing in {name} that can be imported.", hint=_expected())
+    return reports
 
 
 def _expected() -> str:
     return f"Expected is the output of one of: {', '.join(format_names())}."
 
 
-def _text(content: Iterable[Line], name: str, architecture: str) -> list[Block]:
-    """All blocks of a text."""
+def _text(content: Iterable[Line], name: str, architecture: str) -> list[Report]:
+    """All reports of a text."""
     reader = _TextReader(name, architecture)
     for line in content:
         reader.feed(line)
     reader.finish()
-    return reader.blocks
+    return reader.reports
 
 
 class _TextReader:
-    """Gives each line to the block that is being read, or asks the formats whether one begins."""
+    """Gives each line to the report that is being read, or asks the formats whether one begins."""
 
     def __init__(self, name: str, architecture: str) -> None:
-        self.blocks: list[Block] = []
+        self.reports: list[Report] = []
         self._name, self._context = name, Context(architecture=architecture)
         self._hints = hints()
         self._parser: Parser | None = None
@@ -104,7 +104,7 @@ class _TextReader:
         self._left: list[str] = []
         self._left_count = 0
         self._between: list[Line] = []
-        """Empty lines, and those behind the block's end if this is its end."""
+        """Empty lines, and those behind the report's end if this is its end."""
         self._ended = False
 
     def feed(self, line: Line) -> None:
@@ -119,7 +119,7 @@ class _TextReader:
             self._wait(line)
 
     def _takes(self, parser: Parser, line: Line) -> bool:
-        """Whether the line is the block's."""
+        """Whether the line is the report's."""
         if not self._ended:
             taken = parser.take(line)
             if taken is not Taken.END:
@@ -148,8 +148,8 @@ class _TextReader:
             self._left.append(f"line {line.number}: {line.text[:_SHOWN_OF_A_LINE].strip() or 'empty'}")
 
     def _begins(self, line: Line) -> bool:
-        """Whether a block begins here; the one before it is over then."""
-        # Every format sees the line: what is none of its blocks may say something of the next one.
+        """Whether a report begins here; the one before it is over then."""
+        # Every format sees the line: what is none of its reports may say something of the next one.
         found = [(one, parser) for one in text_formats() if (parser := one.begins(line, self._context))]
         if not found:
             return False
@@ -159,18 +159,18 @@ class _TextReader:
         return True
 
     def _wait(self, line: Line) -> None:
-        """The block is over, unless one of the next lines is a row of it."""
+        """The report is over, unless one of the next lines is a row of it."""
         self._ended = True
         self._between.append(line)
         if len(self._between) > _MOST_BETWEEN:
             self.finish()
 
     def finish(self) -> None:
-        """The block that is being read is over."""
+        """The report that is being read is over."""
         contents = self._parser.contents() if self._parser else None
         if contents and self._format:
-            self.blocks.append(
-                Block(
+            self.reports.append(
+                Report(
                     self._format.FORMAT,
                     contents.kind or self._format.KIND,
                     self._name,

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from netprobe import importers
 from netprobe.importers import stacks
-from netprobe.importers.block import Format
+from netprobe.importers.report import Format
 
 
 @cache

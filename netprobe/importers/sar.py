@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.intervals import lengths
 from netprobe.importers.lines import Line, later, number
+from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.sysstat import notice_banner, split_time
 from netprobe.run.table import Table
 

@@ -11,7 +11,7 @@ from flamegraph.readers import folded, perf_script
 from flamegraph.readers.options import ReadOptions
 from flamegraph.readers.sniff import Reader, all_readers
 from flamegraph.readers.source import HEAD, Source
-from netprobe.importers.block import Block, Contents
+from netprobe.importers.report import Contents, Report
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -72,8 +72,8 @@ def again(head: bytes, stream: io.BufferedReader) -> io.BufferedReader:
     return io.BufferedReader(cast(io.RawIOBase, _Again(head, stream)), 1 << 20)
 
 
-def read(reader: Reader, source: Source, name: str) -> Block | None:
-    """A profile as a block; None where nothing stands in it. What is damaged is left, and said."""
+def read(reader: Reader, source: Source, name: str) -> Report | None:
+    """A profile as a report; None where nothing stands in it. What is corrupt is left, and said."""
     profile = reader.read(source, ReadOptions(salvage=True))
     if not len(profile.samples) or not profile.total:
         return None
@@ -89,7 +89,7 @@ def read(reader: Reader, source: Source, name: str) -> Block | None:
         ("who was recorded",),
         profile=profile,
     )
-    return Block(reader.FORMAT, "stacks", name, 0, 0, contents)
+    return Report(reader.FORMAT, "stacks", name, 0, 0, contents)
 
 
 def _counted(profile: Profile) -> tuple[Profile, str]:
@@ -109,8 +109,8 @@ def _durations(profile: Profile) -> tuple[float, ...] | None:
     info = profile.info
     if not info.seconds:
         return None
-    count = max(info.blocks, int(profile.samples.block.max()) + 1)
-    if not info.block_s or count == 1:
+    count = max(info.intervals, int(profile.samples.interval.max()) + 1)
+    if not info.interval_s or count == 1:
         return (info.seconds,)
-    last = min(max(info.seconds - info.block_s * (count - 1), info.block_s / 100), info.block_s)
-    return (*(info.block_s for _ in range(count - 1)), last)
+    last = min(max(info.seconds - info.interval_s * (count - 1), info.interval_s / 100), info.interval_s)
+    return (*(info.interval_s for _ in range(count - 1)), last)

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.calls import CallRow, as_printed, counted, failed
 from netprobe.importers.lines import Line, count, number, scaled
+from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
 
 FORMAT = "strace -c"
 KIND: Kind = "system calls"
@@ -101,5 +101,5 @@ class _Summary:
             (as_printed(self._rows), counted(self._rows), *failed(self._rows)),
             len(self._rows),
             notes=tuple(notes),
-            unknown=("which threads made the calls", "the time-outs of calls that wait"),
+            unknown=("which threads made the calls", "the timeouts of calls that wait"),
         )

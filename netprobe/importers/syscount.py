@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.calls import CallRow, as_printed, counted, failed, timed
 from netprobe.importers.intervals import lengths
 from netprobe.importers.lines import Line, clock, count, scaled
+from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
 from netprobe.probes.syscall_names import is_known
 from netprobe.run.table import Table
 
@@ -23,7 +23,7 @@ _ONE_CALL = re.compile(r"\s*Tracing (failed )?syscall '\w+'\.\.\. Ctrl\+C to qui
 _CALL = re.compile(r"\w+|\[unknown: \d+\]")
 _TIME_NS = {"us": 1_000, "ms": 1_000_000}
 _TOLD, _TIME = "syscount", "syscount time"
-_UNKNOWN = ("which threads made the calls", "the time-outs of calls that wait")
+_UNKNOWN = ("which threads made the calls", "the timeouts of calls that wait")
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ class _Table:
         if durations:
             notes.append("how long the first interval took is not said: taken for as long as the others")
         else:
-            self._rows = [replace(row, block=0) for row in self._rows]
-        fullest = max(sum(row.block == block for row in self._rows) for block in {row.block for row in self._rows})
+            self._rows = [replace(row, interval=0) for row in self._rows]
+        fullest = max(sum(row.interval == interval for row in self._rows) for interval in {row.interval for row in self._rows})
         most = self._told.most
         return Contents(
             tuple(self._tables()),

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.calls import CallRow, as_printed, counted
 from netprobe.importers.lines import Line, count
+from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
 from netprobe.probes.syscall_names import name_on
 
 FORMAT = "syscount (bpftrace)"
@@ -81,6 +81,6 @@ class _Map:
             tuple(tables),
             len(self._rows) + len(self._processes),
             notes=(note,) if self._numbers else (),
-            unknown=("which threads made the calls", "the time-outs of calls that wait"),
+            unknown=("which threads made the calls", "the timeouts of calls that wait"),
             only_most_frequent=self._most is not None and len(self._rows) >= self._most,
         )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from netprobe.importers.block import Context
 from netprobe.importers.lines import clock
+from netprobe.importers.report import Context
 
 _BANNER = re.compile(r"\s*Linux (\S{1,100}) \((.{0,100}?)\)\s+(\S{1,20})\s+_(\w{1,20})_\s+\((\d{1,6}) CPU\)\s*")
 

@@ -1,4 +1,4 @@
-"""Blocks as a Run. What they do not say is None there, and said to be not known."""
+"""Reports as a Run. What they do not say is None there, and said to be not known."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from math import nan
 from typing import TYPE_CHECKING, Any
 
 from netprobe import __version__
-from netprobe.importers.block import Block
 from netprobe.importers.choosing import TIMELESS, agree
+from netprobe.importers.report import Report
 from netprobe.run.model import FORMAT_VERSION, Run
 from netprobe.run.profile import profile_tables
 from netprobe.run.table import Table
@@ -30,31 +30,31 @@ _NO_COST = {
 }
 
 
-def as_run(blocks: Sequence[Block], seconds: float | None = None, requests: float | None = None) -> Run:
-    """One recording. `seconds`: of blocks that do not say; `requests`: served meanwhile, as the user says."""
-    counts = [block for block in blocks if block.kind not in TIMELESS]
-    window = _window(blocks, counts, seconds)
+def as_run(reports: Sequence[Report], seconds: float | None = None, requests: float | None = None) -> Run:
+    """One recording. `seconds`: of reports that do not say; `requests`: served meanwhile, as the user says."""
+    counts = [report for report in reports if report.kind not in TIMELESS]
+    window = _window(reports, counts, seconds)
     durations = _grid(counts, window)
-    tables = [table for block in blocks for table in _tables(block, one_block=len(durations) == 1)]
-    tables += [_blocks(counts, durations), *_threads(tables)]
-    told, notes = _requests(blocks, window, requests)
+    tables = [table for report in reports for table in _tables(report, one_interval=len(durations) == 1)]
+    tables += [_intervals(counts, durations), *_threads(tables)]
+    told, notes = _requests(reports, window, requests)
     info: dict[str, Any] = {
         "format_version": FORMAT_VERSION,
         "netprobe_version": __version__,
-        "host": _host(blocks),
-        "target": _target(blocks, tables),
-        "window": {"started": None, "seconds": window, "blocks": len(durations), "ended_by": None},
-        "probes": list(dict.fromkeys(block.format for block in blocks)),
+        "host": _host(reports),
+        "target": _target(reports, tables),
+        "recording": {"started": None, "seconds": window, "intervals": len(durations), "stopped_by": None},
+        "probes": list(dict.fromkeys(report.format for report in reports)),
         "attached": [],
-        "ways": {},
+        "attach_mechanisms": {},
         "unavailable": [],
-        "missed": [sentence for block in blocks for sentence in _left(block)],
+        "dropped": [sentence for report in reports for sentence in _left(report)],
         "cost": dict(_NO_COST),
         "imported": {
-            "parts": [_part(block) for block in blocks],
-            "notes": [*notes, *(note for block in blocks for note in block.contents.notes)],
-            "unknown": _unknown(blocks, window),
-            "only_most_frequent": any(block.contents.only_most_frequent for block in blocks),
+            "parts": [_part(report) for report in reports],
+            "notes": [*notes, *(note for report in reports for note in report.contents.notes)],
+            "unknown": _unknown(reports, window),
+            "only_most_frequent": any(report.contents.only_most_frequent for report in reports),
         },
     }
     if told:
@@ -62,50 +62,51 @@ def as_run(blocks: Sequence[Block], seconds: float | None = None, requests: floa
     return Run(info, {table.name: table for table in tables})
 
 
-def _window(blocks: Sequence[Block], counts: Sequence[Block], seconds: float | None) -> float | None:
+def _window(reports: Sequence[Report], counts: Sequence[Report], seconds: float | None) -> float | None:
     """How long it took; a load generator's time only where nothing was counted beside it."""
-    known = [block.seconds for block in counts or blocks if block.seconds is not None]
+    known = [report.seconds for report in counts or reports if report.seconds is not None]
     return max(known) if known else seconds
 
 
-def _grid(counts: Sequence[Block], window: float | None) -> tuple[float, ...]:
-    """Lengths of the Run's time blocks: those that all counts have in common, else one."""
-    grids = {block.contents.durations for block in counts}
+def _grid(counts: Sequence[Report], window: float | None) -> tuple[float, ...]:
+    """Lengths of the Run's time reports: those that all counts have in common, else one."""
+    grids = {report.contents.durations for report in counts}
     (grid,) = grids if len(grids) == 1 else (None,)
     return grid or (nan if window is None else window,)
 
 
-def _tables(block: Block, one_block: bool) -> list[Table]:
-    tables = list(block.contents.tables)
-    if block.contents.profile is not None:
-        tables += profile_tables(_without_times(block.contents.profile) if one_block else block.contents.profile)
-    if not one_block:
+def _tables(report: Report, one_interval: bool) -> list[Table]:
+    tables = list(report.contents.tables)
+    if report.contents.profile is not None:
+        tables += profile_tables(_without_times(report.contents.profile) if one_interval else report.contents.profile)
+    if not one_interval:
         return tables
     return [
-        Table(one.name, {**one.columns, "block": [0] * len(one)}) if "block" in one.columns else one for one in tables
+        Table(one.name, {**one.columns, "interval": [0] * len(one)}) if "interval" in one.columns else one
+        for one in tables
     ]
 
 
 def _without_times(profile: Profile) -> Profile:
     return replace(
         profile,
-        samples=replace(profile.samples, block=profile.samples.block * 0),
-        info=replace(profile.info, block_s=0.0, blocks=1),
+        samples=replace(profile.samples, interval=profile.samples.interval * 0),
+        info=replace(profile.info, interval_s=0.0, intervals=1),
     )
 
 
-def _blocks(counts: Sequence[Block], durations: tuple[float, ...]) -> Table:
+def _intervals(counts: Sequence[Report], durations: tuple[float, ...]) -> Table:
     starts = [sum(durations[:number]) for number in range(len(durations))] if len(durations) < 2 else _starts(durations)
     columns: dict[str, list[Any]] = {
-        "block": list(range(len(durations))),
+        "interval": list(range(len(durations))),
         "start_s": starts,
         "duration_s": list(durations),
     }
-    machine = next((block.contents.machine for block in counts if block.contents.machine), None)
+    machine = next((report.contents.machine for report in counts if report.contents.machine), None)
     if machine:
         whole = [list(values) if len(values) == len(durations) else [sum(values)] for values in machine]
         columns |= {"machine_switches": whole[0], "machine_forks": whole[1]}
-    return Table("blocks", columns)
+    return Table("intervals", columns)
 
 
 def _starts(durations: tuple[float, ...]) -> list[float]:
@@ -140,32 +141,32 @@ def _threads(tables: Sequence[Table]) -> list[Table]:
 
 
 def _requests(
-    blocks: Sequence[Block], window: float | None, told: float | None
+    reports: Sequence[Report], window: float | None, told: float | None
 ) -> tuple[dict[str, Any] | None, list[str]]:
     """What the user says; else what the load generator says, where it is of the same time."""
     if told:
         return {"count": told, "source": "--requests"}, []
-    for block in blocks:
-        if block.contents.requests and agree(block.seconds, window):
-            return {"count": block.contents.requests, "source": block.format}, []
-        if block.contents.requests:
+    for report in reports:
+        if report.contents.requests and agree(report.seconds, window):
+            return {"count": report.contents.requests, "source": report.format}, []
+        if report.contents.requests:
             counted = "an unknown time (say it with -d)" if window is None else f"{window:g} s"
             return None, [
-                f"the requests of {block.format} are not used: it took {block.seconds:g} s, what was counted {counted}"
+                f"the requests of {report.format} are not used: it took {report.seconds:g} s, what was counted {counted}"
             ]
     return None, []
 
 
-def _host(blocks: Sequence[Block]) -> dict[str, Any]:
+def _host(reports: Sequence[Report]) -> dict[str, Any]:
     host: dict[str, Any] = dict.fromkeys(_HOST)
-    for block in blocks:
-        host |= block.contents.host
+    for report in reports:
+        host |= report.contents.host
     return host
 
 
-def _target(blocks: Sequence[Block], tables: Sequence[Table]) -> dict[str, Any]:
-    formats = ", ".join(dict.fromkeys(block.format for block in blocks))
-    sources = ", ".join(dict.fromkeys(block.source for block in blocks))
+def _target(reports: Sequence[Report], tables: Sequence[Table]) -> dict[str, Any]:
+    formats = ", ".join(dict.fromkeys(report.format for report in reports))
+    sources = ", ".join(dict.fromkeys(report.source for report in reports))
     threads = next((len(table) for table in tables if table.name == "threads"), 0)
     return {
         "description": f"what {formats} printed, from {sources}",
@@ -177,35 +178,35 @@ def _target(blocks: Sequence[Block], tables: Sequence[Table]) -> dict[str, Any]:
     }
 
 
-def _left(block: Block) -> list[str]:
-    if not block.left_count:
+def _left(report: Report) -> list[str]:
+    if not report.left_count:
         return []
-    one = block.left_count == 1
-    lines = f"{block.left_count} line{'' if one else 's'}"
-    more = "; …" if block.left_count > len(block.left) else ""
-    what = f"could not be read and {'was' if one else 'were'} left: {'; '.join(block.left)}{more}"
-    return [f"{lines} of {block.format} ({block.place}) {what}"]
+    one = report.left_count == 1
+    lines = f"{report.left_count} line{'' if one else 's'}"
+    more = "; …" if report.left_count > len(report.left) else ""
+    what = f"could not be read and {'was' if one else 'were'} left: {'; '.join(report.left)}{more}"
+    return [f"{lines} of {report.format} ({report.place}) {what}"]
 
 
-def _part(block: Block) -> dict[str, Any]:
+def _part(report: Report) -> dict[str, Any]:
     return {
-        "format": block.format,
-        "kind": block.kind,
-        "source": block.source,
-        "first_line": block.first_line or None,
-        "last_line": block.last_line or None,
-        "rows": block.contents.rows,
-        "seconds": block.seconds,
-        "left": block.left_count,
+        "format": report.format,
+        "kind": report.kind,
+        "source": report.source,
+        "first_line": report.first_line or None,
+        "last_line": report.last_line or None,
+        "rows": report.contents.rows,
+        "seconds": report.seconds,
+        "left": report.left_count,
     }
 
 
-def _unknown(blocks: Sequence[Block], window: float | None) -> list[str]:
-    host = _host(blocks)
+def _unknown(reports: Sequence[Report], window: float | None) -> list[str]:
+    host = _host(reports)
     words = ["when it was recorded"]
     if window is None:
         words.append("how long it took")
     if not host["hostname"]:
         words.append("host and kernel")
     words += ["which CPUs were online"]
-    return list(dict.fromkeys([*words, *(word for block in blocks for word in block.contents.unknown)]))
+    return list(dict.fromkeys([*words, *(word for report in reports for word in report.contents.unknown)]))

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from netprobe.importers.block import Contents, Context, Kind, Parser, Taken
 from netprobe.importers.lines import Line, scaled
+from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
 from netprobe.run.table import Table
 
 FORMAT = "wrk"

@@ -259,7 +259,7 @@ _EXCLUSIVE = {
     # There is no order to be wrong without steering, nor a wrong CPU for a thread that may run anywhere.
     frozenset({"reuseport-order", "reuseport-unsteered"}),
     frozenset({"reuseport-order", "listener-thread-unpinned"}),
-    # Where a time-out of 0 keeps polling from starting, or work takes all the time, nobody is late for a packet.
+    # Where a timeout of 0 keeps polling from starting, or work takes all the time, nobody is late for a packet.
     frozenset({"epoll-zero-timeout", "busy-poll-softirq-first"}),
     frozenset({"hot-frame", "busy-poll-softirq-first"}),
     # 50 µs of work a request hide what costs 1 % of it.

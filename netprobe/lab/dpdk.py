@@ -39,7 +39,7 @@ class Testpmd:
     def __enter__(self) -> Self:
         program = shutil.which("dpdk-testpmd")
         if program is None:
-            raise LabError("dpdk-testpmd is not installed.", todo="Install the package dpdk-dev (Fedora: dpdk).")
+            raise LabError("dpdk-testpmd is not installed.", hint="Install the package dpdk-dev (Fedora: dpdk).")
         main, worker = self._cpus
         # Without huge pages and PCI it needs nothing of the machine; it reads commands until its input ends.
         environment = ["--no-huge", "--no-pci", "-m", "256", "--no-telemetry", "--file-prefix", self._prefix]

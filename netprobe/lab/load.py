@@ -126,7 +126,7 @@ def _start(load: Load, cpus: str) -> subprocess.Popen[str]:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     except FileNotFoundError as error:
-        raise LabError(f"{command[0]} is not here.", todo="Install the packages util-linux and iproute2.") from error
+        raise LabError(f"{command[0]} is not here.", hint="Install the packages util-linux and iproute2.") from error
 
 
 def _finish(one: subprocess.Popen[str], seconds: float) -> str:
@@ -145,7 +145,7 @@ def _together(started: float, parts: list[Round], url: str) -> Round:
         latency.update(part.latency_us)
     requests = sum(part.requests for part in parts)
     if not requests:
-        raise LabError(f"{url} answered nothing.", todo="Is it a server that speaks HTTP, and does it listen there?")
+        raise LabError(f"{url} answered nothing.", hint="Is it a server that speaks HTTP, and does it listen there?")
     seconds = max(part.seconds for part in parts)
     return Round(started, seconds, requests, sum(part.errors for part in parts), dict(latency))
 
@@ -171,7 +171,7 @@ def read_results(path: Path) -> list[Round]:
     document = json.loads(path.read_text())
     if "results" not in document:
         raise LabError(
-            document.get("error", "the load generator did not finish its rounds"), todo=document.get("todo", "")
+            document.get("error", "the load generator did not finish its rounds"), hint=document.get("hint", "")
         )
     return [from_plain(one) for one in document["results"]]
 
@@ -183,7 +183,7 @@ def _carry_out(path: Path) -> int:
     try:
         answer["results"] = [as_plain(one) for one in run_rounds(load, order["rounds"])]
     except LabError as error:
-        answer.update(error=error.what, todo=error.todo)
+        answer.update(error=error.message, hint=error.hint)
     aside = path.with_suffix(".part")
     aside.write_text(json.dumps(order | answer))
     os.replace(aside, path)

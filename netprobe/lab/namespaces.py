@@ -132,12 +132,12 @@ def lab(options: LabOptions = LabOptions()) -> Iterator[Lab]:
 def _check(options: LabOptions) -> None:
     _require_root()
     if is_up():
-        raise LabError("the lab is already up, or was not taken down", todo="run: netprobe lab down")
+        raise LabError("the lab is already up, or was not taken down", hint="run: netprobe lab down")
     cpus = os.cpu_count() or 1
     if not 1 <= options.queues <= 64:
-        raise LabError(f"a veth pair with {options.queues} queues is not possible", todo="take 1 to 64")
+        raise LabError(f"a veth pair with {options.queues} queues is not possible", hint="take 1 to 64")
     if any(not 0 <= cpu < cpus for cpu in options.rps_cpus):
-        raise LabError(f"RPS names a CPU that is not there: {options.rps_cpus}", todo=f"take 0 to {cpus - 1}")
+        raise LabError(f"RPS names a CPU that is not there: {options.rps_cpus}", hint=f"take 0 to {cpus - 1}")
     if options.busy_poll_us is not None:
         if options.busy_poll_us < 0:
             raise LabError(f"net.core.busy_poll cannot be {options.busy_poll_us}")
@@ -146,7 +146,7 @@ def _check(options: LabOptions) -> None:
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise LabError("network namespaces need root", todo="run it with sudo")
+        raise LabError("network namespaces need root", hint="run it with sudo")
 
 
 def _read_busy_poll() -> int:
@@ -155,7 +155,7 @@ def _read_busy_poll() -> int:
     except FileNotFoundError as error:
         raise LabError(
             "net.core.busy_poll is not here",
-            todo="run it outside of containers and network namespaces",
+            hint="run it outside of containers and network namespaces",
         ) from error
 
 
@@ -169,7 +169,7 @@ def _claim(options: LabOptions) -> None:
     try:
         os.link(aside, STATE)
     except FileExistsError as error:
-        raise LabError("the lab is already up", todo="run: netprobe lab down") from error
+        raise LabError("the lab is already up", hint="run: netprobe lab down") from error
     finally:
         aside.unlink()
 
@@ -274,14 +274,14 @@ def _read_state() -> _BusyPoll | None:
     try:
         state = json.loads(STATE.read_text())
         if state["version"] != _STATE_VERSION:
-            todo = "take the lab down with that version"
-            raise LabError(f"{STATE} was written by another version of netprobe", todo=todo)
+            hint = "take the lab down with that version"
+            raise LabError(f"{STATE} was written by another version of netprobe", hint=hint)
         return _BusyPoll(**state["busy_poll"]) if "busy_poll" in state else None
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        todo = f"check net.core.busy_poll, then remove {STATE}"
-        raise LabError(f"{STATE} cannot be read: {error}", todo=todo) from error
+        hint = f"check net.core.busy_poll, then remove {STATE}"
+        raise LabError(f"{STATE} cannot be read: {error}", hint=hint) from error
 
 
 def _run(command: list[str], text: str = "") -> str:
@@ -297,8 +297,8 @@ def _run(command: list[str], text: str = "") -> str:
             process_group=0,
         )
     except FileNotFoundError as error:
-        todo = "install the packages iproute2 and ethtool"
-        raise LabError(f"{command[0]} is not here", todo=todo) from error
+        hint = "install the packages iproute2 and ethtool"
+        raise LabError(f"{command[0]} is not here", hint=hint) from error
     except subprocess.TimeoutExpired as error:
         raise LabError(f"no answer in {_COMMAND_SECONDS:.0f} s: {' '.join(command)}") from error
     if done.returncode:

@@ -65,7 +65,7 @@ class Nginx:
     def __enter__(self) -> Self:
         program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
         if program is None:
-            raise LabError("nginx is not installed.", todo="Install the package nginx-light.")
+            raise LabError("nginx is not installed.", hint="Install the package nginx-light.")
         self._folder = tempfile.TemporaryDirectory(prefix="netprobe-nginx-")
         # Workers give up root and must still reach their directories.
         Path(self._folder.name).chmod(0o755)

@@ -150,7 +150,7 @@ class Server:
             )
             self.port, self.pid = self._await_ready(self._process)
         except FileNotFoundError as error:
-            raise LabError(f"{command[0]} is not here", todo="install the package iproute2") from error
+            raise LabError(f"{command[0]} is not here", hint="install the package iproute2") from error
         except BaseException:
             self.stop()
             raise
@@ -213,7 +213,7 @@ def _build_directory() -> Path:
 
 def _compile(program: Path) -> None:
     if shutil.which(_COMPILE[0]) is None:
-        raise LabError("there is no C compiler", todo=_PACKAGES)
+        raise LabError("there is no C compiler", hint=_PACKAGES)
     sources = [str(path) for path in _source_files() if path.suffix == ".c"]
     command = [*_COMPILE, *sources, "-o", str(program), *_LINK]
     try:
@@ -223,5 +223,5 @@ def _compile(program: Path) -> None:
     if done.returncode == 0:
         return
     if "liburing.h" in done.stderr or "-luring" in done.stderr:
-        raise LabError("liburing's header or library is missing", todo=_PACKAGES)
-    raise LabError(f"the lab server does not compile:\n{done.stderr.strip()}", todo=_PACKAGES)
+        raise LabError("liburing's header or library is missing", hint=_PACKAGES)
+    raise LabError(f"the lab server does not compile:\n{done.stderr.strip()}", hint=_PACKAGES)

@@ -27,7 +27,7 @@ def wrk_command(url: str, seconds: int, connections: int = 16, threads: int = 1)
     """The command line; whole seconds only."""
     program = shutil.which("wrk")
     if program is None:
-        raise LabError("wrk is not installed.", todo="Install the package wrk.")
+        raise LabError("wrk is not installed.", hint="Install the package wrk.")
     return [program, f"-t{threads}", f"-c{connections}", f"-d{seconds}s", url]
 
 

@@ -39,17 +39,17 @@ class KernelLayout(Protocol):
 class RawTracepoint:
     """A function of the probe's C file and the raw tracepoint that calls it.
 
-    `part_time`: attached for a small part of each block only, for what shows again and again. `frequent`: so many
+    `duty_cycled`: attached for a small part of each interval only, for what shows again and again. `frequent`: so many
     events that a recording in windows attaches it for these only.
     """
 
     function: str
     tracepoint: str
-    part_time: bool = False
+    duty_cycled: bool = False
     frequent: bool = False
 
     def __str__(self) -> str:
-        return f"raw tracepoint {self.tracepoint}" + (", part of the time" if self.part_time else "")
+        return f"raw tracepoint {self.tracepoint}" + (", part of the time" if self.duty_cycled else "")
 
 
 @dataclass(frozen=True)
@@ -114,14 +114,14 @@ AttachPoint = RawTracepoint | BtfTracepoint | FunctionEntry | FunctionExit | Kpr
 
 
 @dataclass(frozen=True)
-class FirstOf:
+class FallbackChain:
     """Several ways to see the same, best first: the first of which every point attaches is used and reported.
 
     `optional`: the probe is whole without it.
     """
 
     what: str
-    ways: tuple[tuple[str, tuple[AttachPoint, ...]], ...]
+    mechanisms: tuple[tuple[str, tuple[AttachPoint, ...]], ...]
     optional: bool = False
 
 
@@ -129,7 +129,7 @@ class FirstOf:
 class ThreadCounters:
     """A memory-mapped array map: one row of `width` u64 counters for each thread slot.
 
-    Its rows in a block: (thread, cell, count), without the zeros.
+    Its rows in an interval: (thread, cell, count), without the zeros.
     """
 
     map: str
@@ -141,7 +141,7 @@ class KeyedCounters:
     """A hash map whose key begins with the u32 slot of a thread, and whose value begins with counters.
 
     `key` and `extra` name the other u32 fields of the key and the fields behind the counters, as NumPy
-    formats. Its rows in a block: (thread, *key, count: u64[counters], *extra).
+    formats. Its rows in an interval: (thread, *key, count: u64[counters], *extra).
     """
 
     map: str
@@ -176,7 +176,7 @@ class Thread:
 
 
 @dataclass(frozen=True)
-class Block:
+class Interval:
     """What was counted in one stretch of time.
 
     Rows by map name, as the counters' classes describe them; and, for the whole machine, the context
@@ -195,13 +195,13 @@ class Counted:
     """All that a recording counted, before a probe turns it into tables."""
 
     threads: Sequence[Thread]
-    blocks: list[Block] = field(default_factory=list)
+    intervals: list[Interval] = field(default_factory=list)
 
     def rows(self, map_name: str) -> tuple[npt.NDArray[np.int64], Rows]:
-        """Block number of each row, and the rows, of one map over all blocks."""
+        """Interval number of each row, and the rows, of one map over all intervals."""
         import numpy as np
 
-        parts = [block.rows[map_name] for block in self.blocks]
+        parts = [interval.rows[map_name] for interval in self.intervals]
         numbers = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
         return numbers, np.concatenate(parts) if parts else np.empty(0, [("thread", "u4"), ("cell", "u4")])
 
@@ -211,17 +211,17 @@ class Probe(Protocol):
 
     name: str
     source: str
-    # Name of a MISSED_… constant in the C file -> what the user is told, with {count}.
-    missed: Mapping[str, str]
+    # Name of a DROPPED_… constant in the C file -> what the user is told, with {count}.
+    dropped: Mapping[str, str]
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """The constants that its C file is compiled with."""
 
-    def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
+    def attach_points(self) -> tuple[AttachPoint | FallbackChain, ...]:
         """Its programs, in the order in which they are attached."""
 
     def counters(self) -> tuple[Counters, ...]:
-        """The maps that are read once a block."""
+        """The maps that are read once an interval."""
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
         """The maps to be zeroed for a slot before it gets another owner."""

@@ -10,7 +10,7 @@ from netprobe.probes.base import (
     BtfTracepoint,
     Counted,
     Counters,
-    FirstOf,
+    FallbackChain,
     FunctionEntry,
     FunctionExit,
     KernelLayout,
@@ -34,9 +34,9 @@ class Probe:
 
     name = "busypoll"
     source = "busypoll.c"
-    missed: Mapping[str, str] = {
-        "MISSED_BUSY_POLL": "{count} busy-poll episodes are not counted: their map was full",
-        "MISSED_SOFTIRQ_POLL": "{count} softirq polls are not counted: their map was full",
+    dropped: Mapping[str, str] = {
+        "DROPPED_BUSY_POLL": "{count} busy-poll episodes are not counted: their map was full",
+        "DROPPED_SOFTIRQ_POLL": "{count} softirq polls are not counted: their map was full",
     }
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
@@ -65,7 +65,7 @@ class Probe:
                 defines["SYSCALL_NUMBER"] = kernel.offset("pt_regs", field)
         return defines
 
-    def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
+    def attach_points(self) -> tuple[AttachPoint | FallbackChain, ...]:
         """Every poll; and where the kernel allows it, the loops that poll."""
         typed: tuple[AttachPoint, ...] = tuple(
             point
@@ -86,7 +86,7 @@ class Probe:
         )
         return (
             BtfTracepoint("on_napi_poll", "napi_poll", frequent=True),
-            FirstOf("entries into the poll loop", ways, optional=True),
+            FallbackChain("entries into the poll loop", ways, optional=True),
         )
 
     def counters(self) -> tuple[Counters, ...]:
@@ -103,16 +103,21 @@ class Probe:
 
     def tables(self, counted: Counted) -> list[Table]:
         """`busy_polls`, `softirq_polls`, `busy_loops` (empty where the loops cannot be seen)."""
-        block, rows = counted.rows("busy_polls")
+        interval, rows = counted.rows("busy_polls")
         names = ("attempts", "hits", "packets", "episodes", "last_poll_packets", "polling_ns")
-        busy = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        busy = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
         busy |= {"napi_id": rows["napi_id"], "budget": rows["budget"]} | _counts(rows, names)
-        block, rows = counted.rows("softirq_polls")
-        softirq = {"block": block, "napi_id": rows["napi_id"], "threaded": rows["threaded"] != 0, "cpu": rows["cpu"]}
+        interval, rows = counted.rows("softirq_polls")
+        softirq = {
+            "interval": interval,
+            "napi_id": rows["napi_id"],
+            "threaded": rows["threaded"] != 0,
+            "cpu": rows["cpu"],
+        }
         softirq |= _counts(rows, ("polls", "packets"))
-        block, rows = counted.rows("busy_loops")
-        loops = {"block": block, **thread_columns(counted.threads, rows["thread"])}
-        loops |= {"what": [("entered", "ns")[cell] for cell in rows["cell"].tolist()], "value": rows["count"]}
+        interval, rows = counted.rows("busy_loops")
+        loops = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
+        loops |= {"quantity": [("entered", "ns")[cell] for cell in rows["cell"].tolist()], "value": rows["count"]}
         return [Table("busy_polls", busy), Table("softirq_polls", softirq), Table("busy_loops", loops)]
 
 

@@ -1,8 +1,8 @@
-"""The buckets of times: a quarter of an octave each (`quarter_octave` in bpf/common.h)."""
+"""The buckets of times: a quarter of an octave each (`log_linear_bucket` in bpf/common.h)."""
 
 from __future__ import annotations
 
-QUARTER_OCTAVES = 160
+LOG_LINEAR_BUCKETS = 160
 
 
 def bucket_start(bucket: int) -> int:

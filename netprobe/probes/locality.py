@@ -32,9 +32,9 @@ class Probe:
 
     name = "locality"
     source = "locality.c"
-    missed: Mapping[str, str] = {
-        "MISSED_MESSAGE": "{count} messages are missing from the matrix: its map was full",
-        "MISSED_SENT": "{count} sent packets are missing: their map was full",
+    dropped: Mapping[str, str] = {
+        "DROPPED_MESSAGE": "{count} messages are missing from the matrix: its map was full",
+        "DROPPED_SENT": "{count} sent packets are missing: their map was full",
     }
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
@@ -90,13 +90,13 @@ class Probe:
         """`messages`: by receiving and reading CPU, with how many of them came on accepted connections, and
         how many from this host; `sent_packets`: by device, TX queue and sending CPU.
         """
-        block, rows = counted.rows("messages")
-        messages = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        interval, rows = counted.rows("messages")
+        messages = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
         # As signed: -1 where no packet has been processed since the socket was made.
         messages |= {"rx_cpu": rows["rx_cpu"].astype("i4"), "cpu": rows["cpu"]}
         messages |= {name: rows["count"][:, place] for place, name in enumerate(("messages", "accepted", "same_host"))}
-        block, rows = counted.rows("sent_packets")
-        sent = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        interval, rows = counted.rows("sent_packets")
+        sent = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
         sent |= {
             "device": [kernel_text(name) for name in rows["device_name"].tolist()],
             "tx_queues": rows["queues"],

@@ -22,7 +22,7 @@ _CALLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "accept", "accept4", "io_
 
 
 class Probe:
-    """Sees waits and accepts by thread and descriptor, for a part of each block.
+    """Sees waits and accepts by thread and descriptor, for a part of each interval.
 
     The question is who, not how often: a thread that never sleeps in its wait calls it thousands of times a second, and
     one that sleeps is found there by the observers' looks. To have any program on system-call entry costs a busy server
@@ -31,7 +31,9 @@ class Probe:
 
     name = "serving"
     source = "serving.c"
-    missed: Mapping[str, str] = {"MISSED_SERVED": "{count} waits are missing from who serves what: their map was full"}
+    dropped: Mapping[str, str] = {
+        "DROPPED_SERVED": "{count} waits are missing from who serves what: their map was full"
+    }
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """Call numbers of this architecture."""
@@ -39,7 +41,7 @@ class Probe:
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
         """System call entry."""
-        return (RawTracepoint("on_serving_call", "sys_enter", part_time=True),)
+        return (RawTracepoint("on_serving_call", "sys_enter", duty_cycled=True),)
 
     def counters(self) -> tuple[Counters, ...]:
         """Calls that were seen, by thread, descriptor and kind."""
@@ -50,8 +52,8 @@ class Probe:
         return ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`serving`: block, thread, fd, how (epoll, accept, io_uring), calls that were seen."""
-        block, rows = counted.rows("served")
-        columns = {"block": block, **thread_columns(counted.threads, rows["thread"])}
+        """`serving`: interval, thread, fd, how (epoll, accept, io_uring), calls that were seen."""
+        interval, rows = counted.rows("served")
+        columns = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
         columns |= {"fd": rows["fd"], "how": [HOW[how] for how in rows["how"].tolist()], "calls": rows["count"][:, 0]}
         return [Table("serving", columns)]

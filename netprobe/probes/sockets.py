@@ -8,7 +8,7 @@ from netprobe.probes.base import (
     AttachPoint,
     Counted,
     Counters,
-    FirstOf,
+    FallbackChain,
     FunctionExit,
     KernelLayout,
     Kprobe,
@@ -50,7 +50,7 @@ class Probe:
 
     name = "sockets"
     source = "sockets.c"
-    missed: Mapping[str, str] = {"MISSED_JOINING": "{count} listeners are missing from the order in time"}
+    dropped: Mapping[str, str] = {"DROPPED_JOINING": "{count} listeners are missing from the order in time"}
 
     def __init__(self, connections: bool = False) -> None:
         self._connections = connections
@@ -66,7 +66,7 @@ class Probe:
         defines["SOCKET_TO_INODE"] = inode - kernel.offset("socket_alloc", "socket")
         return defines | ({"CONNECTIONS": 1} if self._connections and polls else {})
 
-    def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
+    def attach_points(self) -> tuple[AttachPoint | FallbackChain, ...]:
         """Who joins when."""
         functions = ("reuseport_alloc", "reuseport_add_sock")
         exits = (FunctionExit("on_alloc_exit", functions[0]), FunctionExit("on_add_sock_exit", functions[1]))
@@ -77,7 +77,7 @@ class Probe:
         )
         listen = (RawTracepoint("on_set_state", "inet_sock_set_state"),)
         ways = (("fentry", exits), ("kprobe", kprobes), ("tracepoint", listen))
-        return (FirstOf("order in which listeners join", ways),)
+        return (FallbackChain("order in which listeners join", ways),)
 
     def counters(self) -> tuple[Counters, ...]:
         """None: groups are read, not counted."""

@@ -10,7 +10,7 @@ from netprobe.probes.base import (
     BtfTracepoint,
     Counted,
     Counters,
-    FirstOf,
+    FallbackChain,
     KernelLayout,
     KeyedCounters,
     PerfEvent,
@@ -24,9 +24,9 @@ STACK_DEPTH = 127
 _STACKS = 16384
 _ROWS = 32768
 STACKS_MAP, WEIGHTS_MAP = "stacks", "stack_weights"
-DEPTH_MISSED = "{count} stacks were deeper than " + str(STACK_DEPTH) + " frames: their outermost callers are cut off"
-STACKS_MISSED = "{count} stacks are not known: their map was full"
-SAMPLES_MISSED = "{count} samples were lost: the map of samples was full"
+DEPTH_DROPPED = "{count} stacks were deeper than " + str(STACK_DEPTH) + " frames: their outermost callers are cut off"
+STACKS_DROPPED = "{count} stacks are not known: their map was full"
+SAMPLES_DROPPED = "{count} samples were lost: the map of samples was full"
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,10 @@ class Probe:
 
     name = "stacks"
     source = "stacks.c"
-    missed: Mapping[str, str] = {
-        "MISSED_STACK": STACKS_MISSED,
-        "MISSED_STACK_END": DEPTH_MISSED,
-        "MISSED_SAMPLE": SAMPLES_MISSED,
+    dropped: Mapping[str, str] = {
+        "DROPPED_STACK": STACKS_DROPPED,
+        "DROPPED_STACK_END": DEPTH_DROPPED,
+        "DROPPED_SAMPLE": SAMPLES_DROPPED,
     }
 
     def __init__(self, options: StackOptions | None = None) -> None:
@@ -66,13 +66,13 @@ class Probe:
             defines["KERNEL_STACKS_ONLY"] = 1
         return defines
 
-    def attach_points(self) -> tuple[AttachPoint | FirstOf, ...]:
+    def attach_points(self) -> tuple[AttachPoint | FallbackChain, ...]:
         """The scheduler's switch; or samples by the CPU's own clock cycles where it can count them."""
         if self._options.off_cpu:
             return (BtfTracepoint("on_switch_for_stacks", "sched_switch"),)
         events = ("cycles", "cpu-clock")
         ways = tuple((event, (PerfEvent("on_sample", event, self._options.frequency),)) for event in events)
-        return (FirstOf("samples", ways),)
+        return (FallbackChain("samples", ways),)
 
     def counters(self) -> tuple[Counters, ...]:
         """Samples and weight by thread, life of its process, kernel stack and user stack."""

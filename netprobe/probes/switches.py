@@ -15,7 +15,7 @@ from netprobe.probes.base import (
     ThreadCounters,
     ThreadScratch,
 )
-from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
+from netprobe.probes.histogram import LOG_LINEAR_BUCKETS, bucket_start
 from netprobe.probes.kernel_text import kernel_text
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
@@ -36,8 +36,8 @@ class Probe:
 
     name = "switches"
     source = "switches.c"
-    missed: Mapping[str, str] = {
-        "MISSED_TAKEOVER": "{count} switches are missing from who took over: their map was full"
+    dropped: Mapping[str, str] = {
+        "DROPPED_TAKEOVER": "{count} switches are missing from who took over: their map was full"
     }
 
     def __init__(self, options: SwitchOptions | None = None) -> None:
@@ -61,14 +61,14 @@ class Probe:
         counters: list[Counters] = [
             ThreadCounters("thread_switches", 2),
             KeyedCounters(
-                "takeovers",
+                "next_tasks",
                 (("cpu", "u4"), ("next_tid", "u4")),
                 2,
                 (("next_user_tid", "u8"), ("next", "S16")),
             ),
         ]
         if self._options.run_queue:
-            counters.append(ThreadCounters("run_queue_latency", 1 + QUARTER_OCTAVES))
+            counters.append(ThreadCounters("run_queue_latency", 1 + LOG_LINEAR_BUCKETS))
         return tuple(counters)
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
@@ -76,15 +76,15 @@ class Probe:
         return (ThreadScratch("runnable_since", 1),) if self._options.run_queue else ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`switches`, `takeovers`; with run-queue latency its two tables."""
-        tables = [self._switches(counted), self._takeovers(counted)]
+        """`switches`, `next_tasks`; with run-queue latency its two tables."""
+        tables = [self._switches(counted), self._next_tasks(counted)]
         return tables + (self._run_queue(counted) if self._options.run_queue else [])
 
     def _switches(self, counted: Counted) -> Table:
         import numpy as np
 
-        block, rows = counted.rows("thread_switches")
-        key = block * (len(counted.threads) + 1) + rows["thread"]
+        interval, rows = counted.rows("thread_switches")
+        key = interval * (len(counted.threads) + 1) + rows["thread"]
         unique, place = np.unique(key, return_inverse=True)
         counts = np.zeros((len(unique), 2), np.uint64)
         counts[place, rows["cell"]] = rows["count"]
@@ -93,17 +93,17 @@ class Probe:
         return Table(
             "switches",
             {
-                "block": block[first],
+                "interval": interval[first],
                 **thread_columns(counted.threads, rows["thread"][first]),
                 "voluntary": counts[:, 0],
                 "involuntary": counts[:, 1],
             },
         )
 
-    def _takeovers(self, counted: Counted) -> Table:
+    def _next_tasks(self, counted: Counted) -> Table:
         import numpy as np
 
-        block, rows = counted.rows("takeovers")
+        interval, rows = counted.rows("next_tasks")
         # The kernel's copy is of the first time; a traced thread's last name is the better one.
         last_names = {thread.tid: thread.name for thread in counted.threads if thread.tid}
         names = [
@@ -112,9 +112,9 @@ class Probe:
         ]
         idle = rows["next_tid"] == 0
         return Table(
-            "takeovers",
+            "next_tasks",
             {
-                "block": block,
+                "interval": interval,
                 **thread_columns(counted.threads, rows["thread"]),
                 "cpu": rows["cpu"],
                 "next_tid": rows["next_user_tid"],
@@ -126,18 +126,18 @@ class Probe:
         )
 
     def _run_queue(self, counted: Counted) -> list[Table]:
-        block, rows = counted.rows("run_queue_latency")
+        interval, rows = counted.rows("run_queue_latency")
         is_total = rows["cell"] == 0
         totals = {
-            "block": block[is_total],
+            "interval": interval[is_total],
             **thread_columns(counted.threads, rows["thread"][is_total]),
             "total_ns": rows["count"][is_total],
         }
-        block, rows = block[~is_total], rows[~is_total]
+        interval, rows = interval[~is_total], rows[~is_total]
         histogram = {
-            "block": block,
+            "interval": interval,
             **thread_columns(counted.threads, rows["thread"]),
-            "from_ns": [bucket_start(cell - 1) for cell in rows["cell"].tolist()],
+            "bucket_start_ns": [bucket_start(cell - 1) for cell in rows["cell"].tolist()],
             "waits": rows["count"],
         }
         return [Table("run_queue", totals), Table("run_queue_histogram", histogram)]

@@ -43,7 +43,7 @@ def native_number(name: str) -> int:
     except system_calls.NoSuchSystemCall:
         raise NetprobeError(
             f"There is no system call named {name!r}.",
-            todo="Names are those of syscalls(2), such as recvfrom, epoll_wait, newfstatat.",
+            hint="Names are those of syscalls(2), such as recvfrom, epoll_wait, newfstatat.",
         ) from None
 
 
@@ -52,7 +52,7 @@ def check_native(name: str) -> None:
     if native_number(name) < 0:
         raise NetprobeError(
             f"{name} is not a system call of {platform.machine()}.",
-            todo="Programs there use another one: wait4 for waitpid, recvfrom for recv.",
+            hint="Programs there use another one: wait4 for waitpid, recvfrom for recv.",
         )
 
 

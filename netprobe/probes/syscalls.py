@@ -1,4 +1,4 @@
-"""System calls by thread; those that wait also by time-out class; failures and latency on request."""
+"""System calls by thread; those that wait also by timeout class; failures and latency on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from netprobe.probes.base import (
     ThreadCounters,
     ThreadScratch,
 )
-from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
+from netprobe.probes.histogram import LOG_LINEAR_BUCKETS, bucket_start
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table
 
@@ -40,10 +40,10 @@ _TIMED_CALLS = 8192
 # include/linux/errno.h: never seen by programs, but by whoever looks at the kernel's results.
 _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
 
-MISSED = {
-    "MISSED_OTHER_CALL": "{count} calls through a 32-bit or unknown entry are not counted: their map was full",
-    "MISSED_FAILURE": "{count} failed calls are not counted as failed: their map was full",
-    "MISSED_LATENCY": "{count} calls are missing from the latencies: their map was full, or their threads had no slot",
+DROPPED = {
+    "DROPPED_OTHER_CALL": "{count} calls through a 32-bit or unknown entry are not counted: their map was full",
+    "DROPPED_FAILURE": "{count} failed calls are not counted as failed: their map was full",
+    "DROPPED_LATENCY": "{count} calls are missing from the latencies: their map was full, or their threads had no slot",
 }
 
 
@@ -61,7 +61,7 @@ class Probe:
 
     name = "syscalls"
     source = "syscalls.c"
-    missed: Mapping[str, str] = MISSED
+    dropped: Mapping[str, str] = DROPPED
 
     def __init__(self, options: SyscallOptions | None = None) -> None:
         self._options = options or SyscallOptions()
@@ -99,7 +99,9 @@ class Probe:
         if self._options.failures or self._options.latency:
             counters.append(KeyedCounters("failed_calls", (("number", "u4"), ("compat", "u4"), ("error", "u4")), 1))
         if self._options.latency:
-            counters.append(KeyedCounters("syscall_latency", (("number", "u4"), ("compat", "u4")), 1 + QUARTER_OCTAVES))
+            counters.append(
+                KeyedCounters("syscall_latency", (("number", "u4"), ("compat", "u4")), 1 + LOG_LINEAR_BUCKETS)
+            )
         return tuple(counters)
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
@@ -119,28 +121,28 @@ class Probe:
     def _calls(self, counted: Counted) -> Table:
         import numpy as np
 
-        block, native = counted.rows("syscall_calls")
-        other_block, other = counted.rows("other_calls")
+        interval, native = counted.rows("syscall_calls")
+        other_interval, other = counted.rows("other_calls")
         names = [syscall_names.native_name(number) for number in native["cell"].tolist()]
         names += _names(other)
         columns = _columns(
-            counted, np.concatenate((block, other_block)), np.concatenate((native["thread"], other["thread"]))
+            counted, np.concatenate((interval, other_interval)), np.concatenate((native["thread"], other["thread"]))
         )
         calls = np.concatenate((native["count"], other["count"][:, 0]))
         return Table("syscalls", columns | {"syscall": names, "calls": calls})
 
     def _timeouts(self, counted: Counted) -> Table:
-        """Calls by time-out class; positive ones by octave of microseconds, with the sum of their time-outs."""
+        """Calls by timeout class; positive ones by octave of microseconds, with the sum of their timeouts."""
         import numpy as np
 
-        block, rows = counted.rows("syscall_waits")
+        interval, rows = counted.rows("syscall_waits")
         cell = rows["cell"] % _CELLS_PER_WAIT
         # Sums follow their counts, cell by cell.
         is_sum = (cell >= len(_CLASSES)) & ((cell - len(_CLASSES)) % 2 == 1)
         sums = {
             key: count
             for *key_parts, count in zip(
-                block[is_sum].tolist(),
+                interval[is_sum].tolist(),
                 rows["thread"][is_sum].tolist(),
                 (rows["cell"][is_sum] - 1).tolist(),
                 rows["count"][is_sum].tolist(),
@@ -149,19 +151,19 @@ class Probe:
             if (key := tuple(key_parts))
         }
         keep = ~is_sum
-        block, rows, cell = block[keep], rows[keep], cell[keep]
-        keys = zip(block.tolist(), rows["thread"].tolist(), rows["cell"].tolist(), strict=True)
-        columns = _columns(counted, block, rows["thread"])
+        interval, rows, cell = interval[keep], rows[keep], cell[keep]
+        keys = zip(interval.tolist(), rows["thread"].tolist(), rows["cell"].tolist(), strict=True)
+        columns = _columns(counted, interval, rows["thread"])
         columns["syscall"] = [WAITS[number] for number in (rows["cell"] // _CELLS_PER_WAIT).tolist()]
         columns["timeout"] = [_CLASSES[c] if c < len(_CLASSES) else "positive" for c in cell.tolist()]
-        columns["octave"] = np.where(cell < len(_CLASSES), -1, (cell.astype(np.int64) - len(_CLASSES)) // 2)
+        columns["timeout_log2_us"] = np.where(cell < len(_CLASSES), -1, (cell.astype(np.int64) - len(_CLASSES)) // 2)
         columns["calls"] = rows["count"]
         columns["timeout_total_ns"] = [sums.get(key, 0) for key in keys]
         return Table("syscall_timeouts", columns)
 
     def _errors(self, counted: Counted) -> Table:
-        block, rows = counted.rows("failed_calls")
-        columns = _columns(counted, block, rows["thread"])
+        interval, rows = counted.rows("failed_calls")
+        columns = _columns(counted, interval, rows["thread"])
         columns["syscall"] = _names(rows)
         columns["errno"] = [errno_name(number) for number in rows["error"].tolist()]
         columns["calls"] = rows["count"][:, 0]
@@ -170,8 +172,8 @@ class Probe:
     def _latency(self, counted: Counted) -> list[Table]:
         import numpy as np
 
-        block, rows = counted.rows("syscall_latency")
-        columns = _columns(counted, block, rows["thread"])
+        interval, rows = counted.rows("syscall_latency")
+        columns = _columns(counted, interval, rows["thread"])
         names = np.array(_names(rows), object)
         totals = columns | {
             "syscall": names,
@@ -179,9 +181,9 @@ class Probe:
             "total_ns": rows["count"][:, 0],
         }
         which, buckets = np.nonzero(rows["count"][:, 1:])
-        histogram = _columns(counted, block[which], rows["thread"][which]) | {
+        histogram = _columns(counted, interval[which], rows["thread"][which]) | {
             "syscall": names[which],
-            "from_ns": [bucket_start(bucket) for bucket in buckets.tolist()],
+            "bucket_start_ns": [bucket_start(bucket) for bucket in buckets.tolist()],
             "calls": rows["count"][which, buckets + 1],
         }
         return [Table("syscall_latency", totals), Table("syscall_latency_histogram", histogram)]
@@ -212,5 +214,5 @@ def known_errno(name: str) -> str | None:
     return errno.errorcode.get(number) if isinstance(number, int) else None
 
 
-def _columns(counted: Counted, block: npt.NDArray[Any], thread: npt.NDArray[Any]) -> dict[str, Any]:
-    return {"block": block, **thread_columns(counted.threads, thread)}
+def _columns(counted: Counted, interval: npt.NDArray[Any], thread: npt.NDArray[Any]) -> dict[str, Any]:
+    return {"interval": interval, **thread_columns(counted.threads, thread)}

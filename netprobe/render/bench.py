@@ -8,7 +8,7 @@ from typing import Any
 
 from netprobe.analysis.intervals import Interval
 from netprobe.render.text import Column, TextTable
-from netprobe.rules.facts import Facts
+from netprobe.rules.context import RunContext
 
 _CALLS = 8
 
@@ -29,7 +29,7 @@ class Benchmark:
     """Standard deviation of the rounds."""
     latency_us: dict[str, Interval]
     warnings: Sequence[str]
-    facts: Facts | None
+    context: RunContext | None
     run: str
 
 
@@ -49,9 +49,9 @@ def as_text(shown: Benchmark) -> TextTable:
     return TextTable(columns, rows)
 
 
-def per_request_as_text(facts: Facts) -> TextTable | None:
+def per_request_as_text(context: RunContext) -> TextTable | None:
     """What one request took; None where the number of requests is not known."""
-    figures = per_request(facts)
+    figures = per_request(context)
     if figures is None:
         return None
     rows = [[f"{one['syscall']} calls", f"{one['per_request']:.3f}"] for one in figures["system_calls"][:_CALLS]]
@@ -61,25 +61,25 @@ def per_request_as_text(facts: Facts) -> TextTable | None:
     return TextTable([Column("A REQUEST TOOK"), Column("", True)], rows)
 
 
-def per_request(facts: Facts) -> dict[str, Any] | None:
+def per_request(context: RunContext) -> dict[str, Any] | None:
     """Calls, switches and CPU time (in µs; None without samples by a clock) of the server by request."""
-    requests = facts.requests
+    requests = context.requests
     if requests is None or not requests.count:
         return None
-    calls = sorted(facts.calls, key=lambda row: -row.calls)
+    calls = sorted(context.calls, key=lambda row: -row.calls)
     return {
         "requests": requests.count,
         "system_calls": [{"syscall": row.syscall, "per_request": row.calls / requests.count} for row in calls],
-        "switches": sum(row.switches for row in facts.switches) / requests.count,
-        "cpu_us": _cpu_us(facts, requests.count),
+        "switches": sum(row.switches for row in context.switches) / requests.count,
+        "cpu_us": _cpu_us(context, requests.count),
     }
 
 
-def _cpu_us(facts: Facts, requests: float) -> float | None:
-    from netprobe.rules.facts import MissingDataError
+def _cpu_us(context: RunContext, requests: float) -> float | None:
+    from netprobe.rules.context import MissingDataError
 
     try:
-        profile = facts.profile
+        profile = context.profile
     except MissingDataError:
         return None
     return profile.total / 1000 / requests if profile.info.unit == "ns" else None
@@ -112,6 +112,6 @@ def as_json(shown: Benchmark) -> dict[str, Any]:
         "spread_pct": shown.spread_pct,
         "latency_us": {name: value.as_dict() for name, value in shown.latency_us.items()},
         "warnings": list(shown.warnings),
-        "per_request": per_request(shown.facts) if shown.facts else None,
+        "per_request": per_request(shown.context) if shown.context else None,
         "run": shown.run,
     }

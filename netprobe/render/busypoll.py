@@ -10,7 +10,7 @@ from netprobe.analysis.busypoll import BusyPolling, Link, Napi, PollRow
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent, rate
 
-_MARKS = {"ok": "ok", "broken": "BROKEN", "unknown": "cannot tell", "not needed": "-"}
+_MARKS = {"ok": "ok", "broken": "BROKEN", "unknown": "inconclusive", "not needed": "-"}
 _STYLES = {"ok": "green", "broken": "bold red", "unknown": "yellow", "not needed": "dim"}
 
 
@@ -66,9 +66,9 @@ def links_as_text(links: Sequence[Link]) -> TextTable:
     return TextTable([Column("STATE"), Column("CONDITION"), Column("EVIDENCE")], cells, cell_styles=styles)
 
 
-def remedies(links: Sequence[Link]) -> list[str]:
+def fixes(links: Sequence[Link]) -> list[str]:
     """What to do, one line a broken link."""
-    return [f"To do: {link.remedy}" for link in links if link.state == "broken" and link.remedy]
+    return [f"To do: {link.fix}" for link in links if link.state == "broken" and link.fix]
 
 
 def cross_check(found: BusyPolling) -> str:

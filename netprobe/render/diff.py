@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netprobe.analysis.compare.blocks import FEWEST_BLOCKS
+from netprobe.analysis.compare.intervals import FEWEST_BLOCKS
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import duration
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # What would have had to be so many percent more is no example of what would have been seen.
 _HOPELESS = 3000.0
 _GROUPS = (
-    *("load", "system calls", "time-outs", "switches", "preemptions", "machine"),
+    *("load", "system calls", "timeouts", "switches", "preemptions", "machine"),
     *("locality", "busy polling", "packets", "CPU time", "functions"),
 )
 
@@ -70,7 +70,7 @@ def _single(comparison: Comparison) -> Iterable[Change]:
     if comparison.a.series:
         return []
     few = min(comparison.a.units, comparison.b.units) < FEWEST_BLOCKS
-    return [row for row in comparison.rows if row.verdict == "cannot tell" and (few or row.group == "load")]
+    return [row for row in comparison.rows if row.verdict == "inconclusive" and (few or row.group == "load")]
 
 
 def single_as_text(rows: Sequence[Change], top: int) -> TextTable:
@@ -134,7 +134,7 @@ def meaning(comparison: Comparison) -> list[str]:
     return lines
 
 
-_BECAME = {"appeared": "Appeared ", "went away": "Went away", "stayed": "Stayed   ", "cannot tell": "CANNOT TELL"}
+_BECAME = {"appeared": "Appeared ", "went away": "Went away", "stayed": "Stayed   ", "inconclusive": "CANNOT TELL"}
 
 
 def unseen(comparison: Comparison) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from netprobe.render.text import Column, TextTable
-from netprobe.rules.facts import Rule
+from netprobe.rules.context import Rule
 
 SECTIONS = ("What it sees", "Why it matters", "How to fix it", "Source")
 

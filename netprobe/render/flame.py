@@ -90,7 +90,7 @@ def heading(profile: Profile) -> str:
 
 
 def remarks(profile: Profile) -> list[str]:
-    """What has to be known to trust it: sentences. What a Run says was missed is not said again."""
+    """What has to be known to trust it: sentences. What a Run says was dropped is not said again."""
     info = profile.info
     unknown = profile.unknown_share
     said = list(info.notes)
@@ -101,8 +101,8 @@ def remarks(profile: Profile) -> list[str]:
     return said
 
 
-def missed(profile: Profile) -> list[str]:
-    """What the recorder itself missed, for a profile that comes without a Run."""
+def dropped(profile: Profile) -> list[str]:
+    """What the recorder itself dropped, for a profile that comes without a Run."""
     info = profile.info
     said = []
     if info.lost:

@@ -10,19 +10,19 @@ from netprobe.analysis.syscalls import summarise
 from netprobe.render import findings
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import rate
-from netprobe.rules.finding import CannotTell, Finding, Judgement
-from netprobe.rules.registry import judge
+from netprobe.rules.finding import Finding, Inconclusive, Result
+from netprobe.rules.registry import evaluate
 
 if TYPE_CHECKING:
-    from netprobe.importers.block import Block
+    from netprobe.importers.report import Report
     from netprobe.run.model import Run
 
 
 _CALLS, _LEAST = 5, 0.005
 
 
-def blocks_as_text(blocks: Sequence[tuple[int, Block]]) -> TextTable:
-    """One row a block."""
+def blocks_as_text(reports: Sequence[tuple[int, Report]]) -> TextTable:
+    """One row a report."""
     columns = [
         Column("BLOCK", True), Column("FORMAT"), Column("ROWS", True), Column("SECONDS", True), Column("LEFT", True),
         Column("WHERE"),
@@ -30,40 +30,40 @@ def blocks_as_text(blocks: Sequence[tuple[int, Block]]) -> TextTable:
     rows = [
         [
             str(number),
-            block.format,
-            str(block.contents.rows),
-            "?" if block.seconds is None else f"{block.seconds:.2f}".rstrip("0").rstrip("."),
-            str(block.left_count),
-            block.place,
+            report.format,
+            str(report.contents.rows),
+            "?" if report.seconds is None else f"{report.seconds:.2f}".rstrip("0").rstrip("."),
+            str(report.left_count),
+            report.place,
         ]
-        for number, block in blocks
+        for number, report in reports
     ]
     return TextTable(columns, rows)
 
 
 def whole_lines(run: Run) -> list[str]:
     """All that is to be said of one Run."""
-    judgements = judge(run)
+    results = evaluate(run)
     lines = [load_sentence(run), *reported(run), *_counted(run)]
-    found = [one for one in judgements if isinstance(one, Finding)]
+    found = [one for one in results if isinstance(one, Finding)]
     for number, finding in enumerate(found, 1):
         lines += ["", *findings.finding_lines(number, finding)]
-    lines += ["", *_reasons(judgements), findings.summary(judgements), *_notes(run)]
+    lines += ["", *_reasons(results), findings.summary(results), *_notes(run)]
     return lines
 
 
 def short_lines(run: Run, number: int) -> list[str]:
-    """One of several Runs: its number, its findings by their claims, what is missing."""
-    found = [one for one in judge(run) if isinstance(one, Finding)]
+    """One of several Runs: its number, its findings by their summaries, what is missing."""
+    found = [one for one in evaluate(run) if isinstance(one, Finding)]
     lines = [f"{number}. {load_sentence(run)}", *(f"   {text}" for text in (*reported(run), *_counted(run)))]
-    lines += [f"   {one.code}: {one.claim}" for one in found]
-    lines += [f"   Not complete: {text}." for text in run.info["missed"]]
+    lines += [f"   {one.code}: {one.summary}" for one in found]
+    lines += [f"   Not complete: {text}." for text in run.info["dropped"]]
     return lines
 
 
 def load_sentence(run: Run) -> str:
     """How long, and how many requests."""
-    seconds = run.info["window"]["seconds"]
+    seconds = run.info["recording"]["seconds"]
     length = "Length not known" if seconds is None else f"{seconds:g} s"
     requests = requests_of(run)
     if requests is None:
@@ -95,27 +95,27 @@ def _counted(run: Run) -> list[str]:
             f"{row.syscall} {row.calls / requests.count:.2f}" for row in calls if row.calls >= _LEAST * requests.count
         ]
         lines.append(f"For each request: {', '.join(each)}.")
-    seconds = run.info["window"]["seconds"]
-    blocks = run.tables.get("blocks")
-    if blocks is not None and "machine_switches" in blocks.columns and seconds:
-        switches = sum(blocks.columns["machine_switches"])
+    seconds = run.info["recording"]["seconds"]
+    reports = run.tables.get("intervals")
+    if reports is not None and "machine_switches" in reports.columns and seconds:
+        switches = sum(reports.columns["machine_switches"])
         lines.append(f"The whole machine: {rate(switches, seconds)} context switches a second.")
     return lines
 
 
-def _reasons(judgements: Sequence[Judgement]) -> list[str]:
-    """Why a rule that had a part of what it needs cannot tell; those without anything are only counted."""
+def _reasons(results: Sequence[Result]) -> list[str]:
+    """Why a rule that had a part of what it needs inconclusive; those without anything are only counted."""
     unknown = [
-        one for one in judgements if isinstance(one, CannotTell) and not one.reason.startswith("needs the probe ")
+        one for one in results if isinstance(one, Inconclusive) and not one.reason.startswith("needs the probe ")
     ]
-    return [f"CANNOT TELL {one.code}: {one.reason}." for one in unknown]
+    return [f"INCONCLUSIVE {one.code}: {one.reason}." for one in unknown]
 
 
 def _notes(run: Run) -> list[str]:
     about = run.info["imported"]
     return [
         *(f"Note: {note}." for note in about["notes"]),
-        *(f"Not complete: {text}." for text in run.info["missed"]),
+        *(f"Not complete: {text}." for text in run.info["dropped"]),
         f"Not known: {', '.join(about['unknown'])}.",
     ]
 
@@ -126,14 +126,14 @@ def as_json(run: Run, path: str | None, numbers: Sequence[int]) -> dict[str, Any
     return {
         "path": path,
         "target": run.info["target"]["description"],
-        "seconds": run.info["window"]["seconds"],
+        "seconds": run.info["recording"]["seconds"],
         "requests": None if requests is None else requests.count,
         "requests_source": None if requests is None else requests.source,
         "requests_estimated": None if requests is None else requests.estimated,
-        "blocks": [{"number": number, **part} for number, part in zip(numbers, about["parts"], strict=True)],
+        "intervals": [{"number": number, **part} for number, part in zip(numbers, about["parts"], strict=True)],
         "notes": about["notes"],
         "unknown": about["unknown"],
-        "missed": run.info["missed"],
+        "dropped": run.info["dropped"],
         "tables": sorted(run.tables),
-        "judgements": findings.as_json(judge(run)),
+        "results": findings.as_json(evaluate(run)),
     }

@@ -18,10 +18,10 @@ _WORDS = {
     "not pinned": "NOT PINNED",
     "unsteered": "unsteered",
     "idle": "idle",
-    "cannot tell": "cannot tell",
+    "inconclusive": "inconclusive",
 }
 # In which order members are shown where not all are.
-_FIRST = ("wrong", "not pinned", "cannot tell", "unsteered", "right", "idle")
+_FIRST = ("wrong", "not pinned", "inconclusive", "unsteered", "right", "idle")
 _STYLES = {"right": "green", "wrong": "bold red", "not pinned": "bold red", "unsteered": "yellow"}
 
 
@@ -36,7 +36,7 @@ def group_heading(group: Group) -> str:
 
 def how_seen(groups: Sequence[Group], run: Run) -> str:
     """By which way in the groups, and the order in time, were read."""
-    ways = ", ".join(f"{what}: {way}" for what, way in run.info["ways"].items())
+    ways = ", ".join(f"{what}: {way}" for what, way in run.info["attach_mechanisms"].items())
     return f"(groups read by BPF iterator; {ways})" if groups else ""
 
 
@@ -58,7 +58,7 @@ def members_as_text(group: Group, top: int) -> TextTable:
     styles: dict[int, str] = {}
     for member in _shown(group.members, top):
         for server in member.servers or (None,):
-            styles[len(rows)] = _STYLES.get(member.judgement, "")
+            styles[len(rows)] = _STYLES.get(member.result, "")
             rows.append(_member_cells(group, member, server, order_seen))
     return TextTable(columns, rows, styles=styles)
 
@@ -66,7 +66,7 @@ def members_as_text(group: Group, top: int) -> TextTable:
 def _shown(members: Sequence[Member], top: int) -> Sequence[Member]:
     if not top or len(members) <= top:
         return members
-    return sorted(members, key=lambda member: _FIRST.index(member.judgement))[:top]
+    return sorted(members, key=lambda member: _FIRST.index(member.result))[:top]
 
 
 def rest(group: Group, top: int) -> str:
@@ -74,13 +74,13 @@ def rest(group: Group, top: int) -> str:
     hidden = len(group.members) - top if top else 0
     if hidden <= 0:
         return ""
-    judged = Counter(member.judgement for member in group.members)
-    words = ", ".join(f"{count} {_WORDS[name]}" for name, count in judged.most_common())
+    evaluated = Counter(member.result for member in group.members)
+    words = ", ".join(f"{count} {_WORDS[name]}" for name, count in evaluated.most_common())
     return f"… {hidden} more listeners; of all: {words}; -T 0 shows all"
 
 
 def _member_cells(group: Group, member: Member, server: Server | None, order_seen: bool) -> list[str]:
-    verdict = _WORDS[member.judgement] + (f": {member.words}" if member.words else "")
+    verdict = _WORDS[member.result] + (f": {member.words}" if member.words else "")
     cells = [
         "?" if member.index is None else str(member.index),
         _steered(group, member),
@@ -244,7 +244,7 @@ def _group_json(group: Group) -> dict[str, Any]:
         "dual_stack": group.dual_stack,
         "size": group.size,
         "steering": group.kind,
-        "steering_words": group.steering,
+        "steering_text": group.steering,
         "changed_while_recording": group.changed,
         "members": [_member_json(member) for member in group.members],
     }
@@ -255,7 +255,7 @@ def _member_json(member: Member) -> dict[str, Any]:
         "index": member.index,
         "owner_pids": [int(pid) for pid in member.owners.split(",") if pid],
         "steered_cpus": None if member.steered_cpus is None else list(member.steered_cpus),
-        "verdict": member.judgement,
+        "verdict": member.result,
         "why": member.words,
         "joined_s": member.joined_s,
         "joined_by": member.joined_by,

@@ -10,12 +10,12 @@ from netprobe.run.model import Run
 
 def heading(run: Run) -> str:
     """One line: target, threads, time, and why it is shorter than asked for, if it is."""
-    target, window = run.info["target"], run.info["window"]
+    target, window = run.info["target"], run.info["recording"]
     threads = target["threads"]
     whole = not (target["pids"] or target["comm"] or target["command"])
     seen = "active" if whole else "seen"
-    ended = {"time": "", "target ended": " (ended with the target)", "command ended": " (as long as the command ran)"}
-    reason = ended.get(window["ended_by"], f" (ended by {window['ended_by']})")
+    ended = {"time": "", "target exited": " (ended with the target)", "command exited": " (as long as the command ran)"}
+    reason = ended.get(window["stopped_by"], f" (ended by {window['stopped_by']})")
     whom = f"{printable(target['description'])}, {threads} thread{'' if threads == 1 else 's'} {seen}"
     return f"{whom}, {run.length_in_words()}{reason}"
 
@@ -24,7 +24,7 @@ def missing(run: Run) -> list[str]:
     """Sentences on what could not be attached or counted; none where all is there."""
     return [
         *(f"Not available: {text}" for text in run.info["unavailable"]),
-        *(f"Not complete: {text}." for text in run.info["missed"]),
+        *(f"Not complete: {text}." for text in run.info["dropped"]),
     ]
 
 
@@ -47,6 +47,6 @@ _MUCH_PCT = 3.0
 def cheaper(run: Run) -> str | None:
     """What to do about a recording of everything that took much; None where it did not, or was a light one."""
     share = run.info["cost"]["estimated_cpu_pct_of_one"]
-    if run.light or share is None or share < _MUCH_PCT:
+    if run.duty_cycled or share is None or share < _MUCH_PCT:
         return None
     return "If that is more than the server can spare: record --light counts in windows, at a fraction of the cost."

@@ -15,11 +15,11 @@ from netprobe.run.table import Table
 _NAMES_SHOWN = 3
 
 
-def machine_as_text(blocks: Table, started: str) -> TextTable:
-    """One line a block like `sar -w`, and their average."""
+def machine_as_text(intervals: Table, started: str) -> TextTable:
+    """One line an interval like `sar -w`, and their average."""
     begin = datetime.fromisoformat(started).astimezone()
     rows, switches_in_all, forks_in_all, seconds_in_all = [], 0, 0, 0.0
-    for start_s, duration_s, switches, forks in blocks.rows(
+    for start_s, duration_s, switches, forks in intervals.rows(
         "start_s", "duration_s", "machine_switches", "machine_forks"
     ):
         time = (begin + timedelta(seconds=start_s + duration_s)).strftime("%H:%M:%S")
@@ -122,7 +122,7 @@ def _json_row(row: SwitchRow, seconds: float, run_queue: bool) -> dict[str, Any]
     return out
 
 
-def machine_as_json(blocks: Table) -> list[dict[str, Any]]:
-    """Switches and forks of the whole machine by block."""
+def machine_as_json(intervals: Table) -> list[dict[str, Any]]:
+    """Switches and forks of the whole machine by interval."""
     names = ("start_s", "duration_s", "machine_switches", "machine_forks")
-    return [dict(zip(names, row, strict=True)) for row in blocks.rows(*names)]
+    return [dict(zip(names, row, strict=True)) for row in intervals.rows(*names)]

@@ -46,7 +46,7 @@ def ordered(rows: Sequence[SyscallRow], view: SyscallView) -> list[SyscallRow]:
 
 
 def as_text(rows: Sequence[SyscallRow], view: SyscallView, seconds: float) -> TextTable:
-    """The table; calls that may wait have a line below for each kind of time-out."""
+    """The table; calls that may wait have a line below for each kind of timeout."""
     total = sum(view.count(row) for row in rows)
     shown = ordered(rows, view)
     cells: list[list[str]] = []

@@ -34,58 +34,58 @@ Documentation/networking/napi.rst, Busy polling; `ep_busy_loop_on()` in fs/event
 from __future__ import annotations
 
 from netprobe.rules import epoll_zero_timeout
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import SWITCH_NS, sleeps, unpolled, unpolled_evidence
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "busy-poll-disabled"
 _WORTH_PCT = 5.0
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """The first link of the chain is broken."""
-    link = facts.polling.link("busy polling is switched on")
+    link = context.polling.link("busy polling is switched on")
     if link.state == "unknown":
-        return CannotTell(CODE, f"net.core.busy_poll cannot be read here ({link.evidence})")
+        return Inconclusive(CODE, f"net.core.busy_poll cannot be read here ({link.evidence})")
     if link.state != "broken":
-        return Clear(CODE, link.evidence)
-    if not facts.polling.connections:
-        return CannotTell(CODE, "no established TCP connection was seen: put the server under load")
-    if 2 * facts.polling.connections_with_napi < facts.polling.connections:
-        return Clear(CODE, "the connections come from no device that could be polled")
-    if cause := facts.cause(epoll_zero_timeout):
-        return Clear(CODE, f"with {cause} it could not begin")
-    return _asked(facts) or _not_asked(facts)
+        return Pass(CODE, link.evidence)
+    if not context.polling.connections:
+        return Inconclusive(CODE, "no established TCP connection was seen: put the server under load")
+    if 2 * context.polling.connections_with_napi < context.polling.connections:
+        return Pass(CODE, "the connections come from no device that could be polled")
+    if cause := context.cause(epoll_zero_timeout):
+        return Pass(CODE, f"with {cause} it could not begin")
+    return _asked(context) or _not_asked(context)
 
 
-def _asked(facts: Facts) -> Finding | None:
-    if not (facts.polling.asked_by_server or facts.polling.asked_by_machine):
+def _asked(context: RunContext) -> Finding | None:
+    if not (context.polling.asked_by_server or context.polling.asked_by_machine):
         return None
-    return _finding(facts, "Busy polling was asked for, but is not switched on for the way this server waits.", True)
+    return _finding(context, "Busy polling was asked for, but is not switched on for the way this server waits.", True)
 
 
-def _not_asked(facts: Facts) -> Judgement:
-    cost = _idle_cost(facts)
+def _not_asked(context: RunContext) -> Result:
+    cost = _idle_cost(context)
     if cost < _WORTH_PCT:
-        return Clear(CODE, f"nothing asks for it, and idle waits take {cost:.1f} % of the server's time")
-    return _finding(facts, "Busy polling is switched off, and the threads go to sleep between packets.", False)
+        return Pass(CODE, f"nothing asks for it, and idle waits take {cost:.1f} % of the server's time")
+    return _finding(context, "Busy polling is switched off, and the threads go to sleep between packets.", False)
 
 
-def _idle_cost(facts: Facts) -> float:
+def _idle_cost(context: RunContext) -> float:
     """Of waits in which nobody else used the CPU; percent of the server's CPU time."""
-    return min(100.0, facts.share_of_cpu(sleeps(facts, to_idle=True) * SWITCH_NS))
+    return min(100.0, context.share_of_cpu(sleeps(context, to_idle=True) * SWITCH_NS))
 
 
-def _finding(facts: Facts, claim: str, asked: bool) -> Finding:
-    link = facts.polling.link("busy polling is switched on")
-    cost = unpolled(facts) if asked else _idle_cost(facts)
+def _finding(context: RunContext, summary: str, asked: bool) -> Finding:
+    link = context.polling.link("busy polling is switched on")
+    cost = unpolled(context) if asked else _idle_cost(context)
     return Finding(
         CODE,
         Severity.of(cost),
-        claim,
-        (Evidence(link.evidence), *unpolled_evidence(facts)),
+        summary,
+        (Evidence(link.evidence), *unpolled_evidence(context)),
         "Each packet pays for an interrupt, a softirq and a wake-up that a polling thread would not need.",
-        link.remedy,
+        link.fix,
         "Documentation/networking/napi.rst, Busy polling",
         cost,
     )

@@ -30,26 +30,26 @@ from __future__ import annotations
 
 from netprobe.analysis.busypoll import PollSet, poll_sets
 from netprobe.rules import busy_poll_disabled, epoll_zero_timeout
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import unpolled, unpolled_evidence
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "busy-poll-mixed-napi"
 _LEAST_SHARE = 0.1
 _SHOWN = 4
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Sets of a server that is to poll, with connections of two instances."""
-    polling = facts.polling
+    polling = context.polling
     if not (polling.asked_by_server or polling.asked_by_machine):
-        return Clear(CODE, "nothing asks for busy polling")
-    mixed = [here for here in poll_sets(facts.run.tables) if here.kind == "epoll" and len(_main_ids(here)) > 1]
+        return Pass(CODE, "nothing asks for busy polling")
+    mixed = [here for here in poll_sets(context.run.tables) if here.kind == "epoll" and len(_main_ids(here)) > 1]
     if not mixed:
-        return Clear(CODE, polling.link("each epoll set").evidence)
-    if cause := facts.cause(epoll_zero_timeout, busy_poll_disabled):
-        return Clear(CODE, f"with {cause} no set polls at all")
-    return _finding(facts, mixed)
+        return Pass(CODE, polling.link("each epoll set").evidence)
+    if cause := context.cause(epoll_zero_timeout, busy_poll_disabled):
+        return Pass(CODE, f"with {cause} no set polls at all")
+    return _finding(context, mixed)
 
 
 def _main_ids(here: PollSet) -> list[tuple[int, int]]:
@@ -58,19 +58,19 @@ def _main_ids(here: PollSet) -> list[tuple[int, int]]:
     return [(number, count) for number, count in found if count >= _LEAST_SHARE * total]
 
 
-def _finding(facts: Facts, mixed: list[PollSet]) -> Finding:
-    names = {napi.napi_id: napi.name for napi in facts.polling.napis}
-    cost = unpolled(facts)
+def _finding(context: RunContext, mixed: list[PollSet]) -> Finding:
+    names = {napi.napi_id: napi.name for napi in context.polling.napis}
+    cost = unpolled(context)
     evidence = [Evidence(_set(here, names)) for here in mixed[:_SHOWN]]
-    if facts.polling.share_pct is not None:
-        share = facts.polling.share_pct
+    if context.polling.share_pct is not None:
+        share = context.polling.share_pct
         evidence.append(Evidence(f"busy polling took {share:.1f} % of the packets", share, "%"))
     return Finding(
         CODE,
         Severity.of(cost),
         f"{len(mixed)} epoll set{'' if len(mixed) == 1 else 's'} of the server "
         f"{'mixes' if len(mixed) == 1 else 'mix'} connections of several receive queues, and can poll one at a time.",
-        (*evidence, *unpolled_evidence(facts)),
+        (*evidence, *unpolled_evidence(context)),
         "A set polls the queue that had the last event; packets of the others wait for interrupt and softirq.",
         "One queue per thread: listeners steered by CPU, queue i's packets to CPU i, thread i pinned there; with fewer "
         "threads than queues, ethtool -L DEV combined N.",

@@ -28,41 +28,43 @@ remove the settings: they promise what they do not do.
 from __future__ import annotations
 
 from netprobe.rules import epoll_zero_timeout
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import SWITCH_NS, sleeps
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "busy-poll-no-napi"
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Parameters, and no connection that could be polled."""
-    polling = facts.polling
+    polling = context.polling
     if not polling.asked_by_server:
-        return Clear(CODE, "the server does not ask for busy polling")
+        return Pass(CODE, "the server does not ask for busy polling")
     if not polling.connections:
-        return CannotTell(CODE, "no established TCP connection was seen: put the server under load")
+        return Inconclusive(CODE, "no established TCP connection was seen: put the server under load")
     if polling.connections_with_napi:
-        return Clear(CODE, polling.link("connections have a NAPI id").evidence)
-    if cause := facts.cause(epoll_zero_timeout):
-        return Clear(CODE, f"with {cause} it could not begin")
-    return _finding(facts)
+        return Pass(CODE, polling.link("connections have a NAPI id").evidence)
+    if cause := context.cause(epoll_zero_timeout):
+        return Pass(CODE, f"with {cause} it could not begin")
+    return _finding(context)
 
 
-def _finding(facts: Facts) -> Finding:
-    slept = sleeps(facts)
-    cost = min(100.0, facts.share_of_cpu(slept * SWITCH_NS))
+def _finding(context: RunContext) -> Finding:
+    slept = sleeps(context)
+    cost = min(100.0, context.share_of_cpu(slept * SWITCH_NS))
     return Finding(
         CODE,
         Severity.of(cost),
-        f"The server asks for busy polling, but none of its {facts.polling.connections} connections can be polled.",
+        f"The server asks for busy polling, but none of its {context.polling.connections} connections can be polled.",
         (
             Evidence(
-                facts.polling.link("connections have a NAPI id").evidence, facts.polling.connections, "connections"
+                context.polling.link("connections have a NAPI id").evidence, context.polling.connections, "connections"
             ),
-            Evidence(facts.polling.link("busy polling is switched on").evidence),
+            Evidence(context.polling.link("busy polling is switched on").evidence),
             Evidence(
-                f"the threads went to sleep {slept / facts.seconds:.0f} times a second", slept / facts.seconds, "1/s"
+                f"the threads went to sleep {slept / context.seconds:.0f} times a second",
+                slept / context.seconds,
+                "1/s",
             ),
         ),
         "The kernel polls the NAPI instance that packets came from, and these came from none: the settings do nothing.",

@@ -40,35 +40,35 @@ from netprobe.rules import (
     reactor_preempted,
     timer_thread_switching,
 )
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import unpolled, unpolled_evidence
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "busy-poll-softirq-first"
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Attempts, and most packets by softirq."""
-    link = facts.polling.link("the softirq leaves")
+    link = context.polling.link("the softirq leaves")
     if link.state != "broken":
-        return Clear(CODE, link.evidence)
-    cause = facts.cause(epoll_zero_timeout, busy_poll_mixed_napi)
-    if not cause and _is_set_up(facts):
-        cause = facts.cause(timer_thread_switching, reactor_preempted, hot_frame)
-    return Clear(CODE, f"{cause} explains it") if cause else _finding(facts)
+        return Pass(CODE, link.evidence)
+    cause = context.cause(epoll_zero_timeout, busy_poll_mixed_napi)
+    if not cause and _is_set_up(context):
+        cause = context.cause(timer_thread_switching, reactor_preempted, hot_frame)
+    return Pass(CODE, f"{cause} explains it") if cause else _finding(context)
 
 
-def _is_set_up(facts: Facts) -> bool:
+def _is_set_up(context: RunContext) -> bool:
     """Whether interrupts are put off, and the poller is preferred."""
-    deferred = all(napi.defer_hard_irqs and napi.gro_flush_timeout_ns for napi in facts.polling.napis)
-    on_sockets = any(prefer for (prefer,) in facts.run.tables["polling_connections"].rows("prefer"))
-    return deferred and (on_sockets or any(here.prefer for here in poll_sets(facts.run.tables)))
+    deferred = all(napi.defer_hard_irqs and napi.gro_flush_timeout_ns for napi in context.polling.napis)
+    on_sockets = any(prefer for (prefer,) in context.run.tables["polling_connections"].rows("prefer"))
+    return deferred and (on_sockets or any(here.prefer for here in poll_sets(context.run.tables)))
 
 
-def _finding(facts: Facts) -> Finding:
-    polling = facts.polling
+def _finding(context: RunContext) -> Finding:
+    polling = context.polling
     attempts, hits = sum(row.attempts for row in polling.rows), sum(row.hits for row in polling.rows)
-    cost = unpolled(facts)
+    cost = unpolled(context)
     share = polling.share_pct or 0.0
     link = polling.link("the softirq leaves")
     return Finding(
@@ -78,15 +78,15 @@ def _finding(facts: Facts) -> Finding:
         (
             Evidence(link.evidence, share, "%"),
             Evidence(
-                f"{attempts / facts.seconds:.0f} attempts a second, of which {100 * hits / max(1, attempts):.1f} % "
+                f"{attempts / context.seconds:.0f} attempts a second, of which {100 * hits / max(1, attempts):.1f} % "
                 "found a packet",
-                attempts / facts.seconds,
+                attempts / context.seconds,
                 "1/s",
             ),
-            *unpolled_evidence(facts),
+            *unpolled_evidence(context),
         ),
         "Polling costs time and finds nothing, and each packet still pays for interrupt, softirq and wake-up.",
-        link.remedy,
+        link.fix,
         "Documentation/networking/napi.rst, Software IRQ coalescing and Busy polling",
         cost,
     )

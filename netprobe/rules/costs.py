@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.finding import Evidence
 
 # A message whose packet another CPU processed: the wake-up goes by an interrupt between CPUs, and socket and data
@@ -31,10 +31,10 @@ FEWEST_SAMPLES = 50
 THE_ARTICLE = "the investigation “Linux Kernel vs DPDK: HTTP Performance Showdown”"
 
 
-def remote(facts: Facts, threads: Collection[tuple[int, int]] | None = None) -> tuple[int, int]:
+def remote(context: RunContext, threads: Collection[tuple[int, int]] | None = None) -> tuple[int, int]:
     """Messages read on another CPU than the one that received them, and all; of these (pid, tid), or of all."""
     found, total = 0, 0
-    for here in facts.thread_matrices:
+    for here in context.thread_matrices:
         if threads is None or (here.pid, here.tid) in threads:
             found += here.matrix.total - here.matrix.local
             total += here.matrix.total
@@ -49,14 +49,14 @@ def remote_evidence(found: int, total: int) -> list[Evidence]:
     return [Evidence(f"{share:.1f} % of {total} messages were read on another CPU than received them", share, "%")]
 
 
-def remote_cost(facts: Facts, found: int) -> float:
+def remote_cost(context: RunContext, found: int) -> float:
     """What remote messages take of the server's CPU time, in percent."""
-    return min(100.0, facts.share_of_cpu(found * REMOTE_MESSAGE_NS))
+    return min(100.0, context.share_of_cpu(found * REMOTE_MESSAGE_NS))
 
 
-def enough_samples(facts: Facts) -> None:
+def enough_samples(context: RunContext) -> None:
     """Raise `MissingDataError` where there are too few samples to tell shares."""
-    samples = facts.frames.samples
+    samples = context.frames.samples
     if samples < FEWEST_SAMPLES:
         raise MissingDataError(
             f"needs {FEWEST_SAMPLES} samples of the running server and has {samples}: put it under load, record for "
@@ -64,25 +64,25 @@ def enough_samples(facts: Facts) -> None:
         )
 
 
-def with_samples(facts: Facts) -> bool:
+def with_samples(context: RunContext) -> bool:
     """Whether there are samples enough to tell shares."""
     try:
-        enough_samples(facts)
+        enough_samples(context)
     except MissingDataError:
         return False
     return True
 
 
-def unknown_cost(facts: Facts) -> list[Evidence]:
+def unknown_cost(context: RunContext) -> list[Evidence]:
     """That the cost is not known, where what was imported does not say how much CPU time the server took."""
-    if facts.imported and not facts.cpu_seconds:
+    if context.imported and not context.cpu_seconds:
         return [Evidence("what it costs cannot be told: how much CPU time the server took was not imported")]
     return []
 
 
-def need_kernel_frames(facts: Facts) -> None:
+def need_kernel_frames(context: RunContext) -> None:
     """Raise `MissingDataError` where an imported profile does not tell the kernel's functions from the program's."""
-    if facts.imported and not facts.frames.has_kernel:
+    if context.imported and not context.frames.has_kernel:
         raise MissingDataError(
             "needs to know which functions are the kernel's, which the imported stacks do not say (perf.data and "
             "perf script text do; folded stacks with _[k] after the names)"
@@ -97,23 +97,27 @@ def of_threads(names: Collection[str]) -> str:
     return " and ".join(filter(None, (", ".join(ordered[:-1]), *ordered[-1:])))
 
 
-def sleeps(facts: Facts, to_idle: bool = False) -> int:
+def sleeps(context: RunContext, to_idle: bool = False) -> int:
     """Times that the threads which read messages went to sleep; `to_idle`: and nobody else wanted the CPU."""
-    tids = {(here.pid, here.tid) for here in facts.reactors}
-    return sum(row.to_idle if to_idle else row.voluntary for row in facts.switches_by_thread if row.tids & tids)
+    tids = {(here.pid, here.tid) for here in context.reactors}
+    return sum(row.to_idle if to_idle else row.voluntary for row in context.switches_by_thread if row.tids & tids)
 
 
-def unpolled(facts: Facts) -> float:
+def unpolled(context: RunContext) -> float:
     """What packets by softirq and sleeping threads cost, that a poller would save; percent of the CPU time."""
-    packets = sum(napi.by_softirq + napi.by_thread for napi in facts.polling.napis)
-    return min(100.0, facts.share_of_cpu(packets * INTERRUPT_NS + sleeps(facts) * SWITCH_NS))
+    packets = sum(napi.by_softirq + napi.by_thread for napi in context.polling.napis)
+    return min(100.0, context.share_of_cpu(packets * INTERRUPT_NS + sleeps(context) * SWITCH_NS))
 
 
-def unpolled_evidence(facts: Facts) -> list[Evidence]:
+def unpolled_evidence(context: RunContext) -> list[Evidence]:
     """The counts behind `unpolled`."""
-    packets = sum(napi.by_softirq + napi.by_thread for napi in facts.polling.napis)
-    slept = sleeps(facts)
+    packets = sum(napi.by_softirq + napi.by_thread for napi in context.polling.napis)
+    slept = sleeps(context)
     return [
-        Evidence(f"the softirq took {packets / facts.seconds:.0f} packets a second from the server's queues", packets),
-        Evidence(f"the threads went to sleep {slept / facts.seconds:.0f} times a second", slept / facts.seconds, "1/s"),
+        Evidence(
+            f"the softirq took {packets / context.seconds:.0f} packets a second from the server's queues", packets
+        ),
+        Evidence(
+            f"the threads went to sleep {slept / context.seconds:.0f} times a second", slept / context.seconds, "1/s"
+        ),
     ]

@@ -30,9 +30,9 @@ from __future__ import annotations
 
 import re
 
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import unknown_cost, with_samples
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "epoll-ctl-churn"
 _A_CONNECTION = 4
@@ -41,38 +41,38 @@ _NS = 500
 _IN_THE_CALL = re.compile(r"(__x64_sys_|__arm64_sys_|__se_sys_|do_)epoll_ctl$").match
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Changes beyond what connections need."""
-    calls = {row.syscall: row.calls for row in facts.calls}
+    calls = {row.syscall: row.calls for row in context.calls}
     made = calls.get("epoll_ctl", 0)
-    messages = _messages(facts)
+    messages = _messages(context)
     connections = sum(calls.get(name, 0) for name in ("accept", "accept4", "connect"))
     excess = made - _A_CONNECTION * connections
-    if not facts.often(excess, _LEAST_PER_SECOND):
-        return Clear(CODE, f"{made} calls of epoll_ctl, {connections} new connections")
+    if not context.often(excess, _LEAST_PER_SECOND):
+        return Pass(CODE, f"{made} calls of epoll_ctl, {connections} new connections")
     if not messages:
-        return CannotTell(CODE, "no TCP message was read: put the server under load")
+        return Inconclusive(CODE, "no TCP message was read: put the server under load")
     if excess < _LEAST_PER_MESSAGE * messages:
-        return Clear(CODE, f"{made / messages:.3f} calls of epoll_ctl for each message")
-    return _finding(facts, made, excess, messages)
+        return Pass(CODE, f"{made / messages:.3f} calls of epoll_ctl for each message")
+    return _finding(context, made, excess, messages)
 
 
-def _messages(facts: Facts) -> float:
+def _messages(context: RunContext) -> float:
     """Read by the server; of imported counts one for each request."""
-    if not facts.imported:
-        return facts.matrix.cells.total()
-    return facts.requests.count if facts.requests else 0
+    if not context.imported:
+        return context.matrix.cells.total()
+    return context.requests.count if context.requests else 0
 
 
-def _finding(facts: Facts, made: int, excess: int, messages: float) -> Finding:
-    cost = facts.share_of_cpu(excess * _NS)
+def _finding(context: RunContext, made: int, excess: int, messages: float) -> Finding:
+    cost = context.share_of_cpu(excess * _NS)
     evidence = [
-        Evidence(f"{made} calls of epoll_ctl, {facts.pace(made)}", made),
+        Evidence(f"{made} calls of epoll_ctl, {context.pace(made)}", made),
         Evidence(f"{made / messages:.2f} calls for each message read", made / messages),
-        *unknown_cost(facts),
+        *unknown_cost(context),
     ]
-    if with_samples(facts):
-        part = facts.frames.having(_IN_THE_CALL)
+    if with_samples(context):
+        part = context.frames.having(_IN_THE_CALL)
         evidence.append(Evidence(f"{part.pct:.1f} % of the server's time is spent in them", part.pct, "%"))
         cost = part.pct * excess / made
     return Finding(

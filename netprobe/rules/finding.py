@@ -1,4 +1,4 @@
-"""What a rule answers: a finding, clear, or cannot tell."""
+"""What a rule answers: a finding, clear, or inconclusive."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Finding:
 
     code: str
     severity: Severity
-    claim: str
+    summary: str
     """One sentence."""
     evidence: tuple[Evidence, ...]
     why: str
     """Why it matters: a sentence or two."""
-    remedy: str
+    fix: str
     """The actual setting or call."""
     source: str
     """Kernel document, commit or paper."""
@@ -57,17 +57,17 @@ class Finding:
         return {
             "code": self.code,
             "severity": self.severity.name.lower(),
-            "claim": self.claim,
+            "summary": self.summary,
             "evidence": [{"text": one.text, "value": one.value, "unit": one.unit or None} for one in self.evidence],
             "why": self.why,
-            "remedy": self.remedy,
+            "fix": self.fix,
             "source": self.source,
             "estimated_cost_pct": self.cost_pct,
         }
 
 
 @dataclass(frozen=True)
-class Clear:
+class Pass:
     """The rule had what it needed, and found nothing."""
 
     code: str
@@ -75,11 +75,11 @@ class Clear:
 
 
 @dataclass(frozen=True)
-class CannotTell:
+class Inconclusive:
     """The rule lacks data: which, and how to get it."""
 
     code: str
     reason: str
 
 
-Judgement = Finding | Clear | CannotTell
+Result = Finding | Pass | Inconclusive

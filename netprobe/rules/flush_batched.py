@@ -7,7 +7,7 @@ against messages. It is a finding where four fifths of the sends, of 20 samples 
 very function that also waits for events, two calls or more above the send: the answer was put aside, and is sent by
 another part of the loop's round. And only where there are nearly as many send calls as messages: otherwise several
 answers go out in one call, and keeping them is of use. It takes stacks that reach through the C library: where that has
-no frame pointers, it cannot tell. Interpreted programs do everything below one function, and are left out.
+no frame pointers, it inconclusive. Interpreted programs do everything below one function, and are left out.
 
 The cost is not known before it is tried: what a queue takes is little, what the client waits for is latency. It ranks
 as a note.
@@ -31,9 +31,9 @@ send(2); the investigation “Linux Kernel vs DPDK: HTTP Performance Showdown”
 from __future__ import annotations
 
 from netprobe.analysis.answer_paths import AnswerPaths, answer_paths
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import enough_samples
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "flush-batched"
 _SENDS = frozenset({"sendto", "sendmsg", "write", "writev"})
@@ -42,25 +42,25 @@ _LEAST_SHARE, _LEAST_TELLING = 0.8, 0.5
 _LEAST_SENDS, _LEAST_PER_SECOND = 0.9, 100
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Sends that part from the receives at the loop."""
-    enough_samples(facts)
-    messages = facts.matrix.cells.total()
-    tids = {(here.pid, here.tid) for here in facts.reactors}
-    calls = sum(row.calls for row in facts.calls_by_thread if row.syscall in _SENDS and (row.pid, row.tid) in tids)
-    if messages < _LEAST_PER_SECOND * facts.seconds or calls < _LEAST_SENDS * messages:
-        return Clear(CODE, f"{calls} send calls for {messages} messages")
-    paths = answer_paths(facts.profile)
+    enough_samples(context)
+    messages = context.matrix.cells.total()
+    tids = {(here.pid, here.tid) for here in context.reactors}
+    calls = sum(row.calls for row in context.calls_by_thread if row.syscall in _SENDS and (row.pid, row.tid) in tids)
+    if messages < _LEAST_PER_SECOND * context.seconds or calls < _LEAST_SENDS * messages:
+        return Pass(CODE, f"{calls} send calls for {messages} messages")
+    paths = answer_paths(context.profile)
     if paths.sends < _FEWEST_SAMPLES:
-        return Clear(CODE, f"{paths.sends} samples are in sends")
+        return Pass(CODE, f"{paths.sends} samples are in sends")
     if paths.telling < _LEAST_TELLING * paths.sends:
-        return CannotTell(
+        return Inconclusive(
             CODE,
             f"needs stacks that reach from the sends to the event loop, and {paths.telling} of {paths.sends} do: the "
             "program or its C library has no frame pointers",
         )
     if paths.apart < _LEAST_SHARE * paths.telling:
-        return Clear(CODE, "answers are sent where the requests are handled")
+        return Pass(CODE, "answers are sent where the requests are handled")
     return _finding(paths, calls, messages)
 
 

@@ -38,9 +38,9 @@ import re
 from netprobe.analysis.frames import Heaviest, is_kernel
 from netprobe.analysis.intervals import share_at_least
 from netprobe.rules import epoll_zero_timeout
+from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.costs import enough_samples
-from netprobe.rules.facts import Facts, MissingDataError
-from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "hot-frame"
 _LEAST_PCT, _SURELY_PCT, _FEWEST_SAMPLES, _BALANCED_PCT = 30.0, 25.0, 20, 5.0
@@ -61,25 +61,25 @@ _WAITS = re.compile(
 ).match
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """The heaviest function with its helpers."""
-    enough_samples(facts)
-    ignored = _LETS_INTERRUPTS_IN if facts.frames.event == "cpu-clock" else _NOBODY
+    enough_samples(context)
+    ignored = _LETS_INTERRUPTS_IN if context.frames.event == "cpu-clock" else _NOBODY
     # All that a poller does is close below its loop, which takes everything with what it calls.
-    heavy = facts.frames.heaviest(ignored, _WAITS, 0 if facts.pollers else _HELPERS, _WORTH_NAMING_PCT)
-    polls = facts.frames.callers_in_program(_WAITS) if _spins(facts) else set()
+    heavy = context.frames.heaviest(ignored, _WAITS, 0 if context.pollers else _HELPERS, _WORTH_NAMING_PCT)
+    polls = context.frames.callers_in_program(_WAITS) if _spins(context) else set()
     heavy = [one for one in heavy if _is_one_thing(one) and one.frame.name not in polls]
-    hot = [one for one in heavy if _is_hot(one, facts.frames.samples)]
+    hot = [one for one in heavy if _is_hot(one, context.frames.samples)]
     if not hot:
         most = f"{heavy[0].frame.name} has most, {heavy[0].pct:.0f} %" if heavy else "no function has a share to name"
-        return Clear(CODE, f"no function dominates: {most}")
-    return _finding(facts, _innermost(hot), heavy)
+        return Pass(CODE, f"no function dominates: {most}")
+    return _finding(context, _innermost(hot), heavy)
 
 
-def _spins(facts: Facts) -> bool:
+def _spins(context: RunContext) -> bool:
     """Whether a loop asks without waiting: what it takes is that finding's."""
     try:
-        return isinstance(epoll_zero_timeout.judge(facts), Finding)
+        return isinstance(epoll_zero_timeout.evaluate(context), Finding)
     except MissingDataError:
         return False
 
@@ -102,10 +102,10 @@ def _innermost(hot: list[Heaviest]) -> Heaviest:
     return next((one for one in equal if one.frame.name not in callers), equal[0])
 
 
-def _finding(facts: Facts, hot: Heaviest, heavy: list[Heaviest]) -> Finding:
+def _finding(context: RunContext, hot: Heaviest, heavy: list[Heaviest]) -> Finding:
     cost = hot.pct - _BALANCED_PCT
     where = "the kernel" if is_kernel(hot.frame) else hot.frame.module or "the program"
-    own = facts.frames.own(hot.frame)
+    own = context.frames.own(hot.frame)
     called = " ← ".join(hot.callers) or "nothing that is known"
     return Finding(
         CODE,
@@ -113,7 +113,7 @@ def _finding(facts: Facts, hot: Heaviest, heavy: list[Heaviest]) -> Finding:
         f"{hot.frame.name} ({where}) takes {hot.pct:.0f} % of the server's time with what it calls directly.",
         (
             Evidence(
-                f"{hot.samples} of {facts.frames.samples} samples, {own:.0f} % in the function itself", hot.pct, "%"
+                f"{hot.samples} of {context.frames.samples} samples, {own:.0f} % in the function itself", hot.pct, "%"
             ),
             Evidence(f"called by {called}"),
             Evidence(f"for comparison: {_others(hot, heavy)}"),

@@ -35,9 +35,9 @@ import re
 from dataclasses import dataclass
 
 from netprobe.analysis.frames import Part
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import enough_samples, need_kernel_frames
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "kernel-hooks"
 _LEAST_PCT, _FEWEST_SAMPLES = 1.0, 5
@@ -49,7 +49,7 @@ class Hook:
 
     name: str
     functions: re.Pattern[str]
-    remedy: str
+    fix: str
 
 
 _HOOKS = (
@@ -73,14 +73,14 @@ _HOOKS = (
 )
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Samples below any of the hooks."""
-    enough_samples(facts)
-    need_kernel_frames(facts)
-    parts = [(hook, facts.frames.having(hook.functions.match)) for hook in _HOOKS]
+    enough_samples(context)
+    need_kernel_frames(context)
+    parts = [(hook, context.frames.having(hook.functions.match)) for hook in _HOOKS]
     pct, samples = sum(part.pct for _, part in parts), sum(part.samples for _, part in parts)
     if pct < _LEAST_PCT or samples < _FEWEST_SAMPLES:
-        return Clear(CODE, f"{pct:.1f} % of the samples are in netfilter, auditing and packet taps")
+        return Pass(CODE, f"{pct:.1f} % of the samples are in netfilter, auditing and packet taps")
     return _finding([(hook, part) for hook, part in sorted(parts, key=lambda one: -one[1].pct) if part.samples], pct)
 
 
@@ -93,7 +93,7 @@ def _finding(parts: list[tuple[Hook, Part]], pct: float) -> Finding:
         f"{', '.join(names).capitalize()} {verb} {pct:.1f} % of the server's time.",
         tuple(Evidence(_words(hook, part), part.pct, "%") for hook, part in parts),
         "Every packet or system call passes them, whether or not a rule applies to it.",
-        "; ".join(hook.remedy for hook, _ in parts) + ".",
+        "; ".join(hook.fix for hook, _ in parts) + ".",
         "net/netfilter/core.c; packet(7); auditctl(8)",
         pct,
     )

@@ -30,42 +30,42 @@ Showdown”, Perfect Locality and Busy Polling: Take two.
 from __future__ import annotations
 
 from netprobe.analysis.locality import Group, Member, Server
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import of_threads, remote, remote_cost, remote_evidence
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "listener-thread-unpinned"
 _SHOWN = 8
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Threads of steered groups that may leave the CPU whose packets they get."""
-    if facts.imported:
-        facts.need("reuseport_members", "messages")
+    if context.imported:
+        context.need("reuseport_members", "messages")
     loose = {
         (server.pid, server.tid): (group, member, server)
-        for group in facts.groups
+        for group in context.groups
         for member in group.members
         for server in member.servers
         if _is_loose(group, member, server)
     }
-    return _finding(facts, loose) if loose else Clear(CODE, "threads of steered groups stay on their CPUs")
+    return _finding(context, loose) if loose else Pass(CODE, "threads of steered groups stay on their CPUs")
 
 
 def _is_loose(group: Group, member: Member, server: Server) -> bool:
     if group.size < 2 or len(server.cpus_allowed) < 2:
         return False
     if member.steered_cpus is not None:
-        return member.judgement == "not pinned" and not set(server.cpus_allowed) <= set(member.steered_cpus)
+        return member.result == "not pinned" and not set(server.cpus_allowed) <= set(member.steered_cpus)
     others = (one for here in group.members for one in here.servers if (one.pid, one.tid) != (server.pid, server.tid))
     return any(len(one.cpus_allowed) == 1 for one in others)
 
 
-def _finding(facts: Facts, loose: dict[tuple[int, int], tuple[Group, Member, Server]]) -> Finding:
+def _finding(context: RunContext, loose: dict[tuple[int, int], tuple[Group, Member, Server]]) -> Finding:
     group, member, server = next(iter(loose.values()))
     names = {one.thread for _, _, one in loose.values()}
-    found, total = remote(facts, loose)
-    cost = remote_cost(facts, found)
+    found, total = remote(context, loose)
+    cost = remote_cost(context, found)
     evidence = [Evidence(_words(*one)) for one in list(loose.values())[:_SHOWN]]
     where = f" to CPU {member.steered_cpus[0]}" if member.steered_cpus else " to the CPU whose packets it gets"
     verb = "is" if len(names) == 1 else "are"

@@ -44,9 +44,9 @@ from netprobe.rules import (
     reuseport_unsteered,
     timer_thread_switching,
 )
+from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.costs import remote, remote_cost, remote_evidence
-from netprobe.rules.facts import Facts, MissingDataError
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "locality-broken"
 _LEAST_PCT = 90.0
@@ -54,35 +54,37 @@ _FEWEST_MESSAGES = 100
 _SHOWN = 4
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Remote messages that nothing else explains."""
-    local, total = facts.matrix.local_pct, facts.matrix.total
+    local, total = context.matrix.local_pct, context.matrix.total
     if local is None or total < _FEWEST_MESSAGES:
-        return CannotTell(CODE, f"only {total} TCP messages were read: put the server under load, or record for longer")
+        return Inconclusive(
+            CODE, f"only {total} TCP messages were read: put the server under load, or record for longer"
+        )
     if local >= _LEAST_PCT:
-        return Clear(CODE, f"{local:.1f} % of {total} messages were read on the CPU that received them")
-    if cause := _cause(facts):
-        return Clear(CODE, f"{cause} explains it")
-    if _steers(facts):
-        return _finding(facts)
-    here = _from_this_host(facts)
+        return Pass(CODE, f"{local:.1f} % of {total} messages were read on the CPU that received them")
+    if cause := _cause(context):
+        return Pass(CODE, f"{cause} explains it")
+    if _steers(context):
+        return _finding(context)
+    here = _from_this_host(context)
     if here is None:
-        return CannotTell(CODE, "no connection was left at the end, so whether they came from this host is not known")
+        return Inconclusive(CODE, "no connection was left at the end, so whether they came from this host is not known")
     if here:
-        return Clear(CODE, "connections come from this host: the client's CPU is the one that receives")
-    return _finding(facts)
+        return Pass(CODE, "connections come from this host: the client's CPU is the one that receives")
+    return _finding(context)
 
 
-def _cause(facts: Facts) -> str:
-    cause = facts.cause(reuseport_order, reuseport_unsteered, listener_thread_unpinned)
+def _cause(context: RunContext) -> str:
+    cause = context.cause(reuseport_order, reuseport_unsteered, listener_thread_unpinned)
     try:
-        asked = facts.polling.asked_by_server or facts.polling.asked_by_machine
+        asked = context.polling.asked_by_server or context.polling.asked_by_machine
     except MissingDataError:
         asked = False
     if cause or not asked:
         return cause
     # Packets that a busy poller does not take come by softirq, on whichever CPU.
-    return facts.cause(
+    return context.cause(
         epoll_zero_timeout,
         busy_poll_disabled,
         busy_poll_mixed_napi,
@@ -93,36 +95,36 @@ def _cause(facts: Facts) -> str:
     )
 
 
-def _from_this_host(facts: Facts) -> bool | None:
+def _from_this_host(context: RunContext) -> bool | None:
     """Whether most messages came over loopback; of a Run that does not count them, whether all connections did."""
-    if facts.matrix.same_host is not None:
-        return facts.matrix.from_this_host
-    if not facts.polling.connections:
+    if context.matrix.same_host is not None:
+        return context.matrix.from_this_host
+    if not context.polling.connections:
         return None
-    return not facts.polling.connections_with_napi
+    return not context.polling.connections_with_napi
 
 
-def _steers(facts: Facts) -> bool:
-    return any(group.kind != "none" and group.size > 1 for group in facts.groups)
+def _steers(context: RunContext) -> bool:
+    return any(group.kind != "none" and group.size > 1 for group in context.groups)
 
 
-def _finding(facts: Facts) -> Finding:
-    found, total = remote(facts)
-    cost = remote_cost(facts, found)
-    pairs = Counter({cell: count for cell, count in facts.matrix.cells.items() if cell[0] not in (-1, cell[1])})
+def _finding(context: RunContext) -> Finding:
+    found, total = remote(context)
+    cost = remote_cost(context, found)
+    pairs = Counter({cell: count for cell, count in context.matrix.cells.items() if cell[0] not in (-1, cell[1])})
     cells = [
         Evidence(f"{count} messages were received on CPU {received} and read on CPU {read}", count, "messages")
         for (received, read), count in pairs.most_common(_SHOWN)
     ]
-    said = verdict(facts.groups, facts.matrix).reasons if facts.groups else ()
+    said = verdict(context.groups, context.matrix).reasons if context.groups else ()
     threads = [
-        Evidence(f"{here.thread}: {_local(here.matrix.local, here.matrix.total)}") for here in facts.reactors[:4]
+        Evidence(f"{here.thread}: {_local(here.matrix.local, here.matrix.total)}") for here in context.reactors[:4]
     ]
     return Finding(
         CODE,
         Severity.of(cost),
         f"{100 * found / total:.1f} % of the messages are received on one CPU and read on another.",
-        (*remote_evidence(found, total), *cells, *threads, *(Evidence(reason) for reason in said if _tells(facts))),
+        (*remote_evidence(found, total), *cells, *threads, *(Evidence(reason) for reason in said if _tells(context))),
         "Each such message wakes its thread by an interrupt between CPUs and finds socket and data in another CPU's "
         "cache.",
         "Bring packets and threads together: queue i's interrupt (smp_affinity_list) or RPS (rps_cpus) to the CPU of "
@@ -132,9 +134,9 @@ def _finding(facts: Facts) -> Finding:
     )
 
 
-def _tells(facts: Facts) -> bool:
+def _tells(context: RunContext) -> bool:
     """Words on groups help where a group is more than one listener."""
-    return any(group.size > 1 for group in facts.groups)
+    return any(group.size > 1 for group in context.groups)
 
 
 def _local(local: int, total: int) -> str:

@@ -34,9 +34,9 @@ from __future__ import annotations
 
 import re
 
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import enough_samples, need_kernel_frames
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "mitigation-cost"
 _LEAST_PCT, _FEWEST_SAMPLES = 3.0, 10
@@ -58,28 +58,28 @@ _ENTRY = re.compile(
 ).match
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Samples in the mitigations' code."""
-    enough_samples(facts)
-    need_kernel_frames(facts)
-    thunks = facts.frames.ending(_THUNK)
+    enough_samples(context)
+    need_kernel_frames(context)
+    thunks = context.frames.ending(_THUNK)
     seen, pct, samples = list(thunks.frames), thunks.pct, thunks.samples
-    if facts.frames.event == "cycles":
-        entry = facts.frames.ending(_ENTRY)
+    if context.frames.event == "cycles":
+        entry = context.frames.ending(_ENTRY)
         if entry.pct > _ENTRY_WITHOUT_PCT:
             seen, pct, samples = [*seen, *entry.frames], pct + entry.pct - _ENTRY_WITHOUT_PCT, samples + entry.samples
     if pct < _LEAST_PCT or samples < _FEWEST_SAMPLES:
-        return Clear(CODE, f"{pct:.1f} % of the samples are in their code")
-    return _finding(facts, seen, pct)
+        return Pass(CODE, f"{pct:.1f} % of the samples are in their code")
+    return _finding(context, seen, pct)
 
 
-def _finding(facts: Facts, seen: list[tuple[str, float]], pct: float) -> Finding:
-    parameters = facts.run.info["host"].get("boot_parameters")
+def _finding(context: RunContext, seen: list[tuple[str, float]], pct: float) -> Finding:
+    parameters = context.run.info["host"].get("boot_parameters")
     boot = [word for word in (parameters or "").split() if _is_about_them(word)]
     evidence = [Evidence(f"{name}: {share:.1f} % of the samples", share, "%") for name, share in seen[:_SHOWN]]
     said = "not known" if parameters is None else ", ".join(boot) or "none, so what the kernel thinks needed"
     evidence.append(Evidence(f"boot parameters about them: {said}"))
-    if facts.frames.event == "cpu-clock":
+    if context.frames.event == "cpu-clock":
         evidence.append(Evidence("sampled by a timer, which does not see the kernel's entry and exit: a lower bound"))
     return Finding(
         CODE,

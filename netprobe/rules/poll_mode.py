@@ -35,38 +35,43 @@ DPDK Optimization and DPDK Caveats.
 from __future__ import annotations
 
 from netprobe.analysis.pollers import Poller, connections, polling
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import of_threads
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "poll-mode"
 _SHOWN = 4
 _LEAST_NAMED = 0.5
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Threads that poll from user space."""
-    facts.need("profile_info", "syscalls", "switches")
-    found = facts.pollers
-    return _finding(facts, found) if found else Clear(CODE, "no thread polls a device from user space")
+    context.need("profile_info", "syscalls", "switches")
+    found = context.pollers
+    return _finding(context, found) if found else Pass(CODE, "no thread polls a device from user space")
 
 
-def _finding(facts: Facts, found: list[Poller]) -> Finding:
+def _finding(context: RunContext, found: list[Poller]) -> Finding:
     names = {one.thread for one in found}
     verb = "polls" if len(found) == 1 else "poll"
     return Finding(
         CODE,
         Severity.NOTE,
         f"{of_threads(names)} {verb} from user space, past the kernel: reuseport, epoll and NAPI do not apply.",
-        (*(_thread(facts, one) for one in found[:_SHOWN]), *_sockets(facts), _polls(facts, found), _dominating(facts)),
+        (
+            *(_thread(context, one) for one in found[:_SHOWN]),
+            *_sockets(context),
+            _polls(context, found),
+            _dominating(context),
+        ),
         "Its CPUs are always busy, with traffic and without, and the kernel sees none of its packets.",
-        "Nothing to mend: look at the functions that dominate (netprobe flame), and keep others off its CPUs.",
+        "Nothing to fix: look at the functions that dominate (netprobe flame), and keep others off its CPUs.",
         "DPDK Programmer's Guide, Poll Mode Driver",
     )
 
 
-def _thread(facts: Facts, one: Poller) -> Evidence:
-    lost = f", lost its CPU {one.involuntary / facts.seconds:.0f} times a second" if one.involuntary else ""
+def _thread(context: RunContext, one: Poller) -> Evidence:
+    lost = f", lost its CPU {one.involuntary / context.seconds:.0f} times a second" if one.involuntary else ""
     return Evidence(
         f"{one.thread} (thread {one.tid}): {one.user_pct:.0f} % of {one.samples} samples in user mode, {one.calls} "
         f"system calls, {one.voluntary} waits{lost}",
@@ -75,15 +80,15 @@ def _thread(facts: Facts, one: Poller) -> Evidence:
     )
 
 
-def _sockets(facts: Facts) -> list[Evidence]:
-    count = connections(facts.run.tables)
+def _sockets(context: RunContext) -> list[Evidence]:
+    count = connections(context.run.tables)
     if count is None:
         return []
     return [Evidence(f"the kernel has {count} TCP connection{'' if count == 1 else 's'} of the process", count)]
 
 
-def _polls(facts: Facts, found: list[Poller]) -> Evidence:
-    seen = polling(facts.profile, found)
+def _polls(context: RunContext, found: list[Poller]) -> Evidence:
+    seen = polling(context.profile, found)
     if seen.named < _LEAST_NAMED * seen.samples:
         return Evidence(
             f"how many polls are empty cannot be told: {seen.samples - seen.named} of {seen.samples} samples are in "
@@ -97,6 +102,6 @@ def _polls(facts: Facts, found: list[Poller]) -> Evidence:
     )
 
 
-def _dominating(facts: Facts) -> Evidence:
-    (name, module), pct = facts.frames.most_own()
+def _dominating(context: RunContext) -> Evidence:
+    (name, module), pct = context.frames.most_own()
     return Evidence(f"most of its time is in {name} ({module or 'no file'}), {pct:.0f} %", pct, "%")

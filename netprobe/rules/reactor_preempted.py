@@ -45,9 +45,9 @@ import numpy as np
 
 from netprobe.analysis.switches import SwitchRow
 from netprobe.rules import listener_thread_unpinned
+from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.costs import SWITCH_NS, of_threads
-from netprobe.rules.facts import Facts, MissingDataError
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 from netprobe.rules.timer_thread_switching import ticking
 from netprobe.run.profile import has_profile
 
@@ -78,50 +78,50 @@ class Loss:
     pct: float
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """The serving threads' losses, by competitor."""
-    serving = {(here.pid, here.tid) for here in facts.reactors} | {(one.pid, one.tid) for one in facts.pollers}
-    rows = [row for row in facts.switches_by_thread if row.tids & serving]
+    serving = {(here.pid, here.tid) for here in context.reactors} | {(one.pid, one.tid) for one in context.pollers}
+    rows = [row for row in context.switches_by_thread if row.tids & serving]
     if not rows:
-        return CannotTell(CODE, "no thread was seen that reads messages: put the server under load")
-    ignored = _ignored(facts, rows)
-    losses = [loss for row in rows for loss in _losses(facts, row, ignored)]
-    worst = [loss for loss in losses if loss.pct >= _LEAST_PCT and loss.forced >= _LEAST_PER_SECOND * facts.seconds]
-    if not worst and (unsure := _unsure(facts, losses)):
-        return CannotTell(
+        return Inconclusive(CODE, "no thread was seen that reads messages: put the server under load")
+    ignored = _ignored(context, rows)
+    losses = [loss for row in rows for loss in _losses(context, row, ignored)]
+    worst = [loss for loss in losses if loss.pct >= _LEAST_PCT and loss.forced >= _LEAST_PER_SECOND * context.seconds]
+    if not worst and (unsure := _unsure(context, losses)):
+        return Inconclusive(
             CODE,
-            f"{unsure.competitor} takes the CPU from {unsure.thread} {unsure.forced / facts.seconds:.0f} times a "
+            f"{unsure.competitor} takes the CPU from {unsure.thread} {unsure.forced / context.seconds:.0f} times a "
             "second; for how long is not in this Run: record with stacks (netprobe record)",
         )
     if not worst:
-        return Clear(CODE, "nobody takes the serving threads' CPUs for long" + _load_generators(rows))
-    return _finding(facts, sorted(worst, key=lambda one: -one.pct), len(rows))
+        return Pass(CODE, "nobody takes the serving threads' CPUs for long" + _load_generators(rows))
+    return _finding(context, sorted(worst, key=lambda one: -one.pct), len(rows))
 
 
-def _unsure(facts: Facts, losses: list[Loss]) -> Loss | None:
+def _unsure(context: RunContext, losses: list[Loss]) -> Loss | None:
     """Where neither waits nor stacks say how long: who may have taken enough, with a whole time slice each time."""
-    if "run_queue" in facts.run.tables or has_profile(facts.run.tables):
+    if "run_queue" in context.run.tables or has_profile(context.run.tables):
         return None
     for loss in losses:
         most_ns = _KERNEL_SLICE_NS if _KERNEL_THREAD(loss.competitor) else _SLICE_NS
-        per_second = loss.forced / facts.seconds
+        per_second = loss.forced / context.seconds
         if per_second >= _LEAST_PER_SECOND and per_second * most_ns / 1e7 >= _LEAST_PCT:
             return loss
     return None
 
 
-def _ignored(facts: Facts, rows: list[SwitchRow]) -> set[str]:
+def _ignored(context: RunContext, rows: list[SwitchRow]) -> set[str]:
     """Names that other findings are about."""
-    names = {one.row.thread for one in ticking(facts)}
-    ticks = {tid for one in ticking(facts) for tid in one.row.tids}
-    names |= {row.thread for row in facts.switches_by_thread if row.tids & ticks}
-    if facts.cause(listener_thread_unpinned):
+    names = {one.row.thread for one in ticking(context)}
+    ticks = {tid for one in ticking(context) for tid in one.row.tids}
+    names |= {row.thread for row in context.switches_by_thread if row.tids & ticks}
+    if context.cause(listener_thread_unpinned):
         names |= {row.thread for row in rows}
     return names
 
 
-def _losses(facts: Facts, row: SwitchRow, ignored: set[str]) -> list[Loss]:
-    shares = _waited(facts, row) if "run_queue" in facts.run.tables else _estimated(facts, row)
+def _losses(context: RunContext, row: SwitchRow, ignored: set[str]) -> list[Loss]:
+    shares = _waited(context, row) if "run_queue" in context.run.tables else _estimated(context, row)
     ((_, tid),) = row.tids
     cpus = tuple(sorted(row.by_cpu, key=lambda cpu: -row.by_cpu[cpu])[:_SHOWN])
     return [
@@ -131,30 +131,30 @@ def _losses(facts: Facts, row: SwitchRow, ignored: set[str]) -> list[Loss]:
     ]
 
 
-def _waited(facts: Facts, row: SwitchRow) -> dict[str, tuple[int, float]]:
+def _waited(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]:
     """Time on the run queue, shared among those who ran meanwhile: how often, and percent of the recording."""
     after = row.preempted_by + row.followed_by
-    pct = row.total_wait_ns / 1e7 / facts.seconds
+    pct = row.total_wait_ns / 1e7 / context.seconds
     return {name: (count, pct * count / after.total()) for name, count in after.items()}
 
 
-def _estimated(facts: Facts, row: SwitchRow) -> dict[str, tuple[int, float]]:
+def _estimated(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]:
     """Forced switches by competitor, and what they may have taken, in percent of the recording."""
-    off_pct = _off_pct(facts, row)
+    off_pct = _off_pct(context, row)
     found = {}
     for name, forced in (+row.preempted_by).items():
-        pct = forced * SWITCH_NS / 1e7 / facts.seconds
+        pct = forced * SWITCH_NS / 1e7 / context.seconds
         if off_pct is not None:
             most_ns = _KERNEL_SLICE_NS if _KERNEL_THREAD(name) else _SLICE_NS
-            pct = min(off_pct * forced / row.switches, forced * most_ns / 1e7 / facts.seconds)
+            pct = min(off_pct * forced / row.switches, forced * most_ns / 1e7 / context.seconds)
         found[name] = forced, pct
     return found
 
 
-def _off_pct(facts: Facts, row: SwitchRow) -> float | None:
+def _off_pct(context: RunContext, row: SwitchRow) -> float | None:
     """Percent of the recording in which it had no CPU; few samples are a sign of it, none at all tell nothing."""
     try:
-        profile = facts.profile
+        profile = context.profile
     except MissingDataError:
         return None
     if profile.info.unit != "ns":
@@ -162,7 +162,7 @@ def _off_pct(facts: Facts, row: SwitchRow) -> float | None:
     chosen = [number for number, thread in enumerate(profile.threads) if (thread.pid, thread.tid) in row.tids]
     samples = profile.samples
     running_ns = float(np.bincount(samples.thread, samples.weight, len(profile.threads))[chosen].sum())
-    return 100 - min(100.0, running_ns / 1e7 / facts.seconds)
+    return 100 - min(100.0, running_ns / 1e7 / context.seconds)
 
 
 def _load_generators(rows: list[SwitchRow]) -> str:
@@ -172,7 +172,7 @@ def _load_generators(rows: list[SwitchRow]) -> str:
     return f"; the load generator {of_threads(taken)} runs on them as well" if taken else ""
 
 
-def _finding(facts: Facts, worst: list[Loss], threads: int) -> Finding:
+def _finding(context: RunContext, worst: list[Loss], threads: int) -> Finding:
     cost = min(100.0, sum(loss.pct for loss in worst) / threads)
     by: Counter[str] = Counter()
     for loss in worst:
@@ -184,16 +184,16 @@ def _finding(facts: Facts, worst: list[Loss], threads: int) -> Finding:
         Severity.of(cost),
         f"{', '.join(names)} {'takes' if len(names) == 1 else 'take'} the CPU from {of_threads(victims)}, for about "
         f"{worst[0].pct:.0f} % of the time of {worst[0].thread}.",
-        tuple(_evidence(facts, loss) for loss in worst[: 2 * _SHOWN]),
+        tuple(_evidence(context, loss) for loss in worst[: 2 * _SHOWN]),
         "All connections of a serving thread wait until the scheduler gives its CPU back.",
-        _remedy(worst[0], victims),
+        _fix(worst[0], victims),
         "sched(7); Documentation/admin-guide/kernel-per-CPU-kthreads.rst",
         cost,
     )
 
 
-def _evidence(facts: Facts, loss: Loss) -> Evidence:
-    per_second = loss.forced / facts.seconds
+def _evidence(context: RunContext, loss: Loss) -> Evidence:
+    per_second = loss.forced / context.seconds
     cpus = ", ".join(map(str, loss.cpus))
     return Evidence(
         f"{loss.competitor} takes CPU {cpus} from {loss.thread} (thread {loss.tid}) {per_second:.0f} times a second, "
@@ -203,7 +203,7 @@ def _evidence(facts: Facts, loss: Loss) -> Evidence:
     )
 
 
-def _remedy(loss: Loss, victims: set[str]) -> str:
+def _fix(loss: Loss, victims: set[str]) -> str:
     if loss.competitor in victims:
         return "Pin each serving thread to a CPU of its own (sched_setaffinity), and have no more of them than CPUs."
     cpu = loss.cpus[0] if loss.cpus else "N"

@@ -33,9 +33,9 @@ from __future__ import annotations
 import re
 
 from netprobe.analysis.requests import SENDS
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import FILE_LAYER_NS, of_threads, unknown_cost, with_samples
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "read-on-sockets"
 _READS, _RECEIVES = frozenset({"read", "readv"}), frozenset({"recvfrom", "recvmsg", "recvmmsg"})
@@ -52,63 +52,65 @@ _FILE_LAYER = re.compile(
 ).match
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Messages that no recv call accounts for."""
-    if facts.imported:
-        return _of_calls(facts)
-    messages = {(here.pid, here.tid): here.matrix.cells.total() for here in facts.reactors}
+    if context.imported:
+        return _of_calls(context)
+    messages = {(here.pid, here.tid): here.matrix.cells.total() for here in context.reactors}
     total = sum(messages.values())
-    made = [row for row in facts.calls_by_thread if (row.pid, row.tid) in messages]
+    made = [row for row in context.calls_by_thread if (row.pid, row.tid) in messages]
     received = sum(row.calls for row in made if row.syscall in _RECEIVES)
     reads = {row.thread: row.calls for row in made if row.syscall in _READS}
     found = min(sum(reads.values()), total - received)
-    if found < _LEAST_PER_SECOND * facts.seconds or found < _LEAST_SHARE * total:
-        return Clear(CODE, f"{received} calls of the recv family for {total} messages")
-    return _finding(facts, found, total, reads)
+    if found < _LEAST_PER_SECOND * context.seconds or found < _LEAST_SHARE * total:
+        return Pass(CODE, f"{received} calls of the recv family for {total} messages")
+    return _finding(context, found, total, reads)
 
 
-def _of_calls(facts: Facts) -> Judgement:
+def _of_calls(context: RunContext) -> Result:
     """Counts of calls alone: what is sent was received before, by a call of the recv family or by read()."""
-    made = {row.syscall: row.calls for row in facts.calls}
+    made = {row.syscall: row.calls for row in context.calls}
     received, sent = (sum(made.get(name, 0) for name in names) for names in (_RECEIVES, SENDS))
     reads = {name: made[name] for name in sorted(_READS) if made.get(name)}
     if not sent:
-        return CannotTell(CODE, "no call of the send family was imported, so whether it reads sockets is not known")
+        return Inconclusive(CODE, "no call of the send family was imported, so whether it reads sockets is not known")
     found = min(sum(reads.values()), sent - received)
-    if found < _LEAST_SHARE * sent or not facts.often(found, _LEAST_PER_SECOND):
-        return Clear(CODE, f"{received} calls of the recv family for {sent} of the send family")
+    if found < _LEAST_SHARE * sent or not context.often(found, _LEAST_PER_SECOND):
+        return Pass(CODE, f"{received} calls of the recv family for {sent} of the send family")
     return Finding(
         CODE,
-        Severity.of(facts.share_of_cpu(found * FILE_LAYER_NS)),
+        Severity.of(context.share_of_cpu(found * FILE_LAYER_NS)),
         f"{', '.join(f'{name}()' for name in reads)} receives what recv() could: "
         f"{100 * found / sent:.0f} % of the messages.",
         (
-            *(Evidence(f"{calls} calls of {name}, {facts.pace(calls)}", calls) for name, calls in reads.items()),
+            *(Evidence(f"{calls} calls of {name}, {context.pace(calls)}", calls) for name, calls in reads.items()),
             Evidence(f"{received} calls of the recv family, for {sent} of the send family", received),
-            *unknown_cost(facts),
+            *unknown_cost(context),
         ),
         _WHY,
         _REMEDY,
         _SOURCE,
-        min(100.0, facts.share_of_cpu(found * FILE_LAYER_NS)),
+        min(100.0, context.share_of_cpu(found * FILE_LAYER_NS)),
     )
 
 
-def _finding(facts: Facts, found: int, total: int, reads: dict[str, int]) -> Finding:
-    cost = min(100.0, facts.share_of_cpu(found * FILE_LAYER_NS))
+def _finding(context: RunContext, found: int, total: int, reads: dict[str, int]) -> Finding:
+    cost = min(100.0, context.share_of_cpu(found * FILE_LAYER_NS))
     evidence = [
-        Evidence(f"{found} of {total} messages were received with read(), {found / facts.seconds:.0f} a second", found),
+        Evidence(
+            f"{found} of {total} messages were received with read(), {found / context.seconds:.0f} a second", found
+        ),
         Evidence(f"by {of_threads(reads)}", len(reads), "threads"),
     ]
-    if with_samples(facts):
-        both = facts.frames.having(_TCP_RECEIVE)
-        under = facts.frames.having(_TCP_RECEIVE, below=_UNDER_READ)
+    if with_samples(context):
+        both = context.frames.having(_TCP_RECEIVE)
+        under = context.frames.having(_TCP_RECEIVE, below=_UNDER_READ)
         if both.samples:
             evidence.append(
-                Evidence(f"{under.samples} of {both.samples} samples in tcp_recvmsg are below {_via(facts)}")
+                Evidence(f"{under.samples} of {both.samples} samples in tcp_recvmsg are below {_via(context)}")
             )
-        if facts.frames.samples >= _MANY_SAMPLES:
-            cost = facts.frames.ending(_FILE_LAYER).pct / 2
+        if context.frames.samples >= _MANY_SAMPLES:
+            cost = context.frames.ending(_FILE_LAYER).pct / 2
     return Finding(
         CODE,
         Severity.of(cost),
@@ -121,6 +123,6 @@ def _finding(facts: Facts, found: int, total: int, reads: dict[str, int]) -> Fin
     )
 
 
-def _via(facts: Facts) -> str:
-    names = [name for name, _ in facts.frames.having(_UNDER_READ).frames]
+def _via(context: RunContext) -> str:
+    names = [name for name, _ in context.frames.having(_UNDER_READ).frames]
     return names[0] if names else "ksys_read"

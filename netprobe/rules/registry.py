@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from importlib import import_module
 
 from netprobe import rules
-from netprobe.rules.facts import Facts, Rule
-from netprobe.rules.finding import CannotTell, Finding, Judgement
+from netprobe.rules.context import Rule, RunContext
+from netprobe.rules.finding import Finding, Inconclusive, Result
 from netprobe.run.model import Run
 
 
@@ -29,18 +29,18 @@ def _modules() -> Iterator[tuple[str, Rule]]:
             yield module.name, loaded
 
 
-def judge(run: Run) -> list[Judgement]:
+def evaluate(run: Run) -> list[Result]:
     """What every rule says of a Run: findings first, the most costly first; then what is clear or cannot be told."""
-    facts = Facts(run)
-    return sorted((facts.ask(rule) for rule in all_rules()), key=_rank)
+    context = RunContext(run)
+    return sorted((context.ask(rule) for rule in all_rules()), key=_rank)
 
 
 def findings(run: Run) -> list[Finding]:
     """Only the findings, the most costly first."""
-    return [one for one in judge(run) if isinstance(one, Finding)]
+    return [one for one in evaluate(run) if isinstance(one, Finding)]
 
 
-def _rank(one: Judgement) -> tuple[int, float, str]:
+def _rank(one: Result) -> tuple[int, float, str]:
     if isinstance(one, Finding):
         return (-int(one.severity), -one.cost_pct, one.code)
-    return (1 if isinstance(one, CannotTell) else 2, 0.0, one.code)
+    return (1 if isinstance(one, Inconclusive) else 2, 0.0, one.code)

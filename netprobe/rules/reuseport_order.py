@@ -35,32 +35,32 @@ and Busy Polling: Take two.
 from __future__ import annotations
 
 from netprobe.analysis.locality import Group, Member, is_complete, order
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import remote, remote_cost, remote_evidence, unknown_cost
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "reuseport-order"
 _SHOWN, _GROUPS = 8, 3
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Members whose thread is pinned to a CPU whose packets do not come to them."""
-    wrong = [(group, member) for group in facts.groups for member in group.members if member.judgement == "wrong"]
-    if facts.imported and (gap := _gap(facts)):
-        return CannotTell(CODE, gap)
-    if not wrong and facts.imported and any(group.index_by_cpu is None for group in facts.groups):
-        return CannotTell(CODE, "the listing does not name another CPU for each listener")
+    wrong = [(group, member) for group in context.groups for member in group.members if member.result == "wrong"]
+    if context.imported and (gap := _gap(context)):
+        return Inconclusive(CODE, gap)
+    if not wrong and context.imported and any(group.index_by_cpu is None for group in context.groups):
+        return Inconclusive(CODE, "the listing does not name another CPU for each listener")
     if not wrong:
-        return Clear(CODE, "no thread is pinned to another CPU than the one whose packets it gets")
-    return _finding(facts, wrong)
+        return Pass(CODE, "no thread is pinned to another CPU than the one whose packets it gets")
+    return _finding(context, wrong)
 
 
-def _gap(facts: Facts) -> str:
+def _gap(context: RunContext) -> str:
     """What an imported listing lacks, in words: ranks of a part are not those of the whole. "" if it lacks nothing."""
-    left = sum(part["left"] for part in facts.run.info["imported"]["parts"] if part["kind"] == "listeners")
+    left = sum(part["left"] for part in context.run.info["imported"]["parts"] if part["kind"] == "listeners")
     if left:
         return f"the listing is not whole: {left} line{' was' if left == 1 else 's were'} left"
-    for group in facts.groups:
+    for group in context.groups:
         indexes = [member.index or 0 for member in group.members]
         if not is_complete(indexes):
             named = ", ".join(map(str, indexes[:_SHOWN])) + (" …" if len(indexes) > _SHOWN else "")
@@ -68,21 +68,21 @@ def _gap(facts: Facts) -> str:
     return ""
 
 
-def _finding(facts: Facts, wrong: list[tuple[Group, Member]]) -> Finding:
+def _finding(context: RunContext, wrong: list[tuple[Group, Member]]) -> Finding:
     group = wrong[0][0]
-    groups = [one for one in facts.groups if any(one is here for here, _ in wrong)]
+    groups = [one for one in context.groups if any(one is here for here, _ in wrong)]
     threads = {(server.pid, server.tid) for _, member in wrong for server in member.servers}
-    found, total = (0, 0) if facts.imported else remote(facts, threads)
-    cost = remote_cost(facts, found)
+    found, total = (0, 0) if context.imported else remote(context, threads)
+    cost = remote_cost(context, found)
     evidence = [Evidence(f"{here.name} {_member(member)}") for here, member in wrong[:_SHOWN]]
     if len(wrong) > _SHOWN:
         evidence.append(Evidence(f"and {len(wrong) - _SHOWN} more listeners, wrong as well"))
-    if facts.imported:
+    if context.imported:
         evidence = [
             Evidence(f"in the order in which they listen, {order(group)}"),
             *evidence,
             Evidence(f"who gets a connection: {group.steering}"),
-            *unknown_cost(facts),
+            *unknown_cost(context),
         ]
     how = "SO_INCOMING_CPU says" if group.kind == "incoming-cpu" else "the one whose packets they get"
     return Finding(
@@ -93,7 +93,7 @@ def _finding(facts: Facts, wrong: list[tuple[Group, Member]]) -> Finding:
         (*evidence, *remote_evidence(found, total)),
         "Each message is received on one CPU and read on another: an interrupt between CPUs to wake the thread, and "
         "the socket in the wrong cache.",
-        " ".join(dict.fromkeys(map(_remedy, groups))),
+        " ".join(dict.fromkeys(map(_fix, groups))),
         "reuseport_select_sock() in net/core/sock_reuseport.c; socket(7)",
         cost,
     )
@@ -109,11 +109,11 @@ def _member(member: Member) -> str:
     return f"{index}gets {member.words}".replace("; ", ", but ")
 
 
-def _remedy(group: Group) -> str:
+def _fix(group: Group) -> str:
     pins = [
         f"{member.servers[0].thread} to CPU {member.steered_cpus[0]}"
         for member in group.members
-        if member.judgement == "wrong" and member.steered_cpus
+        if member.result == "wrong" and member.steered_cpus
     ]
     more = f" and {len(pins) - _SHOWN} more alike" if len(pins) > _SHOWN else ""
     pinned = f"pin {', '.join(pins[:_SHOWN])}{more} (sched_setaffinity)"

@@ -35,36 +35,36 @@ from __future__ import annotations
 
 from netprobe.analysis.cpus import parse_cpu_list
 from netprobe.analysis.locality import PERFECT_PCT, Group
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import of_threads, remote, remote_cost, remote_evidence
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "reuseport-unsteered"
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Groups without steering whose threads read other CPUs' messages."""
-    if facts.imported and facts.groups:
-        return CannotTell(CODE, "how the group is steered is not in what was imported")
-    facts.need("reuseport_groups")
-    if len(parse_cpu_list(facts.cpus_online)) < 2:
-        return Clear(CODE, "the machine has one CPU")
-    found = [finding for group in facts.groups if (finding := _finding(facts, group))]
+    if context.imported and context.groups:
+        return Inconclusive(CODE, "how the group is steered is not in what was imported")
+    context.need("reuseport_groups")
+    if len(parse_cpu_list(context.cpus_online)) < 2:
+        return Pass(CODE, "the machine has one CPU")
+    found = [finding for group in context.groups if (finding := _finding(context, group))]
     return (
-        max(found, key=lambda one: one.cost_pct) if found else Clear(CODE, "every group is steered, or local as it is")
+        max(found, key=lambda one: one.cost_pct) if found else Pass(CODE, "every group is steered, or local as it is")
     )
 
 
-def _finding(facts: Facts, group: Group) -> Finding | None:
+def _finding(context: RunContext, group: Group) -> Finding | None:
     threads = {(server.pid, server.tid): server.thread for member in group.members for server in member.servers}
     cpus = {cpu for member in group.members for server in member.servers for cpu in server.cpus_allowed}
     # Threads that share one CPU have no packets of their own to be given.
     if group.kind != "none" or group.size < 2 or len(threads) < 2 or len(cpus) == 1:
         return None
-    found, total = remote(facts, threads)
+    found, total = remote(context, threads)
     if total and 100 * (1 - found / total) >= PERFECT_PCT:
         return None
-    cost = remote_cost(facts, found)
+    cost = remote_cost(context, found)
     return Finding(
         CODE,
         Severity.of(cost),

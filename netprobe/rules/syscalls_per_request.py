@@ -37,9 +37,9 @@ from collections import Counter
 
 from netprobe.analysis.requests import Requests
 from netprobe.rules import epoll_ctl_churn, epoll_zero_timeout
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import SYSCALL_NS, unknown_cost, with_samples
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "syscalls-per-request"
 _ONE_CALL, _ALL_CALLS = 3.0, 10.0
@@ -49,33 +49,33 @@ _SHOWN = 6
 _NEEDED = 1.0
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """Calls by request of the threads that serve."""
-    calls = _calls(facts)
-    requests = facts.requests
+    calls = _calls(context)
+    requests = context.requests
     if requests is None or requests.count < _FEWEST_REQUESTS:
-        return CannotTell(CODE, "how many requests were served is not known: --requests N or --requests-from FILE")
+        return Inconclusive(CODE, "how many requests were served is not known: --requests N or --requests-from FILE")
     connections = calls["accept"] + calls["accept4"]
     total = (calls.total() - _A_CONNECTION * connections) / requests.count
     above = Counter(
         {call: made for call, made in calls.items() if (made - 2 * connections) / requests.count >= _ONE_CALL}
     )
     if not above and total < _ALL_CALLS:
-        return Clear(CODE, f"{total:.1f} system calls a request")
-    return _finding(facts, calls, above or _most(calls), requests)
+        return Pass(CODE, f"{total:.1f} system calls a request")
+    return _finding(context, calls, above or _most(calls), requests)
 
 
-def _calls(facts: Facts) -> Counter[str]:
-    if facts.imported:
+def _calls(context: RunContext) -> Counter[str]:
+    if context.imported:
         # Which threads serve is not known: all of them are taken to.
-        return Counter({row.syscall: row.calls for row in facts.calls})
-    serving = {(here.pid, here.tid) for here in facts.reactors}
+        return Counter({row.syscall: row.calls for row in context.calls})
+    serving = {(here.pid, here.tid) for here in context.reactors}
     calls: Counter[str] = Counter()
-    waits = bool(facts.cause(epoll_zero_timeout))
-    for row in facts.calls_by_thread:
+    waits = bool(context.cause(epoll_zero_timeout))
+    for row in context.calls_by_thread:
         if (row.pid, row.tid) in serving and not (waits and row.syscall.startswith("epoll_") and row.timeouts):
             calls[row.syscall] += row.calls
-    if facts.cause(epoll_ctl_churn):
+    if context.cause(epoll_ctl_churn):
         del calls["epoll_ctl"]
     return calls
 
@@ -84,8 +84,8 @@ def _most(calls: Counter[str]) -> Counter[str]:
     return Counter(dict(calls.most_common(_SHOWN)))
 
 
-def _finding(facts: Facts, calls: Counter[str], above: Counter[str], requests: Requests) -> Finding:
-    cost = _cost(facts, above, requests.count)
+def _finding(context: RunContext, calls: Counter[str], above: Counter[str], requests: Requests) -> Finding:
+    cost = _cost(context, above, requests.count)
     each = {call: made / requests.count for call, made in calls.most_common()}
     worst = [call for call, _ in above.most_common(3)]
     counted = "" if requests.estimated else f", as {requests.source} says"
@@ -98,10 +98,10 @@ def _finding(facts: Facts, calls: Counter[str], above: Counter[str], requests: R
                 f"{requests.count:.0f} requests{counted or ', estimated from ' + requests.source}", requests.count
             ),
             *(
-                Evidence(f"{call}: {number:.2f} for each request, {facts.pace(calls[call])}", number)
+                Evidence(f"{call}: {number:.2f} for each request, {context.pace(calls[call])}", number)
                 for call, number in list(each.items())[:_SHOWN]
             ),
-            *unknown_cost(facts),
+            *unknown_cost(context),
         ),
         "Each call goes into the kernel and back, which takes longer than a little work there.",
         f"Look at who calls {worst[0]} (netprobe flame); netprobe explain {CODE} says what helps for which call.",
@@ -110,13 +110,13 @@ def _finding(facts: Facts, calls: Counter[str], above: Counter[str], requests: R
     )
 
 
-def _cost(facts: Facts, above: Counter[str], requests: float) -> float:
+def _cost(context: RunContext, above: Counter[str], requests: float) -> float:
     excess = {call: max(0.0, made - _NEEDED * requests) for call, made in above.items()}
-    if not with_samples(facts):
-        return min(100.0, facts.share_of_cpu(sum(excess.values()) * SYSCALL_NS))
-    shares = (_share(facts, call) * excess[call] / made for call, made in above.items())
+    if not with_samples(context):
+        return min(100.0, context.share_of_cpu(sum(excess.values()) * SYSCALL_NS))
+    shares = (_share(context, call) * excess[call] / made for call, made in above.items())
     return min(100.0, sum(shares))
 
 
-def _share(facts: Facts, call: str) -> float:
-    return facts.frames.having(re.compile(rf"(__x64_sys_|__arm64_sys_|__se_sys_){re.escape(call)}$").match).pct
+def _share(context: RunContext, call: str) -> float:
+    return context.frames.having(re.compile(rf"(__x64_sys_|__arm64_sys_|__se_sys_){re.escape(call)}$").match).pct

@@ -40,9 +40,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from netprobe.analysis.switches import SwitchRow
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import SWITCH_NS, of_threads, unknown_cost
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 from netprobe.run.table import thread_rows
 
 CODE = "timer-thread-switching"
@@ -65,55 +65,55 @@ class Ticking:
     taken: int
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """The roles that tick, most switches first."""
-    if facts.imported:
-        return _of_names(facts)
-    found = ticking(facts)
+    if context.imported:
+        return _of_names(context)
+    found = ticking(context)
     if not found:
-        return Clear(CODE, f"no thread ticks {_LEAST_PER_SECOND} times a second or more")
-    return _finding(facts, found)
+        return Pass(CODE, f"no thread ticks {_LEAST_PER_SECOND} times a second or more")
+    return _finding(context, found)
 
 
-def _of_names(facts: Facts) -> Judgement:
+def _of_names(context: RunContext) -> Result:
     """Switches alone: what a thread does when it wakes up is not known, so that only its name tells."""
-    if "switches" not in facts.run.tables:
-        return _of_the_machine(facts)
-    often = [row for row in facts.switches if facts.often(row.voluntary, _LEAST_PER_SECOND * len(row.tids))]
+    if "switches" not in context.run.tables:
+        return _of_the_machine(context)
+    often = [row for row in context.switches if context.often(row.voluntary, _LEAST_PER_SECOND * len(row.tids))]
     named = [Ticking(row, 0) for row in often if _NAMED(row.thread)]
     if named:
-        return _finding(facts, named)
+        return _finding(context, named)
     if often:
         names = of_threads([row.thread for row in often])
-        return CannotTell(CODE, f"{names} sleep and wake up often, but what for is not in what was imported")
-    if "which threads switch" in facts.run.info["imported"]["unknown"]:
-        return CannotTell(CODE, "the switches are those of processes; pidstat -wt has them by thread")
-    return Clear(CODE, f"no thread goes to sleep {_LEAST_PER_SECOND} times a second")
+        return Inconclusive(CODE, f"{names} sleep and wake up often, but what for is not in what was imported")
+    if "which threads switch" in context.run.info["imported"]["unknown"]:
+        return Inconclusive(CODE, "the switches are those of processes; pidstat -wt has them by thread")
+    return Pass(CODE, f"no thread goes to sleep {_LEAST_PER_SECOND} times a second")
 
 
-def _of_the_machine(facts: Facts) -> Judgement:
+def _of_the_machine(context: RunContext) -> Result:
     """The pace of the machine: which threads switch is not known."""
-    blocks = facts.run.tables.get("blocks")
-    if blocks is None or "machine_switches" not in blocks.columns:
-        facts.need("switches")
-    assert blocks is not None
-    rates = _by_second(facts)
-    rate = sum(blocks.columns["machine_switches"]) / facts.seconds
+    intervals = context.run.tables.get("intervals")
+    if intervals is None or "machine_switches" not in intervals.columns:
+        context.need("switches")
+    assert intervals is not None
+    rates = _by_second(context)
+    rate = sum(intervals.columns["machine_switches"]) / context.seconds
     if rate < _LEAST_PER_SECOND:
-        return Clear(CODE, f"the whole machine switches {rate:.0f} times a second")
-    cpus = facts.run.info["host"].get("cpus")
+        return Pass(CODE, f"the whole machine switches {rate:.0f} times a second")
+    cpus = context.run.info["host"].get("cpus")
     if rate >= _LEAST_OF_A_CPU * (cpus or _CPUS_IF_NOT_TOLD) and _keeps_pace(rates, _STEADY_MACHINE):
         return _of_a_pace(rates, rate, cpus)
-    return CannotTell(
+    return Inconclusive(
         CODE, f"the machine switches {rate:.0f} a second; which threads do, netprobe switches and pidstat -wt say"
     )
 
 
-def _by_second(facts: Facts) -> list[float]:
+def _by_second(context: RunContext) -> list[float]:
     """As sar printed them, whatever was imported beside it; none of longer intervals, whose means are all steady."""
-    if "imported_sar" not in facts.run.tables:
+    if "imported_sar" not in context.run.tables:
         return []
-    rows = facts.run.tables["imported_sar"].rows("row", "time_s", "cswch_per_s")
+    rows = context.run.tables["imported_sar"].rows("row", "time_s", "cswch_per_s")
     intervals = [(time, rate) for row, time, rate in rows if row == "interval"]
     seconds = all((after - before) % _DAY_S <= 1 for (before, _), (after, _) in pairwise(intervals))
     return [rate for _, rate in intervals] if seconds else []
@@ -141,20 +141,22 @@ def _of_a_pace(rates: list[float], rate: float, cpus: int | None) -> Finding:
     )
 
 
-def ticking(facts: Facts) -> list[Ticking]:
+def ticking(context: RunContext) -> list[Ticking]:
     """Roles whose threads do nothing but wake up."""
     calls: defaultdict[tuple[int, int], Counter[str]] = defaultdict(Counter)
-    for row in facts.calls_by_thread:
+    for row in context.calls_by_thread:
         calls[row.pid, row.tid][row.syscall] += row.calls
-    serving = {(here.pid, here.tid) for here in facts.reactors}
-    return [Ticking(row, _taken(facts, row, serving)) for row in facts.switches if _ticks(facts, row, calls, serving)]
+    serving = {(here.pid, here.tid) for here in context.reactors}
+    return [
+        Ticking(row, _taken(context, row, serving)) for row in context.switches if _ticks(context, row, calls, serving)
+    ]
 
 
 def _ticks(
-    facts: Facts, row: SwitchRow, calls: dict[tuple[int, int], Counter[str]], serving: set[tuple[int, int]]
+    context: RunContext, row: SwitchRow, calls: dict[tuple[int, int], Counter[str]], serving: set[tuple[int, int]]
 ) -> bool:
     made: Counter[str] = sum((calls.get(tid, Counter()) for tid in row.tids), Counter())
-    if row.tids & serving or row.voluntary < _LEAST_PER_SECOND * facts.seconds * len(row.tids):
+    if row.tids & serving or row.voluntary < _LEAST_PER_SECOND * context.seconds * len(row.tids):
         return False
     total = made.total()
     if not 0 < total <= _MOST_CALLS_A_WAKE_UP * row.voluntary:
@@ -162,20 +164,24 @@ def _ticks(
     if sum(made[call] for call in _SLEEPS) >= _NEARLY_ALL * total:
         return True
     reads = sum(made[call] for call in _SLEEPS | _READS)
-    return reads >= _NEARLY_ALL * total and bool(_NAMED(row.thread) or _is_steady(facts, row))
+    return reads >= _NEARLY_ALL * total and bool(_NAMED(row.thread) or _is_steady(context, row))
 
 
-def _is_steady(facts: Facts, row: SwitchRow) -> bool:
+def _is_steady(context: RunContext, row: SwitchRow) -> bool:
     """As many switches a second in each thread and each whole stretch of time."""
-    lengths = dict(facts.run.tables["blocks"].rows("block", "duration_s")) if "blocks" in facts.run.tables else {}
+    lengths = (
+        dict(context.run.tables["intervals"].rows("interval", "duration_s"))
+        if "intervals" in context.run.tables
+        else {}
+    )
     counted: Counter[tuple[int, int, int]] = Counter()
-    blocks = facts.run.tables["switches"].columns["block"]
-    for (pid, tid, _, _, voluntary), block in zip(
-        thread_rows(facts.run.tables, "switches", "voluntary"), blocks, strict=True
+    intervals = context.run.tables["switches"].columns["interval"]
+    for (pid, tid, _, _, voluntary), interval in zip(
+        thread_rows(context.run.tables, "switches", "voluntary"), intervals, strict=True
     ):
         if (pid, tid) in row.tids:
-            counted[pid, tid, int(block)] += voluntary
-    rates = [count / lengths[block] for (*_, block), count in counted.items() if lengths.get(block)]
+            counted[pid, tid, int(interval)] += voluntary
+    rates = [count / lengths[interval] for (*_, interval), count in counted.items() if lengths.get(interval)]
     # The first and the last stretch may be short of some.
     return _keeps_pace(sorted(rates)[1:-1] if len(rates) > 4 else rates, _STEADY)
 
@@ -184,24 +190,24 @@ def _keeps_pace(rates: list[float], within: float) -> bool:
     return len(rates) > 2 and max(rates) - min(rates) <= within * max(rates)
 
 
-def _taken(facts: Facts, row: SwitchRow, serving: set[tuple[int, int]]) -> int:
+def _taken(context: RunContext, row: SwitchRow, serving: set[tuple[int, int]]) -> int:
     """Switches of serving threads that were forced by this role."""
-    return sum(here.preempted_by[row.thread] for here in facts.switches if here.tids & serving)
+    return sum(here.preempted_by[row.thread] for here in context.switches if here.tids & serving)
 
 
-def _finding(facts: Facts, found: list[Ticking]) -> Finding:
+def _finding(context: RunContext, found: list[Ticking]) -> Finding:
     switches = sum(one.row.switches + one.taken for one in found)
-    cost = min(100.0, facts.share_of_cpu(switches * SWITCH_NS))
+    cost = min(100.0, context.share_of_cpu(switches * SWITCH_NS))
     names = [one.row.thread for one in found]
     threads = sum(len(one.row.tids) for one in found)
-    each = sum(one.row.voluntary for one in found) / threads / facts.seconds
+    each = sum(one.row.voluntary for one in found) / threads / context.seconds
     return Finding(
         CODE,
         Severity.of(cost),
         f"{of_threads(names)} only {'ticks' if threads == 1 else 'tick'}, {each:.0f} times a second"
-        f"{'' if threads == 1 else ' each'}, and every tick {'may take' if facts.imported else 'takes'} a CPU from the "
+        f"{'' if threads == 1 else ' each'}, and every tick {'may take' if context.imported else 'takes'} a CPU from the "
         "threads that serve.",
-        tuple(evidence for one in found for evidence in _evidence(facts, one)),
+        tuple(evidence for one in found for evidence in _evidence(context, one)),
         "A tick switches context twice and leaves the serving thread with cold caches; a flame graph hardly shows it.",
         f"Tick less often: a period of 10 ms instead of {1000 / each:.2g} ms (Seastar: --task-quota-ms 10).",
         "sched(7); the investigation “Linux Kernel vs DPDK”, Constant Context Switching",
@@ -209,8 +215,8 @@ def _finding(facts: Facts, found: list[Ticking]) -> Finding:
     )
 
 
-def _evidence(facts: Facts, one: Ticking) -> list[Evidence]:
-    row, seconds = one.row, facts.seconds
+def _evidence(context: RunContext, one: Ticking) -> list[Evidence]:
+    row, seconds = one.row, context.seconds
     count = f"{len(row.tids)} thread{'' if len(row.tids) == 1 else 's'}"
     return [
         Evidence(
@@ -218,13 +224,13 @@ def _evidence(facts: Facts, one: Ticking) -> list[Evidence]:
             row.switches / seconds,
             "1/s",
         ),
-        *_taken_from(facts, one),
+        *_taken_from(context, one),
     ]
 
 
-def _taken_from(facts: Facts, one: Ticking) -> list[Evidence]:
-    if facts.imported:
+def _taken_from(context: RunContext, one: Ticking) -> list[Evidence]:
+    if context.imported:
         by_name = Evidence("told by its name: what it does when it wakes up was not imported")
-        return [by_name, *unknown_cost(facts)]
-    taken = one.taken / facts.seconds
+        return [by_name, *unknown_cost(context)]
+    taken = one.taken / context.seconds
     return [Evidence(f"it takes the CPU from serving threads {taken:.0f} times a second", taken, "1/s")]

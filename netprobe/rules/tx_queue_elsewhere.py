@@ -32,26 +32,26 @@ from collections.abc import Mapping
 
 from netprobe.analysis.cpus import parse_cpu_list
 from netprobe.analysis.locality import TxMatrix
+from netprobe.rules.context import RunContext
 from netprobe.rules.costs import FOREIGN_QUEUE_NS
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Clear, Evidence, Finding, Judgement, Severity
+from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "tx-queue-elsewhere"
 _LEAST_PCT, _LEAST_PER_SECOND = 5.0, 100
 _SHOWN = 6
 
 
-def judge(facts: Facts) -> Judgement:
+def evaluate(context: RunContext) -> Result:
     """The device with most packets in queues of other CPUs."""
-    sent = facts.tx
-    cpus = parse_cpu_list(facts.cpus_online)
+    sent = context.tx
+    cpus = parse_cpu_list(context.cpus_online)
     worst = max(sent, key=lambda one: elsewhere(one, len(cpus)), default=None)
     if worst is None:
-        return Clear(CODE, "no device with several transmit queues was sent to")
+        return Pass(CODE, "no device with several transmit queues was sent to")
     found, total = elsewhere(worst, len(cpus)), worst.cells.total()
-    if found < _LEAST_PER_SECOND * facts.seconds or 100 * found < _LEAST_PCT * total:
-        return Clear(CODE, f"{found} of {total} packets went to another CPU's queue of {worst.device}")
-    return _finding(facts, worst, found, cpus)
+    if found < _LEAST_PER_SECOND * context.seconds or 100 * found < _LEAST_PCT * total:
+        return Pass(CODE, f"{found} of {total} packets went to another CPU's queue of {worst.device}")
+    return _finding(context, worst, found, cpus)
 
 
 def elsewhere(tx: TxMatrix, cpus: int) -> int:
@@ -65,20 +65,20 @@ def elsewhere(tx: TxMatrix, cpus: int) -> int:
     return sum(count for (cpu, queue), count in tx.cells.items() if owners.get(cpu) != queue)
 
 
-def _finding(facts: Facts, tx: TxMatrix, found: int, cpus: list[int]) -> Finding:
+def _finding(context: RunContext, tx: TxMatrix, found: int, cpus: list[int]) -> Finding:
     total = tx.cells.total()
     share = 100 * found / total
-    cost = min(100.0, facts.share_of_cpu(found * FOREIGN_QUEUE_NS))
+    cost = min(100.0, context.share_of_cpu(found * FOREIGN_QUEUE_NS))
     return Finding(
         CODE,
         Severity.of(cost),
         f"{share:.0f} % of the packets that leave by {tx.device} go to a transmit queue of another CPU.",
         (
-            Evidence(f"{found} of {total} packets, {found / facts.seconds:.0f} a second", share, "%"),
+            Evidence(f"{found} of {total} packets, {found / context.seconds:.0f} a second", share, "%"),
             *(Evidence(_cpu(cpu, cells)) for cpu, cells in list(_by_cpu(tx).items())[:_SHOWN]),
         ),
         "CPUs that share a queue wait for its lock, and the ring and completions are in another CPU's cache.",
-        _remedy(tx, cpus),
+        _fix(tx, cpus),
         "Documentation/networking/scaling.rst, XPS",
         cost,
     )
@@ -97,7 +97,7 @@ def _cpu(cpu: int, queues: Counter[int]) -> str:
     return f"CPU {cpu} sent {total} packets: {parts}"
 
 
-def _remedy(tx: TxMatrix, cpus: list[int]) -> str:
+def _fix(tx: TxMatrix, cpus: list[int]) -> str:
     lines = [
         f"echo {sum(1 << cpu for cpu in cpus[queue :: tx.queues]):x} > "
         f"/sys/class/net/{shlex.quote(tx.device)}/queues/tx-{queue}/xps_cpus"

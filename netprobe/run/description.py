@@ -71,10 +71,12 @@ def _is_count(value: Any) -> bool:
 
 _FIELDS = (
     _Field("tables", "a list of texts", _is_texts),
-    _Field("window", "an object", _is_object),
-    _Field("window.seconds", "a number above 0, or null in an imported Run", _is_length),
-    _Field("window.elapsed_seconds", "a number above 0", lambda value: _is_number(value) and value > 0, optional=True),
-    _Field("window.started", "a text or null", _is_text_or_null, lambda: None),
+    _Field("recording", "an object", _is_object),
+    _Field("recording.seconds", "a number above 0, or null in an imported Run", _is_length),
+    _Field(
+        "recording.elapsed_seconds", "a number above 0", lambda value: _is_number(value) and value > 0, optional=True
+    ),
+    _Field("recording.started", "a text or null", _is_text_or_null, lambda: None),
     _Field("target", "an object", _is_object),
     _Field("target.description", "a text", _is_text),
     _Field("host", "an object", _is_object, dict),
@@ -85,9 +87,9 @@ _FIELDS = (
     _Field("host.boot_parameters", "a text or null", _is_text_or_null, lambda: None),
     _Field("probes", "a list of texts", _is_texts, list),
     _Field("attached", "a list of texts", _is_texts, list),
-    _Field("ways", "an object of texts", _is_texts_by_name, dict),
+    _Field("attach_mechanisms", "an object of texts", _is_texts_by_name, dict),
     _Field("unavailable", "a list of texts", _is_texts, list),
-    _Field("missed", "a list of texts", _is_texts, list),
+    _Field("dropped", "a list of texts", _is_texts, list),
 )
 _OPTIONAL = {
     "requests": (
@@ -122,11 +124,11 @@ def checked(info: Mapping[str, Any], file: Path) -> dict[str, Any]:
         if name not in within and field.default is not None:
             within[name] = field.default()
         if name not in within:
-            raise NetprobeError(f"{file} is damaged: it lacks {field.path}, {field.words}.")
+            raise NetprobeError(f"{file} is corrupt: it lacks {field.path}, {field.words}.")
         if not field.fits(within[name]):
-            raise NetprobeError(f"{file} is damaged: {field.path} is {_shown(within[name])}, and not {field.words}.")
-    if whole["window"]["seconds"] is None and "imported" not in whole:
-        raise NetprobeError(f"{file} is damaged: window.seconds is null, and the Run was not imported.")
+            raise NetprobeError(f"{file} is corrupt: {field.path} is {_shown(within[name])}, and not {field.words}.")
+    if whole["recording"]["seconds"] is None and "imported" not in whole:
+        raise NetprobeError(f"{file} is corrupt: recording.seconds is null, and the Run was not imported.")
     return whole
 
 

@@ -4,9 +4,10 @@ History of the format, as docs/run-format.md describes it. Fields and tables may
 of version n reads all from 1 to n.
 
 1   The first.
-2   What a Run does not tell is null or not there, which readers of version 1 take for damage or fail at. Imported
-    Runs (`imported` in run.json): `window.seconds` and `window.started`, the fields of `host`; 0 and empty names for
-    calls without threads. Runs of a load generator alone: no table `blocks`, but `load_rounds`.
+2   What a Run does not tell is null or not there, which readers of version 1 take for corruption or fail at.
+    Imported Runs (`imported` in run.json): `window.seconds` and `window.started`, the fields of `host`; 0 and empty
+    names for calls without threads. Runs of a load generator alone: no table `intervals`, but `load_rounds`.
+3   Other names of tables, columns and fields, listed in netprobe/run/versions.py. Integers are int64.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from netprobe.run.table import Table
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class LazyTables(Mapping[str, "Table"]):
@@ -52,7 +53,7 @@ class LazyTables(Mapping[str, "Table"]):
 class Run:
     """What one recording measured.
 
-    `info` is the content of run.json: format version, host, target, window, attach points, what was missed
+    `info` is the content of run.json: format version, host, target, window, attach points, what was dropped
     or unavailable, netprobe's own cost. `tables` maps a table's name to its columns. `path`: its directory, where
     it was read from one.
     """
@@ -73,31 +74,31 @@ class Run:
             return self.tables[name]
         except KeyError:
             raise NetprobeError(
-                f"This Run has no table {name!r}.", todo=f"It has: {', '.join(sorted(self.tables))}."
+                f"This Run has no table {name!r}.", hint=f"It has: {', '.join(sorted(self.tables))}."
             ) from None
 
     @property
     def seconds(self) -> float:
         """Length of what was counted; NaN where what was imported does not say."""
-        seconds = self.info["window"]["seconds"]
+        seconds = self.info["recording"]["seconds"]
         return float("nan") if seconds is None else float(seconds)
 
     @property
     def elapsed_seconds(self) -> float:
         """From its beginning to its end: longer than what was counted, where the recording was a light one."""
-        return float(self.info["window"].get("elapsed_seconds", self.seconds))
+        return float(self.info["recording"].get("elapsed_seconds", self.seconds))
 
     @property
-    def light(self) -> bool:
+    def duty_cycled(self) -> bool:
         """Whether it was counted in windows, for a part of the time (`netprobe record --light`)."""
         return self.elapsed_seconds > self.seconds
 
     def length_in_words(self, digits: int = 1) -> str:
         """How long it was recorded, and for how much of that it was counted."""
-        if self.info["window"]["seconds"] is None:
+        if self.info["recording"]["seconds"] is None:
             return "length not known"
         counted = f"{self.seconds:.{digits}f} s"
-        return f"{counted} counted of {self.elapsed_seconds:.{digits}f} s" if self.light else counted
+        return f"{counted} counted of {self.elapsed_seconds:.{digits}f} s" if self.duty_cycled else counted
 
     @property
     def imported(self) -> bool:

@@ -37,7 +37,7 @@ def profile_tables(profile: Profile) -> list[Table]:
     rows: dict[str, Values] = {
         "stack": samples.stack,
         "thread": samples.thread,
-        "block": samples.block,
+        "interval": samples.interval,
         "samples": samples.count,
         "weight": samples.weight,
     }
@@ -64,7 +64,7 @@ def read_profile(tables: Mapping[str, Table]) -> Profile:
     from flamegraph.profile import Profile, Samples, Stacks
 
     if not has_profile(tables):
-        raise NetprobeError("This Run has no stacks.", todo="Record them: netprobe record, or netprobe flame -o RUN.")
+        raise NetprobeError("This Run has no stacks.", hint="Record them: netprobe record, or netprobe flame -o RUN.")
     frames, stacks, threads, samples, info = (tables[name] for name in TABLES)
     lists = stacks.columns["frames"]
     starts = np.concatenate(([0], np.cumsum([len(one) for one in lists], dtype=np.int64)))
@@ -81,7 +81,7 @@ def read_profile(tables: Mapping[str, Table]) -> Profile:
         Samples(
             numbers("stack"),
             numbers("thread"),
-            numbers("block"),
+            numbers("interval"),
             numbers("samples"),
             np.asarray(samples.columns["weight"], np.float64),
         ),

@@ -42,25 +42,25 @@ def requests_in(path: Path, since: float = 0.0) -> int:
             text = file.read(_MOST_BYTES).decode(errors="replace").replace("\r\n", "\n")
     except OSError as error:
         kind = NoReportError if isinstance(error, FileNotFoundError) else NetprobeError
-        raise kind(f"{path} cannot be read: {error.strerror}.", todo="Check --requests-from.") from error
+        raise kind(f"{path} cannot be read: {error.strerror}.", hint="Check --requests-from.") from error
     # The time of a pipe is that of its making.
     if stat.S_ISREG(written.st_mode) and written.st_mtime < since - _TICK_S:
         raise NoReportError(
             f"{path} was written before the recording began, so it tells of other requests.",
-            todo="Let the load generator write it while netprobe records, as in --while 'wrk … >wrk.txt'; or give the "
+            hint="Let the load generator write it while netprobe records, as in --while 'wrk … >wrk.txt'; or give the "
             "number with --requests.",
         )
     totals = _totals(text)
     if not totals:
         raise NoReportError(
             f"{path} does not say how many requests were served.",
-            todo="It should be what wrk, wrk2, ab, h2load or hey printed; or give the number with --requests.",
+            hint="It should be what wrk, wrk2, ab, h2load or hey printed; or give the number with --requests.",
         )
     if len(totals) > 1:
         raise NetprobeError(
             f"{path} holds {len(totals)} totals of requests: {', '.join(map(str, totals[:_SHOWN]))}"
             f"{' …' if len(totals) > _SHOWN else ''}.",
-            todo="Of load generators that ran at the same time, give the sum with --requests; else a file with the one "
+            hint="Of load generators that ran at the same time, give the sum with --requests; else a file with the one "
             "report of the recording.",
         )
     return totals[0]

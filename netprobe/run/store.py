@@ -19,6 +19,7 @@ from netprobe.run.description import checked
 from netprobe.run.model import FORMAT_VERSION, LazyTables, Run
 from netprobe.run.table import Table
 from netprobe.run.together import usable
+from netprobe.run.versions import file_stem, upgraded_columns, upgraded_info
 
 _INFO = "run.json"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -30,7 +31,7 @@ def check_destination(path: str | Path) -> None:
     _check_name(path)
     # Root may write where nobody can: in /proc, on a disk that is full.
     try:
-        os.rmdir(_make_aside(path))
+        os.rmdir(_make_temporary(path))
     except OSError as error:
         raise _not_written(f"netprobe cannot write in {path.absolute().parent}", error) from error
 
@@ -39,14 +40,14 @@ def _check_name(path: Path) -> None:
     if path.is_symlink() or (path.exists() and not (path / _INFO).is_file()):
         raise NetprobeError(
             f"{path} exists and is not a Run, so netprobe will not write over it.",
-            todo="Choose another name for -o, or remove it.",
+            hint="Choose another name for -o, or remove it.",
         )
     parent = path.absolute().parent
     if not parent.is_dir():
-        raise NetprobeError(f"The directory {parent} does not exist.", todo=f"Create it: mkdir -p {parent}")
+        raise NetprobeError(f"The directory {parent} does not exist.", hint=f"Create it: mkdir -p {parent}")
 
 
-def _make_aside(path: Path) -> str:
+def _make_temporary(path: Path) -> str:
     return tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
 
 
@@ -54,7 +55,7 @@ def _not_written(what: str, error: OSError) -> NetprobeError:
     no_room = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return NetprobeError(
         f"{what}: {error.strerror or error}.",
-        todo="Make room, or choose another place for -o." if no_room else "Choose another place for -o.",
+        hint="Make room, or choose another place for -o." if no_room else "Choose another place for -o.",
     )
 
 
@@ -69,7 +70,7 @@ def write_run(run: Run, path: str | Path) -> bool:
     # A signal in the middle would leave half a Run behind; the few files are written at once.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
-        aside = Path(_make_aside(path))
+        aside = Path(_make_temporary(path))
         _write_files(run, aside)
         aside.chmod(0o777 & ~_umask())
         return _put_in_place(aside, path)
@@ -152,7 +153,7 @@ def read_run(path: str | Path) -> Run:
         info = json.loads((path / _INFO).read_text())
     except FileNotFoundError:
         raise NetprobeError(
-            f"There is no Run at {path}.", todo="A Run is the directory that `netprobe … -o DIRECTORY` wrote."
+            f"There is no Run at {path}.", hint="A Run is the directory that `netprobe … -o DIRECTORY` wrote."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise NetprobeError(f"{path / _INFO} cannot be read: {error}.") from error
@@ -162,12 +163,12 @@ def read_run(path: str | Path) -> Run:
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise NetprobeError(
             f"The Run at {path} has format version {version!r}; this netprobe knows versions up to {FORMAT_VERSION}.",
-            todo="Update netprobe.",
+            hint="Update netprobe.",
         )
-    info = checked(info, path / _INFO)
-    names, missed = usable([name for name in info["tables"] if "/" not in name])
-    info["missed"] = [*info["missed"], *missed]
-    return Run(info, LazyTables(names, lambda name: _read_table(path, name)))
+    info = checked(upgraded_info(info, version), path / _INFO)
+    names, dropped = usable([name for name in info["tables"] if "/" not in name])
+    info["dropped"] = [*info["dropped"], *dropped]
+    return Run(info, LazyTables(names, lambda name: _read_table(path, name, version)))
 
 
 class _Columns(dict[str, Any]):
@@ -179,32 +180,33 @@ class _Columns(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         raise NetprobeError(
-            f"The table {self._file} has no column {name}: it is damaged, or of another version of netprobe.",
-            todo="Record again.",
+            f"The table {self._file} has no column {name}: it is corrupt, or of another version of netprobe.",
+            hint="Record again.",
         )
 
 
-def _read_table(path: Path, name: str) -> Table:
+def _read_table(path: Path, name: str, version: int) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     from netprobe.run.columns import values_of
 
-    file = path / f"{name}.parquet"
+    file = path / f"{file_stem(name, version)}.parquet"
     try:
         # Not read_table(): it imports the data sets of Arrow and pandas with them, half a second for nothing.
         with pq.ParquetFile(file) as opened:
             table = opened.read()
-        columns = _Columns({column: values_of(table.column(column)) for column in table.column_names}, file)
+        found = {column: values_of(table.column(column)) for column in table.column_names}
+        columns = _Columns(upgraded_columns(name, found, version), file)
     except FileNotFoundError:
         raise NetprobeError(
             f"The Run at {path} is not complete: run.json lists the table {name}, and {file.name} is not there.",
-            todo="Copy the whole directory again from where it was recorded, or record again.",
+            hint="Copy the whole directory again from where it was recorded, or record again.",
         ) from None
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise NetprobeError(
             f"The table {file} cannot be read: {reason}.",
-            todo="See to it that you may read it, and that it was copied whole; or record again.",
+            hint="See to it that you may read it, and that it was copied whole; or record again.",
         ) from error
     return Table(name, columns)

@@ -18,10 +18,10 @@ _TOGETHER = {
 
 def usable(names: Collection[str]) -> tuple[tuple[str, ...], list[str]]:
     """Those of the tables that can be read, and what of the rest is missing, in sentences."""
-    left, missed = list(names), []
+    left, dropped = list(names), []
     for what, tables in _TOGETHER.items():
         lost = [table for table in tables if table not in names]
         if lost and len(lost) < len(tables):
-            missed.append(f"what is there of {what} cannot be used: the Run has no table {' and no '.join(lost)}")
+            dropped.append(f"what is there of {what} cannot be used: the Run has no table {' and no '.join(lost)}")
             left = [name for name in left if name not in tables]
-    return tuple(left), missed
+    return tuple(left), dropped

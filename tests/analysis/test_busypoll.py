@@ -11,17 +11,17 @@ THREAD = (4001, 4002, "web", "io-0")
 OTHERS = (0, 0, "", "")
 NAPI = 8193
 COLUMNS = {
-    "busy_polls": ("block", "pid", "tid", "process", "thread", "napi_id", "budget", "attempts", "hits", "packets",
+    "busy_polls": ("interval", "pid", "tid", "process", "thread", "napi_id", "budget", "attempts", "hits", "packets",
                    "episodes", "last_poll_packets", "polling_ns"),
-    "softirq_polls": ("block", "napi_id", "threaded", "polls", "packets"),
+    "softirq_polls": ("interval", "napi_id", "threaded", "polls", "packets"),
     "napis": ("napi_id", "queue", "defer_hard_irqs", "gro_flush_timeout_ns", "device"),
     "polling_settings": ("name", "value"),
     "polling_sets": ("pid", "fd", "kind", "known", "busy_poll_us", "budget", "prefer", "napi_id", "connections"),
     "polling_connections": ("pid", "napi_id", "busy_poll_us", "budget", "prefer", "connections"),
     "polling_kernel": ("network_namespace", "busy_poll_rx_packets"),
     "polling_sleeps": ("pid", "tid", "voluntary_switches"),
-    "syscalls": ("block", "pid", "tid", "process", "thread", "syscall", "calls"),
-    "syscall_timeouts": ("block", "pid", "tid", "process", "thread", "syscall", "timeout", "octave", "calls",
+    "syscalls": ("interval", "pid", "tid", "process", "thread", "syscall", "calls"),
+    "syscall_timeouts": ("interval", "pid", "tid", "process", "thread", "syscall", "timeout", "timeout_log2_us", "calls",
                          "timeout_total_ns"),
 }  # fmt: skip
 
@@ -94,7 +94,7 @@ def test_switched_off():
     result = found(**OFF)
     assert result.verdict == "none"
     assert link(result, "busy polling is").state == "broken"
-    assert "net.core.busy_poll=50" in link(result, "busy polling is").remedy
+    assert "net.core.busy_poll=50" in link(result, "busy polling is").fix
     assert link(result, "busy polling is").evidence in result.sentence
     assert link(result, "the softirq").state == "not needed"
     assert link(result, "waits find").state == "not needed"
@@ -138,36 +138,36 @@ def test_each_way_that_is_not_enough(change):
 
 def test_no_remedy_that_is_there_already():
     """epoll does not look at SO_BUSY_POLL: a server that has it is not helped by it."""
-    remedy = link(found(**(OFF | {"polling_connections": ON_A_SOCKET})), "busy polling is").remedy
-    assert "EPIOCSPARAMS" in remedy
-    assert "SO_BUSY_POLL" not in remedy
+    fix = link(found(**(OFF | {"polling_connections": ON_A_SOCKET})), "busy polling is").fix
+    assert "EPIOCSPARAMS" in fix
+    assert "SO_BUSY_POLL" not in fix
 
 
 def test_unreadable_settings_are_unknown():
-    """In a container without /proc/sys/net/core/busy_poll: cannot tell is not the same as broken."""
+    """In a container without /proc/sys/net/core/busy_poll: inconclusive is not the same as broken."""
     unreadable = {"polling_settings": [("net.core.busy_poll", None), ("net.core.busy_read", None)]}
     result = found(**(OFF | SLEEPS | unreadable))
     assert link(result, "busy polling is").state == "unknown"
-    assert result.verdict == "cannot tell"
+    assert result.verdict == "inconclusive"
 
 
-def test_time_out_of_zero():
+def test_timeout_of_zero():
     result = found(**NOT_POLLING, syscall_timeouts=waits(zero=4711))
     assert result.verdict == "none"
-    assert "all 4711 waits have a time-out of 0" in result.sentence
+    assert "all 4711 waits have a timeout of 0" in result.sentence
     assert link(result, "waits may wait").state == "broken"
 
 
-def test_some_time_outs_of_zero():
+def test_some_timeouts_of_zero():
     result = found(syscall_timeouts=waits(zero=300, infinite=700))
     assert link(result, "waits may wait").state == "ok"
-    assert "300 of 1000 waits have a time-out of 0 (30.0 %)" in link(result, "waits may wait").evidence
+    assert "300 of 1000 waits have a timeout of 0 (30.0 %)" in link(result, "waits may wait").evidence
 
 
 def test_no_waits():
     result = found(**NOT_POLLING, syscall_timeouts=[])
     assert link(result, "waits may wait").state == "unknown"
-    assert result.verdict == "cannot tell"
+    assert result.verdict == "inconclusive"
     assert link(found(syscall_timeouts=[]), "waits may wait").state == "ok", "recv() polled"
 
 
@@ -190,7 +190,7 @@ def test_some_without_napi_id():
 def test_no_connections():
     result = found(**NOT_POLLING, **SLEEPS, softirq_polls=[], polling_connections=[], polling_sets=[])
     assert link(result, "connections have").state == "unknown"
-    assert result.verdict == "cannot tell"
+    assert result.verdict == "inconclusive"
 
 
 MIXED = {
@@ -244,7 +244,7 @@ def test_always_ready():
 def test_sleeps_and_yet_no_attempts():
     result = found(**NOT_POLLING, **SLEEPS)
     assert link(result, "waits find").state == "unknown"
-    assert result.verdict == "cannot tell"
+    assert result.verdict == "inconclusive"
 
 
 def test_a_kernel_without_busy_polling():
@@ -256,7 +256,7 @@ def test_a_kernel_without_busy_polling():
     )  # fmt: skip
     assert result.kernel_packets is None
     assert not result.disagrees
-    assert any("CONFIG_NET_RX_BUSY_POLL" in one.evidence + one.remedy for one in result.links)
+    assert any("CONFIG_NET_RX_BUSY_POLL" in one.evidence + one.fix for one in result.links)
 
 
 SOFTIRQ_FIRST = {"busy_polls": [polls(9000, 90, 100)], "softirq_polls": [(0, NAPI, False, 9, 900)]}
@@ -278,8 +278,8 @@ def test_softirq_first(napi, prefer, wanted, unwanted):
     one = link(result, "the softirq")
     assert one.state == "broken"
     assert "busy polling took 10.0 % of the packets" in one.evidence
-    assert all(text in one.remedy for text in wanted)
-    assert not any(text in one.remedy for text in unwanted)
+    assert all(text in one.fix for text in wanted)
+    assert not any(text in one.fix for text in unwanted)
 
 
 def test_prefer_on_the_sockets_counts():
@@ -326,7 +326,7 @@ def test_packets_of_foreign_instances_are_not_in_the_share():
     assert [napi.napi_id for napi in result.napis] == [NAPI]
 
 
-def test_blocks_are_added():
+def test_intervals_are_added():
     rows = [polls(10, 1, 2), (1, *polls(30, 2, 5)[1:])]
     (row,) = found(busy_polls=rows).rows
     assert (row.attempts, row.hits, row.packets, row.episodes, row.polling_ns) == (40, 3, 7, 2, 2000)

@@ -6,9 +6,9 @@ from collections import Counter
 import pytest
 
 from netprobe.analysis.histogram import percentile
-from netprobe.probes.histogram import QUARTER_OCTAVES, bucket_start
+from netprobe.probes.histogram import LOG_LINEAR_BUCKETS, bucket_start
 
-STARTS = [bucket_start(bucket) for bucket in range(QUARTER_OCTAVES)]
+STARTS = [bucket_start(bucket) for bucket in range(LOG_LINEAR_BUCKETS)]
 
 
 def bucketed(values: list[int]) -> Counter[int]:

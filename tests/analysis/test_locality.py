@@ -35,7 +35,7 @@ class World:
                 "group": number, "protocol": "tcp", "address": "10.0.0.1", "port": 8080 + number, "dual_stack": False,
                 "network_namespace": 1, "size": 0, "steering": steering, "program_id": 0, "program_name": "",
                 "program": json.dumps(program if program is not None else CPU if steering == "cbpf" else []),
-                "program_cut": 0, "changed_while_recording": False,
+                "program_omitted": 0, "changed_while_recording": False,
             }
             | changes
         )  # fmt: skip
@@ -65,13 +65,13 @@ class World:
 
     def messages(self, thread: int, received: int, read: int, count: int, same_host: int = 0) -> "World":
         self.cells.append(
-            {"block": 0, "pid": PID, "tid": PID + 1 + thread, "process": "web", "thread": f"io-{thread}",
+            {"interval": 0, "pid": PID, "tid": PID + 1 + thread, "process": "web", "thread": f"io-{thread}",
              "rx_cpu": received, "cpu": read, "messages": count,
              "same_host": same_host}
         )  # fmt: skip
         return self
 
-    def judged(self, cpus: str = "0-1") -> tuple[Any, Any]:
+    def evaluated(self, cpus: str = "0-1") -> tuple[Any, Any]:
         tables = {
             "reuseport_groups": table("reuseport_groups", self.groups, GROUP_COLUMNS),
             "reuseport_members": table("reuseport_members", self.members, MEMBER_COLUMNS),
@@ -87,15 +87,15 @@ MEMBER_COLUMNS = tuple(World().group().member("0").members[0])
 MESSAGE_COLUMNS = tuple(World().messages(0, 0, 0, 1).cells[0])
 
 
-def judgements(world: World, cpus: str = "0-1") -> list[str]:
-    found, _ = world.judged(cpus)
-    return [member.judgement for group in found for member in group.members]
+def results(world: World, cpus: str = "0-1") -> list[str]:
+    found, _ = world.evaluated(cpus)
+    return [member.result for group in found for member in group.members]
 
 
 def test_perfect():
     world = World().group().member("0").member("1").messages(0, 0, 0, 700).messages(1, 1, 1, 300)
-    found, said = world.judged()
-    assert [member.judgement for member in found[0].members] == ["right", "right"]
+    found, said = world.evaluated()
+    assert [member.result for member in found[0].members] == ["right", "right"]
     assert (said.kind, said.reasons, said.local_pct, said.messages) == ("perfect", (), 100, 1000)
     assert said.sentence == "Locality is perfect: 100.0 % of 1000 messages were read on the CPU that received them."
     assert found[0].members[0].servers[0].ran_on == {0: 700}
@@ -104,13 +104,13 @@ def test_perfect():
 @pytest.mark.parametrize(("remote", "kind"), [(10, "perfect"), (11, "broken")])
 def test_perfect_begins_at_99_percent(remote, kind):
     world = World().group().member("0").messages(0, 0, 0, 1000 - remote).messages(0, 1, 0, remote)
-    assert world.judged("0")[1].kind == kind
+    assert world.evaluated("0")[1].kind == kind
 
 
 def test_wrong_order():
     world = World().group().member("1").member("0").messages(0, 0, 1, 500).messages(1, 1, 0, 500)
-    found, said = world.judged()
-    assert [(m.judgement, m.words) for m in found[0].members] == [
+    found, said = world.evaluated()
+    assert [(m.result, m.words) for m in found[0].members] == [
         ("wrong", "CPU 0's packets; io-0 runs on 1"), ("wrong", "CPU 1's packets; io-1 runs on 0"),
     ]  # fmt: skip
     assert said.kind == "broken"
@@ -121,116 +121,116 @@ def test_wrong_order():
 
 
 def test_wrong_order_is_wrong_before_any_message():
-    assert World().group().member("1").member("0").judged()[1].kind == "broken"
+    assert World().group().member("1").member("0").evaluated()[1].kind == "broken"
 
 
 def test_a_wrong_group_beside_a_busy_right_one():
     """verdict(): a group that is wrong is wrong also while no message has shown it."""
     world = World().group().member("0").member("1").group().member("1").member("0")
     world.messages(0, 0, 0, 1000)
-    said = world.judged()[1]
+    said = world.evaluated()[1]
     assert said.kind == "broken"
     assert "10.0.0.1:8081" in said.sentence
 
 
 def test_one_thread_not_pinned():
     world = World().group().member("0").member("0-1").messages(0, 0, 0, 500).messages(1, 1, 0, 500)
-    found, said = world.judged()
-    assert [m.judgement for m in found[0].members] == ["right", "not pinned"]
+    found, said = world.evaluated()
+    assert [m.result for m in found[0].members] == ["right", "not pinned"]
     assert said.reasons == ("io-1 of 10.0.0.1:8080 is not pinned to a CPU",)
 
 
 def test_a_thread_on_more_cpus_than_get_there_modulo():
     """Index 0 gets the packets of CPUs 0 and 2: a thread on either is right, on all four it is not."""
-    assert judgements(World().group(program=MODULO_2).member("0,2").member("1,3"), "0-3") == ["right", "right"]
-    assert judgements(World().group(program=MODULO_2).member("0").member("3"), "0-3") == ["right", "right"]
-    assert judgements(World().group(program=MODULO_2).member("0-3").member("1"), "0-3") == ["not pinned", "right"]
-    assert judgements(World().group(program=MODULO_2).member("1,3").member("0,2"), "0-3") == ["wrong", "wrong"]
+    assert results(World().group(program=MODULO_2).member("0,2").member("1,3"), "0-3") == ["right", "right"]
+    assert results(World().group(program=MODULO_2).member("0").member("3"), "0-3") == ["right", "right"]
+    assert results(World().group(program=MODULO_2).member("0-3").member("1"), "0-3") == ["not pinned", "right"]
+    assert results(World().group(program=MODULO_2).member("1,3").member("0,2"), "0-3") == ["wrong", "wrong"]
 
 
 def test_no_steering():
     world = World().group("none").member("0").member("1").messages(0, 0, 0, 500).messages(0, 1, 0, 500)
-    found, said = world.judged()
-    assert [m.judgement for m in found[0].members] == ["unsteered", "unsteered"]
+    found, said = world.evaluated()
+    assert [m.result for m in found[0].members] == ["unsteered", "unsteered"]
     assert said.kind == "broken"
     assert "10.0.0.1:8080 has 2 listeners and no steering" in said.sentence
     assert "50.0 % of 1000 messages" in said.sentence
 
 
-@pytest.mark.parametrize(("same_host", "kind"), [(500, "broken"), (501, "cannot tell")])
+@pytest.mark.parametrize(("same_host", "kind"), [(500, "broken"), (501, "inconclusive")])
 def test_clients_of_this_host_decide_where_they_are_received(same_host, kind):
     world = World().group("none").member("0").messages(0, 1, 0, 1000, same_host)
-    said = world.judged()[1]
+    said = world.evaluated()[1]
     assert said.kind == kind
-    assert ("the clients run on this host" in said.sentence) is (kind == "cannot tell")
+    assert ("the clients run on this host" in said.sentence) is (kind == "inconclusive")
     assert said.sentence.endswith("0.0 % of 1000 messages were read on the CPU that received them.")
 
 
 @pytest.mark.parametrize("steering", ["none", "cbpf"])
 def test_a_group_can_be_steered_whoever_the_clients_are(steering):
     world = World().group(steering).member("1").member("0").messages(0, 0, 1, 500, 500).messages(1, 1, 0, 500, 500)
-    assert world.judged()[1].kind == "broken"
+    assert world.evaluated()[1].kind == "broken"
 
 
 def test_local_clients_of_this_host_are_local():
-    assert World().messages(0, 0, 0, 1000, 1000).judged()[1].kind == "perfect"
+    assert World().messages(0, 0, 0, 1000, 1000).evaluated()[1].kind == "perfect"
 
 
 def test_more_cpus_than_listeners():
     world = World().group().member("0").member("1").messages(0, 0, 0, 500).messages(1, 2, 1, 500)
-    found, said = world.judged("0-3")
-    assert [m.judgement for m in found[0].members] == ["right", "right"]
+    found, said = world.evaluated("0-3")
+    assert [m.result for m in found[0].members] == ["right", "right"]
     assert said.kind == "broken"
     assert "the packets of CPU 2, 3 have no listener of their own" in said.sentence
 
 
 def test_a_listener_for_several_cpus():
     world = World().group(program=MODULO_2).member("0").member("1").messages(0, 0, 0, 500).messages(0, 2, 0, 500)
-    _, said = world.judged("0-3")
+    _, said = world.evaluated("0-3")
     assert said.kind == "broken"
     assert "10.0.0.1:8080 gets the packets of several CPUs: it has fewer listeners than CPUs" in said.sentence
 
 
 def test_one_listener_is_no_lack_of_steering():
-    _, said = World().group("none").member("0").messages(0, 0, 0, 500).messages(0, 1, 0, 500).judged()
+    _, said = World().group("none").member("0").messages(0, 0, 0, 500).messages(0, 1, 0, 500).evaluated()
     assert "10.0.0.1:8080 has 1 listener: whoever serves it gets any CPU's packets" in said.sentence
     assert "no steering" not in said.sentence
 
 
 def test_more_listeners_than_cpus():
     world = World().group().member("0").member("1").member("0").member("1")
-    assert judgements(world) == ["right", "right", "idle", "idle"]
+    assert results(world) == ["right", "right", "idle", "idle"]
 
 
 def test_ebpf_cannot_be_told():
     world = World().group("ebpf", program_name="steer").member("0").member("1").messages(0, 0, 0, 1000)
-    found, said = world.judged()
-    assert {m.judgement for m in found[0].members} == {"cannot tell"}
+    found, said = world.evaluated()
+    assert {m.result for m in found[0].members} == {"inconclusive"}
     assert "steer" in found[0].steering
     assert said.kind == "perfect"
 
 
 def test_ebpf_and_messages_elsewhere():
     """Nobody can say that listeners and threads match."""
-    _, said = World().group("ebpf").member("0").member("1").messages(0, 0, 1, 1000).judged()
+    _, said = World().group("ebpf").member("0").member("1").messages(0, 0, 1, 1000).evaluated()
     assert said.kind == "broken"
     assert "whether listeners and threads of 10.0.0.1:8080 match cannot be told" in said.sentence
 
 
 def test_ebpf_without_messages():
-    assert World().group("ebpf").member("0").judged()[1].kind == "cannot tell"
+    assert World().group("ebpf").member("0").evaluated()[1].kind == "inconclusive"
 
 
 def test_incoming_cpu():
     world = World().group("incoming-cpu").member("1", incoming_cpu=1).member("0", incoming_cpu=1)
-    found, _ = world.judged()
-    assert [(m.judgement, m.steered_cpus) for m in found[0].members] == [("right", (1,)), ("wrong", (1,))]
+    found, _ = world.evaluated()
+    assert [(m.result, m.steered_cpus) for m in found[0].members] == [("right", (1,)), ("wrong", (1,))]
 
 
 def test_incoming_cpu_of_some_listeners_only():
     world = World().group("incoming-cpu").member("1", incoming_cpu=1).member("0")
-    found, _ = world.judged()
-    assert found[0].members[1].judgement == "cannot tell"
+    found, _ = world.evaluated()
+    assert found[0].members[1].result == "inconclusive"
 
 
 @pytest.mark.parametrize(("messages", "words"), [(0, "no TCP message was read"), (99, "only 99 messages were read")])
@@ -238,21 +238,21 @@ def test_too_little_to_tell(messages, words):
     world = World().group().member("0").member("1")
     if messages:
         world.messages(0, 0, 0, messages)
-    said = world.judged()[1]
-    assert said.kind == "cannot tell"
+    said = world.evaluated()[1]
+    assert said.kind == "inconclusive"
     assert words in said.sentence
 
 
 def test_no_group_at_all():
-    said = World().messages(0, 0, 1, 1000).judged()[1]
+    said = World().messages(0, 0, 1, 1000).evaluated()[1]
     assert said.kind == "broken"
     assert "no reuseport group" in said.sentence
-    assert World().judged()[1].kind == "cannot tell"
+    assert World().evaluated()[1].kind == "inconclusive"
 
 
 def test_a_member_that_nobody_serves():
-    found, _ = World().group().member(None).member("1").judged()
-    assert found[0].members[0].judgement == "cannot tell"
+    found, _ = World().group().member(None).member("1").evaluated()
+    assert found[0].members[0].result == "inconclusive"
     assert "no thread" in found[0].members[0].words
     assert found[0].members[0].servers == ()
 
@@ -260,43 +260,43 @@ def test_a_member_that_nobody_serves():
 def test_a_member_with_two_threads():
     """Both must be where its packets arrive."""
     world = World().group().member("0").again(tid=PID + 77, thread="other", cpus_allowed="1").member("1")
-    found, _ = world.judged()
+    found, _ = world.evaluated()
     assert [len(member.servers) for member in found[0].members] == [2, 1]
-    assert found[0].members[0].judgement == "wrong"
+    assert found[0].members[0].result == "wrong"
     assert "other runs on 1" in found[0].members[0].words
 
 
 def test_a_thread_whose_affinity_is_not_known():
     """It ended before it was read: nothing is known, so nothing is right."""
-    found, _ = World().group().member("").member("1").judged()
-    assert found[0].members[0].judgement == "cannot tell"
+    found, _ = World().group().member("").member("1").evaluated()
+    assert found[0].members[0].result == "inconclusive"
 
 
 def test_a_member_without_an_index():
-    found, _ = World().group().member("0", index=-1).judged()
-    assert (found[0].members[0].index, found[0].members[0].judgement) == (None, "cannot tell")
+    found, _ = World().group().member("0", index=-1).evaluated()
+    assert (found[0].members[0].index, found[0].members[0].result) == (None, "inconclusive")
 
 
 def test_a_program_that_was_cut():
-    found, _ = World().group(program_cut=9).member("0").judged()
+    found, _ = World().group(program_omitted=9).member("0").evaluated()
     assert "11 instructions" in found[0].steering
-    assert found[0].members[0].judgement == "cannot tell"
+    assert found[0].members[0].result == "inconclusive"
 
 
 def test_packets_that_arrive_elsewhere():
     """Group and threads match, but RPS sends later packets to another CPU."""
     world = World().group().member("0").member("1").messages(0, 1, 0, 600).messages(1, 1, 1, 600)
-    said = world.judged()[1]
+    said = world.evaluated()[1]
     assert said.kind == "broken"
     assert "RPS" in said.sentence
 
 
 def test_before_the_first_packet_counts_neither_way():
-    said = World().group().member("0").messages(0, -1, 0, 5000).messages(0, 0, 0, 1000).judged("0")[1]
+    said = World().group().member("0").messages(0, -1, 0, 5000).messages(0, 0, 0, 1000).evaluated("0")[1]
     assert (said.kind, said.messages, said.local_pct) == ("perfect", 1000, 100)
 
 
-def test_matrices_add_up_over_blocks():
+def test_matrices_add_up_over_intervals():
     world = World().messages(0, 0, 0, 3).messages(0, 0, 0, 4).messages(1, 0, 1, 5)
     threads = thread_matrices({"messages": table("messages", world.cells, MESSAGE_COLUMNS)})
     assert [(here.thread, dict(here.matrix.cells)) for here in threads] == [
@@ -321,5 +321,5 @@ def test_tx_matrices():
 
 
 def test_ipv6_is_written_in_brackets():
-    found, _ = World().group(address="::1").member("0").judged()
+    found, _ = World().group(address="::1").member("0").evaluated()
     assert found[0].name == "[::1]:8080"

@@ -9,7 +9,7 @@ THREADS = [(10, 11, "web", "timer-0"), (10, 12, "web", "timer-1"), (10, 10, "web
 
 
 def table(name: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
-    names = ("block", "pid", "tid", "process", "thread", *columns)
+    names = ("interval", "pid", "tid", "process", "thread", *columns)
     full = [(0, *THREADS[row[0]], *row[1:]) for row in rows]
     return Table(name, {key: [row[index] for row in full] for index, key in enumerate(names)})
 
@@ -19,7 +19,7 @@ TABLES = {
     for one in (
         table("switches", ("voluntary", "involuntary"), [(0, 5, 1), (1, 6, 2), (2, 100, 0)]),
         table(
-            "takeovers",
+            "next_tasks",
             ("cpu", "next_thread", "next_idle", "voluntary", "involuntary"),
             [
                 (0, 0, "(idle)", True, 3, 0),
@@ -30,7 +30,7 @@ TABLES = {
             ],
         ),
         table("run_queue", ("total_ns",), [(0, 3000), (1, 1000)]),
-        table("run_queue_histogram", ("from_ns", "waits"), [(0, 1024, 3), (1, 1024, 1)]),
+        table("run_queue_histogram", ("bucket_start_ns", "waits"), [(0, 1024, 3), (1, 1024, 1)]),
     )
 }
 

@@ -11,8 +11,8 @@ THREADS = [(10, 10, "web", "main"), (10, 11, "web", "io-0"), (20, 20, "web", "ma
 
 
 def table(name: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
-    """Rows begin with a thread's index in THREADS; each row is of block 0."""
-    names = ("block", "pid", "tid", "process", "thread", *columns)
+    """Rows begin with a thread's index in THREADS; each row is of interval 0."""
+    names = ("interval", "pid", "tid", "process", "thread", *columns)
     full = [(0, *THREADS[row[0]], *row[1:]) for row in rows]
     return Table(name, {key: [row[index] for row in full] for index, key in enumerate(names)})
 
@@ -23,7 +23,7 @@ TABLES = {
         table("syscalls", ("syscall", "calls"), [(0, "read", 3), (0, "read", 4), (1, "read", 5), (2, "poll", 11)]),
         table(
             "syscall_timeouts",
-            ("syscall", "timeout", "octave", "calls", "timeout_total_ns"),
+            ("syscall", "timeout", "timeout_log2_us", "calls", "timeout_total_ns"),
             [
                 (2, "poll", "zero", -1, 4, 0),
                 (2, "poll", "positive", 6, 5, 500_000),
@@ -32,7 +32,11 @@ TABLES = {
         ),
         table("syscall_errors", ("syscall", "errno", "calls"), [(1, "read", "EAGAIN", 2), (0, "read", "EAGAIN", 1)]),
         table("syscall_latency", ("syscall", "calls", "total_ns"), [(0, "read", 7, 700), (1, "read", 5, 900)]),
-        table("syscall_latency_histogram", ("syscall", "from_ns", "calls"), [(0, "read", 96, 7), (1, "read", 160, 5)]),
+        table(
+            "syscall_latency_histogram",
+            ("syscall", "bucket_start_ns", "calls"),
+            [(0, "read", 96, 7), (1, "read", 160, 5)],
+        ),
     )
 }
 
@@ -62,7 +66,7 @@ def test_by_process():
 
 
 @pytest.mark.parametrize("by", ["syscall", "thread", "process"])
-def test_time_outs(by):
+def test_timeouts(by):
     (poll,) = [row for row in summarise(TABLES, by) if row.syscall == "poll"]
     assert poll.timeouts == {"zero": 4, "positive": 7}
     assert poll.median_timeout_ns == 100_000

@@ -105,8 +105,8 @@ def test_gates(netprobe, a, b, gate, status):
 
 
 def test_one_number_is_one(netprobe, tmp_path):
-    all_but_blocks = [path.stem for path in (RUNS / "recv").glob("*.parquet") if path.stem != "blocks"]
-    bare = without(tmp_path, "recv", *all_but_blocks)
+    all_but_intervals = [path.stem for path in (RUNS / "recv").glob("*.parquet") if path.stem != "intervals"]
+    bare = without(tmp_path, "recv", *all_but_intervals)
     done = netprobe("diff", bare, bare, "--fail-on", "regression:1")
     assert "No change seen in 2 numbers. Would" in done.out
     assert "no change seen in 1 number, of which" in done.err
@@ -131,10 +131,10 @@ def test_what_a_gate_could_not_judge(netprobe, tmp_path):
     assert netprobe("diff", RUNS / "recv", RUNS / "recv", "--fail-on", "regression:100000").err == ""
     lacking = without(tmp_path, "read", "switches")
     done = netprobe("diff", RUNS / "recv", lacking, "--fail-on", "regression:100000")
-    assert "--fail-on regression: CANNOT TELL about switches: B has no table switches (probe switches)." in done.err
+    assert "--fail-on regression: INCONCLUSIVE about switches: B has no table switches (probe switches)." in done.err
     done = netprobe("diff", RUNS / "recv", RUNS / "recv-few-probes", "--fail-on", "findings")
     assert done.status == 0
-    assert re.search(r"--fail-on findings: not judged, since B cannot tell: .*locality-broken; ", done.err)
+    assert re.search(r"--fail-on findings: not evaluated, since B inconclusive: .*locality-broken; ", done.err)
 
 
 def without(tmp_path, name, *tables):
@@ -146,21 +146,21 @@ def without(tmp_path, name, *tables):
     return path
 
 
-def test_what_mends_is_no_regression(netprobe, checkout):
+def test_what_fixes_is_no_regression(netprobe, checkout):
     """read() becomes recv(), and a reactor that is faster waits more often: neither costs anything."""
-    faulty, mended = (checkout / "dashboards" / "runs" / name for name in ("faulty", "mended"))
-    done = netprobe("diff", faulty, mended, "--fail-on", "regression:5")
+    faulty, fixed = (checkout / "dashboards" / "runs" / name for name in ("faulty", "fixed"))
+    done = netprobe("diff", faulty, fixed, "--fail-on", "regression:5")
     assert done.status == 0, done.err
     assert "voluntary switches, reactor-N" in done.out
-    assert netprobe("diff", mended, faulty, "--fail-on", "regression:5").status == 1
+    assert netprobe("diff", fixed, faulty, "--fail-on", "regression:5").status == 1
 
 
 def test_the_gate_says_why(netprobe, checkout):
     assert "read-on-sockets" in netprobe("diff", RUNS / "recv", RUNS / "read", "--fail-on", "findings").err
-    mended, faulty = (checkout / "dashboards" / "runs" / name for name in ("mended", "faulty"))
+    fixed, faulty = (checkout / "dashboards" / "runs" / name for name in ("fixed", "faulty"))
     assert (
         "; voluntary switches, timer-N (new, 0.07 switches a request); "
-        in netprobe("diff", mended, faulty, "--fail-on", "regression").err
+        in netprobe("diff", fixed, faulty, "--fail-on", "regression").err
     )
 
 
@@ -176,9 +176,9 @@ def test_no_such_gate(netprobe, gate):
 
 
 def test_functions_are_not_said_to_explain_what_did_not_change(netprobe, checkout):
-    faulty, mended = (checkout / "dashboards" / "runs" / name for name in ("faulty", "mended"))
+    faulty, fixed = (checkout / "dashboards" / "runs" / name for name in ("faulty", "fixed"))
     unchanged = "Functions that changed by request; of all time on CPU no change was seen"
-    assert unchanged in netprobe("diff", faulty, mended).out
+    assert unchanged in netprobe("diff", faulty, fixed).out
     # By second there was more to do.
     out = netprobe("diff", RUNS / "recv", RUNS / "read", "--per", "second").out
     assert "Functions that explain the change in time on CPU by second" in out
@@ -192,9 +192,9 @@ def bench_run(path, rate, us):
     counts = [(rate + 7 * number, us + number) for number in range(10)]
     rounds = [Round(1.7e9, 1.0, served, 0, {latency: served}) for served, latency in counts]
     run = package.load(RUNS / "recv")
-    window = run.info["window"] | {"seconds": 10.0, "blocks": 0}
+    window = run.info["recording"] | {"seconds": 10.0, "intervals": 0}
     told = {"count": sum(one.requests for one in rounds), "source": "the load generator"}
-    info = run.info | {"window": window, "probes": [], "requests": told}
+    info = run.info | {"recording": window, "probes": [], "requests": told}
     write_run(Run(info, {table.name: table for table in round_tables(rounds)}), path)
 
 
@@ -213,7 +213,7 @@ def test_benchmarks(netprobe, tmp_path):
     assert re.search(r">= \d+ % less requests served \(50032 a second\)", same.out)
     both = netprobe("diff", tmp_path / "a", RUNS / "recv")
     assert both.status == 0, both.err
-    assert "CANNOT TELL about load: B has no table load_rounds" in both.out
+    assert "INCONCLUSIVE about load: B has no table load_rounds" in both.out
 
 
 # ---- Inputs ----
@@ -239,20 +239,20 @@ def test_a_missing_table_is_no_zero(netprobe, tmp_path):
     lacking = without(tmp_path, "read", "syscalls")
     done = netprobe("diff", RUNS / "recv", lacking)
     assert done.status == 0, done.err
-    assert "CANNOT TELL about system calls: B has no table syscalls (probe syscalls)" in done.out
+    assert "INCONCLUSIVE about system calls: B has no table syscalls (probe syscalls)" in done.out
     assert "recvfrom, reactor-0" not in done.out
 
 
-def test_a_damaged_table(netprobe, tmp_path):
+def test_a_corrupt_table(netprobe, tmp_path):
     broken = copied(tmp_path, "read")
     (broken / "switches.parquet").write_bytes(b"PAR1")
     assert "switches.parquet cannot be read" in netprobe("diff", RUNS / "recv", broken).refused()
 
 
 def test_a_table_that_was_not_copied(netprobe, tmp_path):
-    torn = copied(tmp_path, "read")
-    (torn / "switches.parquet").unlink()
-    said = netprobe("diff", RUNS / "recv", torn).refused()
+    truncated = copied(tmp_path, "read")
+    (truncated / "switches.parquet").unlink()
+    said = netprobe("diff", RUNS / "recv", truncated).refused()
     assert "is not complete: run.json lists the table switches, and switches.parquet is not there" in said
     assert "Errno" not in said
 

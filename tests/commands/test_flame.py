@@ -135,8 +135,8 @@ def test_folded_stacks_cannot_tell(netprobe, tmp_path):
     for name, weight in (("a", 300), ("b", 900)):
         (tmp_path / f"{name}.folded").write_text(f"server;main;hot {weight}\nserver;main;cold 500\n")
     found = netprobe("flame", "--diff", "--json", tmp_path / "a.folded", tmp_path / "b.folded").json()
-    assert set(_verdicts(found).values()) == {"cannot tell", "unchanged"}
-    assert "no times" in found["judge"]
+    assert set(_verdicts(found).values()) == {"inconclusive", "unchanged"}
+    assert "no times" in found["evaluate"]
     assert "nothing says which change is more than noise" in found["notes"][-1]
 
 
@@ -146,8 +146,8 @@ def test_folded_stacks_on_one_side_only(netprobe, tmp_path):
     (tmp_path / "b.folded").write_text("s;new 40000\ns;same 30000\ns;grows 30000\ns;odd 3\n")
     found = netprobe("flame", "--diff", "--json", tmp_path / "a.folded", tmp_path / "b.folded").json()
     told = _verdicts(found)
-    assert (told["old"], told["new"], told["grows"]) == ("gone", "new", "cannot tell")
-    assert (told["rare"], told["odd"]) == ("cannot tell", "cannot tell")
+    assert (told["old"], told["new"], told["grows"]) == ("gone", "new", "inconclusive")
+    assert (told["rare"], told["odd"]) == ("inconclusive", "inconclusive")
 
 
 def test_the_unit_of_folded_stacks(netprobe, tmp_path):
@@ -159,7 +159,7 @@ def test_the_unit_of_folded_stacks(netprobe, tmp_path):
     assert "read it again with --unit" in again.err
 
 
-def test_damaged_text_names_the_option(netprobe, tmp_path):
+def test_corrupt_text_names_the_option(netprobe, tmp_path):
     path = tmp_path / "a.folded"
     path.write_text("a;b 1\nbroken\n")
     assert "--salvage" in netprobe("flame", path).refused()
@@ -173,7 +173,7 @@ def test_damaged_text_names_the_option(netprobe, tmp_path):
 def test_a_comparison_as_json(netprobe, top):
     """As schema/flame-diff.json describes it, with so many functions as --top says."""
     runs = Path(__file__).parents[2] / "dashboards" / "runs"
-    document = netprobe("flame", "--diff", runs / "faulty", runs / "mended", "--json", "-T", top).json()
+    document = netprobe("flame", "--diff", runs / "faulty", runs / "fixed", "--json", "-T", top).json()
     jsonschema.validate(document, json.loads((SCHEMAS / "flame-diff.json").read_text()))
     assert (len(document["functions"]) == top) is bool(top)
     assert document["before"]["samples"] == 304

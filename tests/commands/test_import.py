@@ -21,7 +21,7 @@ from flamegraph.errors import ProfileError
 from netprobe import render
 from netprobe.commands.shared.group import cli
 from netprobe.errors import NetprobeError
-from netprobe.importers.reading import read_blocks
+from netprobe.importers.reading import read_reports
 from netprobe.importers.to_run import as_run
 from netprobe.run.store import write_run
 
@@ -83,7 +83,7 @@ def inside(capfd, outcome):
             status = done.exit_code
         except (NetprobeError, ProfileError) as error:
             status = 2
-            click.echo(f"{error.what}\n{error.todo}", err=True)
+            click.echo(f"{error.message}\n{error.hint}", err=True)
         return outcome(status, *capfd.readouterr())
 
     return run
@@ -108,9 +108,9 @@ def golden(name, text):
 
 
 def without_codes(text):
-    """Without the list of rules that cannot tell: it grows with every new rule."""
+    """Without the list of rules that inconclusive: it grows with every new rule."""
     lines = text.splitlines(keepends=True)
-    return "".join("… findings.\n" if " cannot tell (" in line else line for line in lines)
+    return "".join("… findings.\n" if " inconclusive (" in line else line for line in lines)
 
 
 CASES = {
@@ -134,8 +134,8 @@ def test_json(inside, texts, case):
     assert len(document["runs"]) == (3 if case == "apart" else 1)
     assert all(run["path"] is None for run in document["runs"])
     (first, *_) = document["runs"]
-    assert {one["code"] for one in first["judgements"]["findings"]} >= {"read-on-sockets"}
-    assert all(one["reason"] for one in first["judgements"]["cannot_tell"])
+    assert {one["code"] for one in first["results"]["findings"]} >= {"read-on-sockets"}
+    assert all(one["reason"] for one in first["results"]["inconclusive"])
 
 
 def test_a_wrong_document_is_seen(inside, texts):
@@ -155,19 +155,19 @@ def test_the_run(inside, texts):
     assert run.info["requests"] == {"count": 460_007, "source": "wrk"}
     assert {part["source"] for part in run.info["imported"]["parts"]} == set(CASES["all"][:4])
     assert run.table("syscalls")["calls"].sum() == 500_009 + 480_013 + 470_021 + 31
-    assert run.table("blocks")["machine_switches"].tolist() == [17132 + 17060 + 17048 + 17026]
+    assert run.table("intervals")["machine_switches"].tolist() == [17132 + 17060 + 17048 + 17026]
     # Nothing that was not told.
     assert run.info["host"]["cpus_online"] is None
-    assert run.info["window"]["started"] is None
+    assert run.info["recording"]["started"] is None
     # Once more over it.
     assert inside("import", "before.sar", "-o", "run").status == 0
     assert "syscalls" not in package.load("run").tables
 
 
-def test_each_block_for_itself(inside, texts):
+def test_each_interval_for_itself(inside, texts):
     done = inside("import", *CASES["apart"], "-o", "runs")
     assert done.status == 0, done.err
-    assert "Each block is a Run of its own: there is more than one block of system calls" in done.err
+    assert "Each interval is a Run of its own: there is more than one interval of system calls" in done.err
     assert sorted(path.name for path in Path("runs").iterdir()) == ["1", "2", "3"]
     assert [package.load(f"runs/{number}").seconds for number in (2,)] == [4]
     again = inside("import", *CASES["apart"], "-o", "runs")
@@ -177,11 +177,11 @@ def test_each_block_for_itself(inside, texts):
     assert "read-on-sockets" in again.out
 
 
-def test_chosen_blocks(inside, texts):
-    done = inside("import", *CASES["apart"], "--block", "2", "--block", "3", "-d", "4", "--json")
+def test_chosen_intervals(inside, texts):
+    done = inside("import", *CASES["apart"], "--interval", "2", "--interval", "3", "-d", "4", "--json")
     (run,) = validated(done.json())["runs"]
-    assert [one["number"] for one in run["blocks"]] == [2, 3]
-    assert "no block 9: 3 were found" in inside("import", *CASES["apart"], "--block", "9").refused()
+    assert [one["number"] for one in run["intervals"]] == [2, 3]
+    assert "no interval 9: 3 were found" in inside("import", *CASES["apart"], "--interval", "9").refused()
 
 
 def test_standard_input_and_gzip(netprobe, texts):
@@ -196,7 +196,7 @@ def test_standard_input_and_gzip(netprobe, texts):
 
 
 def test_the_numbers_that_matter_are_printed(inside, checkout):
-    """Of a whole article: what its author points at, each at its block."""
+    """Of a whole article: what its author points at, each at its interval."""
     article = checkout.parent / "shared" / "source-article.txt"
     if not article.exists():
         pytest.skip(f"{article} is not there")
@@ -226,7 +226,7 @@ def test_requests(inside, texts):
         (b"no table at all\n", "There is nothing in text that can be imported"),
         (b"", "text is empty"),
         (bytes(range(256)), "text is no text"),
-        (b"\x1f\x8b\x08\x00damaged", "cannot be read"),
+        (b"\x1f\x8b\x08\x00corrupt", "cannot be read"),
     ],
 )
 def test_refused(netprobe, texts, content, words):
@@ -291,8 +291,10 @@ def written(tmp_path_factory):
     for side, parts in (("before", BEFORE), ("after", AFTER)):
         for kind, text in parts.items():
             (folder / f"{side}.{kind}").write_text(text)
-            blocks = [replace(block, source=f"{side}.{kind}") for block in read_blocks(folder / f"{side}.{kind}")]
-            write_run(as_run(blocks), folder / f"{side}-{kind}")
+            intervals = [
+                replace(interval, source=f"{side}.{kind}") for interval in read_reports(folder / f"{side}.{kind}")
+            ]
+            write_run(as_run(intervals), folder / f"{side}-{kind}")
     return folder
 
 
@@ -309,7 +311,7 @@ def test_diff_of_single_values(inside, runs):
     document = validated(inside("diff", "before-syscount", "after-syscount", "--json").json(), "diff")
     assert document["per"] == "request"
     assert [side["seconds"] for side in document["sides"]] == [None, None]
-    assert {row["verdict"] for row in document["changes"]} == {"cannot tell"}
+    assert {row["verdict"] for row in document["changes"]} == {"inconclusive"}
 
 
 def test_diff_of_intervals(inside, runs):
@@ -323,7 +325,7 @@ def test_diff_of_findings_alone(inside, runs):
     done = inside("diff", "before-listing", "after-listing")
     assert done.status == 0, done.err
     assert "Went away  reuseport-order" in done.out
-    assert "CANNOT TELL about any rate" in done.out
+    assert "INCONCLUSIVE about any rate" in done.out
     validated(inside("diff", "before-listing", "after-listing", "--json").json(), "diff")
     assert inside("diff", "after-listing", "before-listing", "--fail-on", "findings").status == 1
     assert (
@@ -345,7 +347,7 @@ def test_diff_with_a_recorded_run(inside, runs):
     assert rates["read"] == pytest.approx((calls["read"] / requests, 480_013 / 470_021))
     assert rates["sendto"] == pytest.approx((calls["sendto"] / requests, 1))
     assert "switches, whole machine" not in rates
-    assert "CANNOT TELL about machine: B has no column machine_switches in table blocks" in done.out
+    assert "INCONCLUSIVE about machine: B has no column machine_switches in table intervals" in done.out
 
 
 STRACE = """\
@@ -387,7 +389,7 @@ def test_diff_of_the_article_with_a_recorded_run(inside, texts, checkout):
     article = checkout.parent / "shared" / "source-article.txt"
     if not article.exists():
         pytest.skip(f"{article} is not there")
-    assert inside("import", article, "--block", "10", "-o", "told").status == 0
+    assert inside("import", article, "--interval", "10", "-o", "told").status == 0
     faulty = checkout / "dashboards" / "runs" / "faulty"
     document = validated(inside("diff", "told", faulty, "--json").json(), "diff")
     rates = {row["name"]: row["rate_b"] for row in document["changes"]}

@@ -17,11 +17,11 @@ from netprobe.run.table import Table
 WRK = "  23 requests in 2.00s, 1.00KB read\n"
 
 
-def a_run(ended_by="time", command=(), started=None):
+def a_run(stopped_by="time", command=(), started=None):
     started = datetime.datetime.fromtimestamp(started or time.time(), datetime.UTC).isoformat(timespec="milliseconds")
-    window = {"started": started, "seconds": 2.0, "ended_by": ended_by}
+    window = {"started": started, "seconds": 2.0, "stopped_by": stopped_by}
     target = {"description": "a test", "command": list(command)}
-    return Run({"window": window, "target": target}, {"blocks": Table("blocks", {"block": [0]})})
+    return Run({"recording": window, "target": target}, {"intervals": Table("intervals", {"interval": [0]})})
 
 
 @pytest.fixture
@@ -52,20 +52,20 @@ def runs_in(folder):
 
 
 @pytest.mark.parametrize(("written", "words"), [(1, "1 Run of 3"), (2, "2 Runs of 3"), (3, "3 Runs of 3")])
-@pytest.mark.parametrize("ended_by", ["SIGINT", "SIGTERM", "SIGHUP", "target ended"])
-def test_a_series_ends_with_what_ends_a_run_early(invoke, tmp_path, capsys, written, words, ended_by):
-    runs = [a_run() for _ in range(written - 1)] + [a_run(ended_by)]
+@pytest.mark.parametrize("stopped_by", ["SIGINT", "SIGTERM", "SIGHUP", "target exited"])
+def test_a_series_ends_with_what_ends_a_run_early(invoke, tmp_path, capsys, written, words, stopped_by):
+    runs = [a_run() for _ in range(written - 1)] + [a_run(stopped_by)]
     assert invoke(runs, "-p", 1, "--repeat", 3, "-o", "series") == written
     assert f"The series ends here, with {words}, the last one cut short." in capsys.readouterr().err
     assert runs_in(tmp_path / "series") == [str(number) for number in range(1, written + 1)]
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "arguments"),
-    [("time", ["-p", 1]), ("command ended", ["--while", "true"]), ("target ended", ["--", "true"])],
+    ("stopped_by", "arguments"),
+    [("time", ["-p", 1]), ("command exited", ["--while", "true"]), ("target exited", ["--", "true"])],
 )
-def test_a_series_goes_on_after_what_should_end_a_run(invoke, capsys, ended_by, arguments):
-    runs = [a_run(ended_by, arguments[1:] if arguments[0] == "--" else ()) for _ in range(3)]
+def test_a_series_goes_on_after_what_should_end_a_run(invoke, capsys, stopped_by, arguments):
+    runs = [a_run(stopped_by, arguments[1:] if arguments[0] == "--" else ()) for _ in range(3)]
     assert invoke(runs, "--repeat", 3, "-o", "series", *arguments) == 3
     said = capsys.readouterr().err
     assert "Run 3 of 3" in said
@@ -124,7 +124,7 @@ def test_places_that_will_not_do_for_a_series(invoke, tmp_path, place, words):
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     with pytest.raises(NetprobeError, match=words) as error:
         invoke([], "--repeat", 2, "-o", place)
-    assert error.value.todo
+    assert error.value.hint
     assert runs_in(tmp_path) == ["link", "there"]
 
 
@@ -144,13 +144,13 @@ def test_a_run_that_is_replaced_is_said(invoke, capsys):
 def test_refused_before_recording(invoke, tmp_path, arguments, words):
     with pytest.raises(NetprobeError, match=words) as error:
         invoke([], *arguments)
-    assert error.value.todo
+    assert error.value.hint
     assert runs_in(tmp_path) == []
 
 
 def test_requests_of_a_report(invoke, tmp_path):
     (tmp_path / "wrk.txt").write_text(WRK)
-    invoke([a_run("command ended", started=time.time() - 2)], "-o", "r", "--requests-from", "wrk.txt")
+    invoke([a_run("command exited", started=time.time() - 2)], "-o", "r", "--requests-from", "wrk.txt")
     assert package.load("r").info["requests"] == {"count": 23, "source": "wrk.txt"}
 
 
@@ -158,17 +158,17 @@ def test_a_report_that_is_older_than_the_recording(invoke, tmp_path):
     (tmp_path / "wrk.txt").write_text(WRK)
     with pytest.raises(NetprobeError, match=r"wrk\.txt was written before the recording began") as error:
         invoke([a_run(started=time.time() + 1)], "-o", "r", "--requests-from", "wrk.txt")
-    assert "--requests" in error.value.todo
+    assert "--requests" in error.value.hint
     assert "requests" not in package.load("r").info
 
 
 @pytest.mark.parametrize(
-    ("ended_by", "words"),
-    [("time", "-d ended"), ("target ended", "the target's end ended"), ("SIGTERM", "SIGTERM ended")],
+    ("stopped_by", "words"),
+    [("time", "-d ended"), ("target exited", "the target's end ended"), ("SIGTERM", "SIGTERM ended")],
 )
 @pytest.mark.parametrize("report", ["none", "empty", "old"])
-def test_a_load_generator_that_was_ended_could_not_report(invoke, tmp_path, ended_by, words, report):
-    run = a_run(ended_by, started=time.time() + (2 if report == "old" else -2))
+def test_a_load_generator_that_was_ended_could_not_report(invoke, tmp_path, stopped_by, words, report):
+    run = a_run(stopped_by, started=time.time() + (2 if report == "old" else -2))
     if report != "none":
         (tmp_path / "wrk.txt").write_text(WRK if report == "old" else "")
     with pytest.raises(NetprobeError, match=f"{words} the recording before the load generator had ended"):
@@ -176,11 +176,11 @@ def test_a_load_generator_that_was_ended_could_not_report(invoke, tmp_path, ende
     assert "requests" not in package.load("r").info
 
 
-@pytest.mark.parametrize(("ended_by", "load"), [("command ended", ["--while", "wrk"]), ("time", [])])
-def test_a_load_generator_that_ended_by_itself_has_no_excuse(invoke, tmp_path, ended_by, load):
+@pytest.mark.parametrize(("stopped_by", "load"), [("command exited", ["--while", "wrk"]), ("time", [])])
+def test_a_load_generator_that_ended_by_itself_has_no_excuse(invoke, tmp_path, stopped_by, load):
     (tmp_path / "wrk.txt").write_text("")
     with pytest.raises(NetprobeError, match="does not say how many requests were served"):
-        invoke([a_run(ended_by, started=time.time() - 2)], "--requests-from", "wrk.txt", *load)
+        invoke([a_run(stopped_by, started=time.time() - 2)], "--requests-from", "wrk.txt", *load)
 
 
 def test_a_summary_that_is_printed_on_ctrl_c_counts(invoke, tmp_path):
@@ -195,10 +195,10 @@ def test_a_summary_that_is_printed_on_ctrl_c_counts(invoke, tmp_path):
     [
         (Request(while_command="wrk"), "while `wrk` runs"),
         (Request(while_command="wrk", seconds=4), "while `wrk` runs, for 4 s at most"),
-        (Request(while_command="x", while_words="the load", seconds=0.5), "while the load runs, for 0.5 s at most"),
+        (Request(while_command="x", while_text="the load", seconds=0.5), "while the load runs, for 0.5 s at most"),
         (Request(seconds=4), "for 4 s"),
         (Request(command=("true",)), "until it ends"),
     ],
 )
 def test_how_long_it_records(request_, words):
-    assert _length(request_.options(), request_.while_words) == words
+    assert _length(request_.options(), request_.while_text) == words

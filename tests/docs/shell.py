@@ -51,7 +51,7 @@ class Shell:
         self._out = folder / "out"
         self._out.mkdir()
         self.folder.mkdir()
-        for name, run in (("before", "faulty"), ("after", "mended")):
+        for name, run in (("before", "faulty"), ("after", "fixed")):
             shutil.copytree(ROOT / "dashboards" / "runs" / run, self.folder / name)
         (self.folder / "dashboards").symlink_to(ROOT / "dashboards")
 

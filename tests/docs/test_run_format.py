@@ -28,7 +28,7 @@ def test_every_table_and_column_is_documented(path):
     run, pages = netprobe.load(path), documented()
     assert set(run.tables) <= set(pages)
     for name in run.tables:
-        missing = set(run.table(name).columns) - pages[name] - {"block"}
+        missing = set(run.table(name).columns) - pages[name] - {"interval"}
         assert not missing, f"{name}: {missing}"
 
 
@@ -64,7 +64,7 @@ def test_tables_of_latency_are_documented(tmp_path):
         )
         run = netprobe.load(tmp_path / what)
         for name in run.tables:
-            assert set(run.table(name).columns) <= pages[name] | {"block"}, name
+            assert set(run.table(name).columns) <= pages[name] | {"interval"}, name
 
 
 def test_run_json_is_documented():

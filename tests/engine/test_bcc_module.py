@@ -34,8 +34,8 @@ def test_missing(tmp_path):
     for places in ((), (str(tmp_path),), ("/nonexistent/*",)):
         with pytest.raises(NotPossibleHereError, match="is not installed") as error:
             import_bcc(places)
-        assert all(command in error.value.todo for command in COMMANDS)
-        assert "not with pip" in error.value.todo
+        assert all(command in error.value.hint for command in COMMANDS)
+        assert "not with pip" in error.value.hint
 
 
 @pytest.mark.usefixtures("no_bcc_loaded")
@@ -44,7 +44,7 @@ def test_the_unrelated_package_of_pypi(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(package(tmp_path, __init__="def binomial(n, k): return 1\n"))
     with pytest.raises(NotPossibleHereError, match="unrelated") as error:
         import_bcc((str(tmp_path),))
-    assert all(command in error.value.todo for command in COMMANDS)
+    assert all(command in error.value.hint for command in COMMANDS)
     assert "bcc" not in sys.modules
 
 
@@ -66,7 +66,7 @@ def test_broken(tmp_path, text):
     place = package(tmp_path, __init__=text, libbcc="")
     with pytest.raises(NotPossibleHereError, match="cannot be loaded") as error:
         import_bcc((place,))
-    assert "Reinstall" in error.value.todo
+    assert "Reinstall" in error.value.hint
     assert "bcc" not in sys.modules
 
 

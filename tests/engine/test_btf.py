@@ -7,7 +7,7 @@ from netprobe.errors import NotPossibleHereError
 def test_no_btf():
     with pytest.raises(NotPossibleHereError, match="no BTF type information") as error:
         Btf("/nonexistent/vmlinux")
-    assert "CONFIG_DEBUG_INFO_BTF" in error.value.todo
+    assert "CONFIG_DEBUG_INFO_BTF" in error.value.hint
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"\x9f\xeb\x01\x00" + b"\xff" * 100])

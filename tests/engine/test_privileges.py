@@ -32,8 +32,8 @@ def test_not_enough(monkeypatch, mask, missing):
     holding(monkeypatch, mask)
     with pytest.raises(NotPossibleHereError, match=missing) as error:
         privileges.require_tracing()
-    assert "sudo" in error.value.todo
-    assert "--cap-add" in error.value.todo
+    assert "sudo" in error.value.hint
+    assert "--cap-add" in error.value.hint
 
 
 def test_another_architecture(monkeypatch):

@@ -9,7 +9,7 @@ from netprobe.errors import NotPossibleHereError
 from netprobe.probes.base import BtfTracepoint, RawTracepoint
 
 OFTEN = BtfTracepoint("on_read", "tcp_rcv_space_adjust", frequent=True)
-AT_TIMES = RawTracepoint("on", "sys_enter", part_time=True)
+AT_TIMES = RawTracepoint("on", "sys_enter", duty_cycled=True)
 
 
 class Attached:
@@ -17,7 +17,7 @@ class Attached:
 
     def __init__(self, point):
         self.point = point
-        self.part_time, self.frequent = getattr(point, "part_time", False), getattr(point, "frequent", False)
+        self.duty_cycled, self.frequent = getattr(point, "duty_cycled", False), getattr(point, "frequent", False)
 
     def detach(self):
         """Nothing is attached here."""
@@ -54,10 +54,10 @@ def test_what_is_refused_is_tried_again_and_said(refusals):
     assert [text.partition(":")[0] for text in program.refused()] == said
 
 
-def test_a_part_time_program_lacks_nothing():
+def test_a_duty_cycled_program_lacks_nothing():
     program = Refusing(AT_TIMES, refusals=2)
     for _ in range(3):
-        with program.with_part_time():
+        with program.with_duty_cycled():
             pass
     assert program.refused() == []
     assert [one.point for one in program._resting] == [AT_TIMES]

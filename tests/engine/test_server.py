@@ -85,7 +85,7 @@ def test_it_is_told_of_netprobe_s_end(tmp_path):
 def test_no_such_program():
     with pytest.raises(NetprobeError, match="nosuchprogram") as error:
         HeldServer(("nosuchprogram",))
-    assert error.value.todo
+    assert error.value.hint
 
 
 def test_no_descriptor_of_netprobe_s_is_inherited():

@@ -53,7 +53,7 @@ def test_by_number():
         processes_numbered(FAMILY, (10, 4194301))
     with pytest.raises(NetprobeError, match="thread of process 10") as error:
         processes_numbered(FAMILY, (11,))
-    assert "-p 10" in error.value.todo
+    assert "-p 10" in error.value.hint
 
 
 def test_numbers_are_those_of_the_user():

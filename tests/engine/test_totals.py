@@ -26,7 +26,7 @@ def test_as_a_dictionary_would():
         before.update({key: list(counts) for key, counts in now})
         if random.random() < 0.2:
             slot = int(random.integers(0, 6))
-            gone = {tuple(key) for key in totals.forget([slot]).tolist()}
+            gone = {tuple(key) for key in totals.reset([slot]).tolist()}
             assert gone == {key for key in before if key[0] == slot}
             for key in gone:
                 before.pop(key), state.pop(key, None)
@@ -35,7 +35,7 @@ def test_as_a_dictionary_would():
 def test_nothing():
     totals = Totals(3, 2)
     assert look(totals, []) == []
-    assert len(totals.forget([])) == len(totals.forget([1])) == 0
+    assert len(totals.reset([])) == len(totals.reset([1])) == 0
     assert look(totals, [((1, 2, 3), (4, 5))]) == [[4, 5]]
     assert look(totals, []) == []
     assert look(totals, [((1, 2, 3), (6, 5))]) == [[2, 0]]

@@ -62,7 +62,7 @@ def test_annotated_folded_text_keeps_the_kernel_apart(whole, tmp_path):
     assert not any("kernel's" in note for note in found.notes)
 
 
-def test_threads_that_one_side_lacks_are_left_out(whole, tmp_path):
+def test_threads_that_one_side_lacks_are_skipped(whole, tmp_path):
     whole.write(tmp_path / "a.folded", root="none")
     found = diff(whole, flamegraph.read(tmp_path / "a.folded"), DiffOptions(name_a="one", name_b="two"))
     assert words(found) == {"unchanged"}

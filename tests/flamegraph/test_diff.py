@@ -151,7 +151,7 @@ def test_verdicts(a, b, verdict):
 
 def test_a_small_change_among_few_samples_cannot_be_told():
     found = diff(one_frame(200, 1000), one_frame(230, 1000), DiffOptions(root="none"))
-    assert found.counts["cannot tell"] >= 1
+    assert found.counts["inconclusive"] >= 1
     assert found.counts["grown"] == 0
 
 
@@ -173,7 +173,7 @@ def test_another_judge_has_what_it_needs():
 
     before, after = one_frame(5000), one_frame(8000)
     found = diff(before, after, DiffOptions(judge=judge))
-    assert found.counts["cannot tell"] == len(found.tree)
+    assert found.counts["inconclusive"] == len(found.tree)
     evidence = seen[0]
     assert (evidence.inclusive, seen[1].inclusive) == (True, False)
     assert len(evidence.member_a) == len(before.samples)
@@ -197,7 +197,7 @@ def test_a_denominator_that_is_not_known_is_refused(options, info, told):
     after = replace(before, info=replace(before.info, **info))
     with pytest.raises(ProfileError, match=told) as caught:
         diff(before, after, DiffOptions(**options))
-    assert caught.value.todo
+    assert caught.value.hint
 
 
 def test_moved_symbols_are_reported():
@@ -225,7 +225,7 @@ def test_weights_without_samples():
 
 def test_where_nothing_is_known_nothing_is_claimed():
     found = diff(one_frame(5000), one_frame(8000), DiffOptions(root="none", judge=NothingKnown("There are no times.")))
-    assert found.counts["cannot tell"] == 2
+    assert found.counts["inconclusive"] == 2
     assert found.counts["unchanged"] == 1
     assert found.notes[-1].startswith("There are no times. So nothing says")
 
@@ -234,7 +234,7 @@ def test_where_nothing_is_known_the_picture_still_leans(tmp_path):
     """Paler colours for more and for less, and words in the legend."""
     known = diff(one_frame(5000), one_frame(8000), DiffOptions(root="none"))
     unknown = diff(one_frame(5000), one_frame(8000), DiffOptions(root="none", judge=NothingKnown("No times.")))
-    for found, words in ((known, "≈ noise"), (unknown, "? more: cannot tell")):
+    for found, words in ((known, "≈ noise"), (unknown, "? more: inconclusive")):
         write_diff(found, tmp_path / "diff.svg")
         picture = (tmp_path / "diff.svg").read_text("utf-8")
         assert words in picture

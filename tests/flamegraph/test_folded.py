@@ -63,7 +63,7 @@ def test_what_is_read(parse):
     found = parse("a;k_[k];[x] 2\na;k_[k] 3\n\n  \n# a comment\na;k_[k] 5\r\n")
     assert list(found.frames) == [Frame("a"), Frame("k", "", Kind.KERNEL), Frame("[x]", "", Kind.UNKNOWN)]
     assert list(found.threads) == [NOBODY]
-    assert (found.total, found.count, found.info.unit, found.info.block_s) == (10, 0, "samples", 0)
+    assert (found.total, found.count, found.info.unit, found.info.interval_s) == (10, 0, "samples", 0)
     assert found.unknown_share == pytest.approx(0.2)
     assert render(found, WriteOptions()) == b"a;k 8\na;k;[x] 2\n"
 
@@ -143,7 +143,7 @@ def test_invalid_utf8(parse):
 def test_differential_is_refused(parse):
     with pytest.raises(ProfileError, match="two columns") as error:
         parse("a;b 1 2\na;c 3 0\n")
-    assert "--diff" in error.value.todo
+    assert "--diff" in error.value.hint
     assert parse("a;b 1 2\na;c 3\n").total == 5
 
 
@@ -248,12 +248,12 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
     path.write_text("a;b 12\n", "utf-16")
     with pytest.raises(ProfileError, match="UTF-16") as caught:
         read(path)
-    assert "iconv" in caught.value.todo
+    assert "iconv" in caught.value.hint
 
 
-def test_damage_names_the_option(tmp_path):
+def test_corruption_names_the_option(tmp_path):
     path = tmp_path / "a.folded"
     path.write_text("a;b 12\nbroken\n")
     with pytest.raises(BrokenProfileError) as caught:
         read(path)
-    assert "--salvage" in caught.value.todo
+    assert "--salvage" in caught.value.hint

@@ -23,12 +23,12 @@ from flamegraph.writers.shown import shown
 
 
 def profile_of(*rows, info=None):
-    """Rows: thread, "a;b;c", block, weight."""
+    """Rows: thread, "a;b;c", interval, weight."""
     builder = Builder()
-    for comm, text, block, weight in rows:
+    for comm, text, interval, weight in rows:
         frames = [builder.frame(Frame(name)) for name in text.split(";") if name]
         thread = builder.thread(Thread(1, 2, comm) if comm else Thread(-1, -1, ""))
-        builder.add(builder.stack(frames), thread, block, count=int(weight), weight=weight)
+        builder.add(builder.stack(frames), thread, interval, count=int(weight), weight=weight)
     return builder.profile(info or Info("cycles", "samples", 2.0, 1.0, 2))
 
 
@@ -46,15 +46,17 @@ def unpacked(page):
 
 
 def stacks_in(page):
-    """(path, thread, block) -> weight, from the page alone."""
+    """(path, thread, interval) -> weight, from the page alone."""
     header, data = unpacked(page)
     found = {}
-    for leaf, thread, block, weight in zip(*(data[key] for key in ("leaf", "thread", "block", "weight")), strict=True):
+    for leaf, thread, interval, weight in zip(
+        *(data[key] for key in ("leaf", "thread", "interval", "weight")), strict=True
+    ):
         path, box = [], int(leaf)
         while box:
             path.insert(0, header["names"][data["frame"][box]])
             box = int(data["parent"][box])
-        key = ";".join(path), header["threads"][thread][0], int(block)
+        key = ";".join(path), header["threads"][thread][0], int(interval)
         found[key] = found.get(key, 0) + float(weight)
     return found
 
@@ -276,7 +278,7 @@ def test_a_notebook_shows_it():
 def test_counts_apart_from_weights():
     samples = THREE.samples
     weighed = replace(
-        THREE, samples=Samples(samples.stack, samples.thread, samples.block, samples.count, samples.weight * 1000.5)
+        THREE, samples=Samples(samples.stack, samples.thread, samples.interval, samples.count, samples.weight * 1000.5)
     )
     _, data = unpacked(page_of(weighed))
     assert sorted(data["count"].tolist()) == [1, 2, 5]

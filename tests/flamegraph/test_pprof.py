@@ -1,4 +1,4 @@
-"""pprof: Go's own profiles, our writer read by protobuf's runtime and by `go tool pprof` where there is one, damage."""
+"""pprof: Go's own profiles, our writer read by protobuf's runtime and by `go tool pprof` where there is one, corruption."""
 
 import contextlib
 import gzip
@@ -113,11 +113,13 @@ def example(seed=1, count=60):
         thread = Thread(rng.choice([-1, 0, 300]), rng.choice([0, 5, 1 << 21]), rng.choice(["x", "a b", ""]))
         number = builder.stack([builder.frame(frame) for frame in stack])
         builder.add(number, builder.thread(thread), rng.randrange(3), count=3, weight=rng.randrange(1, 1 << 40))
-    return builder.profile(Info(event="cycles", unit="cycles", seconds=1.5, block_s=0.5, blocks=3, notes=("A note.",)))
+    return builder.profile(
+        Info(event="cycles", unit="cycles", seconds=1.5, interval_s=0.5, intervals=3, notes=("A note.",))
+    )
 
 
 def rows(profile):
-    """(thread, stack) -> count and weight; time blocks added up."""
+    """(thread, stack) -> count and weight; time intervals added up."""
     found = {}
     samples = profile.samples
     for i in range(len(samples)):
@@ -241,7 +243,7 @@ def test_go_heap():
     assert objects.total != found.total
     with pytest.raises(ProfileError, match="the event x") as error:
         read(DATA / "go-heap.pb.gz", ReadOptions(event="x"))
-    assert "alloc_space" in error.value.todo
+    assert "alloc_space" in error.value.hint
 
 
 def test_go_tool_pprof(tmp_path):
@@ -334,7 +336,7 @@ def test_negative_values_are_refused(parse):
     sample = bytes_field(2, packed_field(1, [1]) + packed_field(2, [-5]))
     with pytest.raises(ProfileError, match="negative") as error:
         parse(TYPES + sample + LOCATION + FUNCTION + STRINGS)
-    assert "--diff" in error.value.todo
+    assert "--diff" in error.value.hint
 
 
 def test_expansion_is_bounded(parse, monkeypatch):

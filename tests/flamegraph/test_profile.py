@@ -17,7 +17,7 @@ def profile():
     here, other = builder.thread(Thread(1, 1, "reactor-0")), builder.thread(Thread(1, 2, "reactor-1"))
     builder.add(builder.stack([main, work]), here, 0, count=2, weight=2)
     builder.add(builder.stack([main]), other, 1, count=3, weight=3)
-    return builder.profile(Info(seconds=2, block_s=1, blocks=2))
+    return builder.profile(Info(seconds=2, interval_s=1, intervals=2))
 
 
 def test_filter(profile):
@@ -38,7 +38,7 @@ def test_what_picks_nothing_is_refused(profile, pick):
 def test_a_part_of_the_time_is_a_recording_of_its_own(profile):
     whole = replace(profile, info=replace(profile.info, lost=3, truncated=2))
     late = whole.filter(time=(1, 9))
-    assert (late.info.seconds, late.info.blocks, late.samples.block.tolist()) == (1, 1, [0])
+    assert (late.info.seconds, late.info.intervals, late.samples.interval.tolist()) == (1, 1, [0])
     assert (late.info.lost, late.info.truncated) == (0, 0)
     assert late.info.notes == (
         "A part of the recording: seconds 1 to 2 of 2. In all of it 3 samples were lost and 2 stacks truncated.",
@@ -48,11 +48,11 @@ def test_a_part_of_the_time_is_a_recording_of_its_own(profile):
 
 
 @pytest.mark.parametrize("tenths", range(1, 40))
-def test_ends_of_blocks_are_where_they_are_written(profile, tenths):
+def test_ends_of_intervals_are_where_they_are_written(profile, tenths):
     """0.3 / 0.1 is less than 3 in floating point."""
-    whole = replace(profile, info=Info(seconds=4, block_s=0.1, blocks=40))
-    assert whole.filter(time=(tenths / 10, 4)).info.blocks == 40 - tenths
-    assert whole.filter(time=(0, tenths / 10)).info.blocks == tenths
+    whole = replace(profile, info=Info(seconds=4, interval_s=0.1, intervals=40))
+    assert whole.filter(time=(tenths / 10, 4)).info.intervals == 40 - tenths
+    assert whole.filter(time=(0, tenths / 10)).info.intervals == tenths
 
 
 def test_fold_threads(profile):

@@ -122,5 +122,5 @@ def test_diff_has_words_signs_and_the_denominator():
     assert any(title.startswith("✕ b\ngone: 50 → 0 %, -50 points") for title in titles)
     assert any(title.startswith("✚ c\nnew: 0 → 10 %") for title in titles)
     assert "Share of all weight: 1,000 and 1,000 samples." in texts(root)
-    for word in ("gone", "shrunk", "unchanged", "grown", "new", "cannot tell"):
+    for word in ("gone", "shrunk", "unchanged", "grown", "new", "inconclusive"):
         assert word in texts(root)

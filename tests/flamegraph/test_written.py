@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import flamegraph
-from flamegraph.writers.registry import written_aside
+from flamegraph.writers.registry import written_atomically
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_an_older_file_stays_when_writing_breaks_off(tmp_path):
     path.write_text("old")
 
     def write():
-        with written_aside(path) as file:
+        with written_atomically(path) as file:
             file.write(b"half")
             raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Texts as blocks and as Runs; real tools, and a workload that makes a known number of calls."""
+"""Texts as reports and as Runs; real tools, and a workload that makes a known number of calls."""
 
 import os
 import shutil
@@ -11,9 +11,9 @@ from typing import IO
 
 import pytest
 
-from netprobe.importers.block import Block
 from netprobe.importers.choosing import why_apart
-from netprobe.importers.reading import read_blocks
+from netprobe.importers.reading import read_reports
+from netprobe.importers.report import Report
 from netprobe.importers.to_run import as_run
 from netprobe.run.model import Run
 
@@ -32,34 +32,34 @@ CALL = "sched_get_priority_max"
 
 
 @pytest.fixture
-def blocks(tmp_path) -> Callable[..., list[Block]]:
-    """The blocks of a text."""
+def reports(tmp_path) -> Callable[..., list[Report]]:
+    """The reports of a text."""
 
-    def read(text: str | bytes, architecture: str = "x86_64") -> list[Block]:
+    def read(text: str | bytes, architecture: str = "x86_64") -> list[Report]:
         path = tmp_path / "text"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return read_blocks(path, architecture)
+        return read_reports(path, architecture)
 
     return read
 
 
 @pytest.fixture
-def block(blocks) -> Callable[..., Block]:
-    """The only block of a text."""
+def report(reports) -> Callable[..., Report]:
+    """The only report of a text."""
 
-    def read(text: str | bytes, architecture: str = "x86_64") -> Block:
-        (one,) = blocks(text, architecture)
+    def read(text: str | bytes, architecture: str = "x86_64") -> Report:
+        (one,) = reports(text, architecture)
         return one
 
     return read
 
 
 @pytest.fixture
-def run_of(blocks) -> Callable[..., Run]:
+def run_of(reports) -> Callable[..., Run]:
     """The Run of a text."""
 
     def read(text: str, seconds: float | None = None, requests: float | None = None) -> Run:
-        found = blocks(text)
+        found = reports(text)
         assert not why_apart(found, seconds)
         return as_run(found, seconds, requests)
 

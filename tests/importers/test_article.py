@@ -1,4 +1,4 @@
-"""The investigation's own blocks: every number as it stands there, and the author's findings."""
+"""The investigation's own reports: every number as it stands there, and the author's findings."""
 
 import re
 from collections import Counter
@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 
 from netprobe import compare
-from netprobe.importers.reading import read_blocks
+from netprobe.importers.reading import read_reports
 from netprobe.importers.to_run import as_run
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Finding, Severity
+from netprobe.rules.context import RunContext
+from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
 from netprobe.rules.registry import all_rules, findings
 
 FORMATS = {"wrk": 10, "reuseport listing (name, cpu=N, socket I)": 2, "syscount (bcc)": 3, "sar -w": 3}
@@ -22,17 +22,17 @@ UNITS = {
 
 @pytest.fixture
 def parts(article):
-    return read_blocks(article)
+    return read_reports(article)
 
 
 @pytest.fixture
 def runs(parts):
-    """Each block as a Run, by its number."""
-    return {number: as_run([block]) for number, block in enumerate(parts, 1)}
+    """Each report as a Run, by its number."""
+    return {number: as_run([report]) for number, report in enumerate(parts, 1)}
 
 
 def of_format(parts, name):
-    return [(number, block) for number, block in enumerate(parts, 1) if block.format == name]
+    return [(number, report) for number, report in enumerate(parts, 1) if report.format == name]
 
 
 def numbers_of(text):
@@ -49,13 +49,13 @@ def rounded(values):
 
 
 def test_every_block_is_found(parts):
-    assert Counter(block.format for block in parts) == FORMATS
-    assert not any(block.left_count for block in parts)
+    assert Counter(report.format for report in parts) == FORMATS
+    assert not any(report.left_count for report in parts)
 
 
 def test_nothing_that_looks_like_a_block_is_passed_over(article, parts):
     lines = article.read_text().splitlines()
-    inside = {number for block in parts for number in range(block.first_line, block.last_line + 1)}
+    inside = {number for report in parts for number in range(report.first_line, report.last_line + 1)}
     row = re.compile(r"\w+ +\d+|\d\d:\d\d:\d\d [AP]M .*|.*cpu=\d+, socket \d+|Requests/sec.*|\d\d\.\d\d%.*")
     outside = [text for number, text in enumerate(lines, 1) if row.fullmatch(text.strip()) and number not in inside]
     assert outside == []
@@ -64,17 +64,17 @@ def test_nothing_that_looks_like_a_block_is_passed_over(article, parts):
 
 def test_system_calls(article, parts):
     lines = article.read_text().splitlines()
-    for _, block in of_format(parts, "syscount (bcc)"):
-        expected = [lines[number].split() for number in range(block.first_line, block.last_line)]
-        table = next(table for table in block.contents.tables if table.name == "syscalls")
+    for _, report in of_format(parts, "syscount (bcc)"):
+        expected = [lines[number].split() for number in range(report.first_line, report.last_line)]
+        table = next(table for table in report.contents.tables if table.name == "syscalls")
         assert [[name, str(calls)] for name, calls in table.rows("syscall", "calls")] == expected
-    assert block.contents.rows == 9
+    assert report.contents.rows == 9
 
 
 def test_switches_of_the_machine(article, parts):
     lines = article.read_text().splitlines()
-    for _, block in of_format(parts, "sar -w"):
-        (table,) = block.contents.tables
+    for _, report in of_format(parts, "sar -w"):
+        (table,) = report.contents.tables
         for number, time, forks, switches in table.rows("line", "time_s", "proc_per_s", "cswch_per_s"):
             clock, half, *rates = lines[number - 1].split()
             hour, minute, second = map(int, clock.split(":"))
@@ -82,15 +82,15 @@ def test_switches_of_the_machine(article, parts):
             assert (time, forks, switches) == (hour * 3600 + minute * 60 + second, *map(float, rates))
         assert len(table) == 4
         # One second each, so that rates are counts.
-        assert block.contents.machine == (tuple(table.columns["cswch_per_s"]), (0.0, 0.0, 0.0, 0.0))
+        assert report.contents.machine == (tuple(table.columns["cswch_per_s"]), (0.0, 0.0, 0.0, 0.0))
 
 
 def test_load(article, parts):
     lines = article.read_text().splitlines()
-    for _, block in of_format(parts, "wrk"):
-        (table,) = block.contents.tables
+    for _, report in of_format(parts, "wrk"):
+        (table,) = report.contents.tables
         values = [value for (value,) in table.rows("value")]
-        text = [re.sub(r"@.*|/-", "", line) for line in lines[block.first_line - 1 : block.last_line]]
+        text = [re.sub(r"@.*|/-", "", line) for line in lines[report.first_line - 1 : report.last_line]]
         expected = [number for line in text for number in numbers_of(line)]
         # A percentile's own name is a number of the text, and its name in the table.
         names = [float(name[1:]) for (name,) in table.rows("statistic") if name.startswith("p")]
@@ -101,9 +101,9 @@ def test_load(article, parts):
 
 def test_listeners(article, parts):
     lines = article.read_text().splitlines()
-    for _, block in of_format(parts, "reuseport listing (name, cpu=N, socket I)"):
-        expected = lines[block.first_line - 1 : block.last_line]
-        rows = block.contents.tables[0].rows("name", "cpu", "socket")
+    for _, report in of_format(parts, "reuseport listing (name, cpu=N, socket I)"):
+        expected = lines[report.first_line - 1 : report.last_line]
+        rows = report.contents.tables[0].rows("name", "cpu", "socket")
         assert [f"{name}, cpu={cpu}, socket {socket}" for name, cpu, socket in rows] == expected
 
 
@@ -121,7 +121,7 @@ def finding(run, code):
 
 def said(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return Facts(run).ask(rule)
+    return RunContext(run).ask(rule)
 
 
 def pair(parts, name, *places):
@@ -133,7 +133,7 @@ def test_the_order_of_cpus(parts, runs):
     wrong, right = pair(parts, "reuseport listing (name, cpu=N, socket I)", 0, 1)
     found = finding(runs[wrong], "reuseport-order")
     assert "index 0, 1, … is served on CPU 0, 2, 1, 3" in found.evidence[0].text
-    assert "reactor-1 to CPU 1, reactor-2 to CPU 2" in found.remedy
+    assert "reactor-1 to CPU 1, reactor-2 to CPU 2" in found.fix
     assert "reuseport-order" not in codes(runs[right])
     changes = {one.code: one.became for one in compare(runs[wrong], runs[right]).findings}
     assert changes == {"reuseport-order": "went away"}
@@ -146,19 +146,19 @@ def test_waits_for_each_request(parts, runs):
     assert waits.per == "request"
     assert (round(waits.rate_a, 1), round(waits.rate_b, 2)) == (1.1, 0.08)
     # Of one value nothing is said to have changed.
-    assert {row.verdict for row in rows.values()} == {"cannot tell"}
+    assert {row.verdict for row in rows.values()} == {"inconclusive"}
     assert {row.p for row in rows.values()} == {None}
     # Both list their most frequent calls: what one does not list is not zero.
     assert "recvfrom" not in rows
-    assert any("does not list" in text for text in compare(runs[httpd], runs[libreactor]).left_out)
+    assert any("does not list" in text for text in compare(runs[httpd], runs[libreactor]).skipped)
     found = finding(runs[httpd], "epoll-zero-timeout")
-    assert found.claim.startswith("epoll_pwait is called 1.09 times for each request")
-    # Counts do not prove a time-out of 0.
+    assert found.summary.startswith("epoll_pwait is called 1.09 times for each request")
+    # Counts do not prove a timeout of 0.
     assert found.severity is Severity.NOTE
-    assert any("time-outs are was not imported" in one.text for one in found.evidence)
+    assert any("timeouts are was not imported" in one.text for one in found.evidence)
     for number, words in ((libreactor, "0.08 for each request"), (waiting, "0.05 for each request")):
         timeouts = said(runs[number], "epoll-zero-timeout")
-        assert isinstance(timeouts, CannotTell)
+        assert isinstance(timeouts, Inconclusive)
         assert words in timeouts.reason
 
 
@@ -175,10 +175,10 @@ def test_read_instead_of_recv(parts, runs):
 def test_switches(parts, runs):
     libreactor, half_ms, ten_ms = pair(parts, "sar -w", 0, 1, 2)
     found = finding(runs[half_ms], "timer-thread-switching")
-    assert found.claim.startswith("The machine switches context 17066 times a second")
+    assert found.summary.startswith("The machine switches context 17066 times a second")
     assert found.severity is Severity.NOTE
-    assert isinstance(said(runs[libreactor], "timer-thread-switching"), Clear)
-    assert isinstance(said(runs[ten_ms], "timer-thread-switching"), CannotTell)
+    assert isinstance(said(runs[libreactor], "timer-thread-switching"), Pass)
+    assert isinstance(said(runs[ten_ms], "timer-thread-switching"), Inconclusive)
     for after, least, most in ((libreactor, 280, 290), (ten_ms, 1300, 1330)):
         rows = {row.name: row for row in compare(runs[half_ms], runs[after]).rows}
         row = rows["switches, whole machine"]
@@ -195,14 +195,14 @@ def test_load_is_told_and_not_judged(parts, runs):
     rows = {row.name: row for row in compare(runs[first], runs[last]).rows}
     assert (rows["requests served"].rate_a, rows["requests served"].rate_b) == pytest.approx((357_927.16, 1_007_771.89))
     assert (rows["latency p99.99"].rate_a, rows["latency p99.99"].rate_b) == pytest.approx((1_100_000, 436_000))
-    assert {row.verdict for row in rows.values()} == {"cannot tell"}
+    assert {row.verdict for row in rows.values()} == {"inconclusive"}
 
 
 def test_what_is_not_there_cannot_be_told(runs):
     for run in runs.values():
         for rule in all_rules():
-            answer = Facts(run).ask(rule)
-            if isinstance(answer, CannotTell):
+            answer = RunContext(run).ask(rule)
+            if isinstance(answer, Inconclusive):
                 assert answer.reason
     assert {one.code for run in runs.values() for one in findings(run)} == {
         "reuseport-order", "read-on-sockets", "epoll-ctl-churn", "epoll-zero-timeout", "timer-thread-switching",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Finding
+from netprobe.rules.context import RunContext
+from netprobe.rules.finding import Finding, Inconclusive, Pass
 from netprobe.rules.registry import all_rules
 
 
@@ -13,7 +13,7 @@ def listing(*cpus, name="reactor-{}"):
 
 def ask(run, code="reuseport-order"):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return Facts(run).ask(rule)
+    return RunContext(run).ask(rule)
 
 
 @pytest.mark.parametrize(
@@ -24,20 +24,20 @@ def ask(run, code="reuseport-order"):
 def test_wrong_orders(run_of, cpus, wrong):
     found = ask(run_of(listing(*cpus)))
     assert isinstance(found, Finding)
-    assert found.claim.startswith(f"{wrong} of {len(cpus)} listeners")
+    assert found.summary.startswith(f"{wrong} of {len(cpus)} listeners")
     assert f"CPU {', '.join(map(str, cpus))}" in found.evidence[0].text
     assert any("cannot be told" in one.text for one in found.evidence)
 
 
 @pytest.mark.parametrize("cpus", [(0, 1, 2, 3), (4, 5, 6, 7), (0, 2, 4, 6), (1,)], ids=str)
 def test_right_orders(run_of, cpus):
-    assert isinstance(ask(run_of(listing(*cpus))), Clear)
+    assert isinstance(ask(run_of(listing(*cpus))), Pass)
 
 
 def test_one_thread_that_makes_all_listeners(run_of):
     # Who will serve them is not in the listing.
     answer = ask(run_of(listing(0, 0, 0, 0, name="main")))
-    assert isinstance(answer, CannotTell)
+    assert isinstance(answer, Inconclusive)
     assert "another CPU for each listener" in answer.reason
 
 
@@ -57,7 +57,7 @@ def test_a_part_of_a_listing(run_of, place, by, reason):
     lines = listing(0, 2, 1, 3).splitlines(keepends=True)
     lines[place] = by
     answer = ask(run_of("".join(lines)))
-    assert isinstance(answer, CannotTell), answer
+    assert isinstance(answer, Inconclusive), answer
     assert "the listing is not whole" in answer.reason
     assert reason in answer.reason
 
@@ -67,7 +67,7 @@ def test_several_groups(run_of):
     assert list(run.tables["reuseport_groups"].rows("group", "size")) == [(0, 2), (1, 2)]
     found = ask(run)
     assert isinstance(found, Finding)
-    assert found.claim.startswith("2 of 2 listeners")
+    assert found.summary.startswith("2 of 2 listeners")
 
 
 def test_as_they_were_printed_and_by_index(run_of):
@@ -81,9 +81,9 @@ def test_what_it_does_not_tell(run_of):
     assert {"how the group is steered", "address and port"} <= set(run.info["imported"]["unknown"])
     assert any("how the group is steered is not in the listing" in note for note in run.info["imported"]["notes"])
     for code in ("listener-thread-unpinned", "reuseport-unsteered", "locality-broken"):
-        assert isinstance(ask(run, code), CannotTell), code
+        assert isinstance(ask(run, code), Inconclusive), code
 
 
-def test_broken_rows(block):
-    found = block("a, cpu=0, socket 0\nb, cpu=x, socket 1\nc, cpu=2, socket 2\n")
+def test_broken_rows(report):
+    found = report("a, cpu=0, socket 0\nb, cpu=x, socket 1\nc, cpu=2, socket 2\n")
     assert (found.contents.rows, found.left_count) == (2, 1)

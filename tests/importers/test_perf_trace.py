@@ -61,15 +61,15 @@ def trace():
     return run
 
 
-def table(block, name):
-    (found,) = [table for table in block.contents.tables if table.name == name]
+def table(report, name):
+    (found,) = [table for table in report.contents.tables if table.name == name]
     return found
 
 
 @pytest.mark.kernel
-def test_calls_by_thread(tool, trace, block):
+def test_calls_by_thread(tool, trace, report):
     text = trace(tool("perf"))
-    found = block(text)
+    found = report(text)
     by_thread = [
         (tid, calls) for tid, syscall, calls in table(found, "syscalls").rows("tid", "syscall", "calls")
         if syscall == CALL
@@ -87,9 +87,9 @@ def test_calls_by_thread(tool, trace, block):
 
 
 @pytest.mark.kernel
-def test_every_number_and_the_errors_by_name(tool, trace, block):
+def test_every_number_and_the_errors_by_name(tool, trace, report):
     text = trace(tool("perf"), "--errno-summary")
-    found = block(text)
+    found = report(text)
     printed = table(found, "imported_calls")
     expected = []
     for line in text.splitlines():
@@ -103,9 +103,9 @@ def test_every_number_and_the_errors_by_name(tool, trace, block):
     assert sum(calls for name, errno, calls in rows if (name, errno) == ("newfstatat", "ENOENT")) >= 13
 
 
-def test_the_form_without_errors(block):
+def test_the_form_without_errors(report):
     # As perf 4 printed it (tools/perf/builtin-trace.c, thread__dump_stats); no such perf is at hand.
-    found = block(OLD)
+    found = report(OLD)
     assert list(table(found, "syscalls").rows("tid", "thread", "syscall", "calls")) == [
         (1234, "my server:x", "wait4", 4), (1235, "sh", "read", 1),
     ]  # fmt: skip

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Finding
+from netprobe.rules.context import RunContext
+from netprobe.rules.finding import Finding, Inconclusive
 from netprobe.rules.registry import all_rules
 
 THREADS = """\
@@ -32,13 +32,13 @@ Average:     1000         -      4712   2001.00      2.00  |__timer-0
 """
 
 
-def switches(block):
-    (table,) = [table for table in block.contents.tables if table.name == "switches"]
-    return list(table.rows("block", "pid", "tid", "process", "thread", "voluntary", "involuntary"))
+def switches(report):
+    (table,) = [table for table in report.contents.tables if table.name == "switches"]
+    return list(table.rows("interval", "pid", "tid", "process", "thread", "voluntary", "involuntary"))
 
 
-def test_threads(block):
-    found = block(THREADS)
+def test_threads(report):
+    found = report(THREADS)
     assert switches(found) == [
         (0, 4711, 4711, "tcp httpd", "tcp httpd", 9, 1990),
         (0, 4711, 4712, "tcp httpd", "timer-0", 1999, 3),
@@ -52,8 +52,8 @@ def test_threads(block):
     assert averages == [("average", 0, 8.0), ("average", 4711, 8.0), ("average", 4712, 2001.0)]
 
 
-def test_processes(block):
-    found = block(
+def test_processes(report):
+    found = report(
         "22:52:46      UID       PID   cswch/s nvcswch/s  Command\n"
         "22:52:48        0        15     51.96      0.00  rcu_preempt\n"
         "22:52:48     1000       870      0,50      2,00  /usr/bin/my server --port 80\n"
@@ -65,20 +65,20 @@ def test_processes(block):
     assert "which threads switch" in found.contents.unknown
 
 
-def test_since_the_machine_was_started(block, run_of):
+def test_since_the_machine_was_started(report, run_of):
     text = (
         "22:52:46      UID       PID   cswch/s nvcswch/s  Command\n"
         "22:52:46        0         1      0.03      0.01  init\n"
     )
-    found = block(text)
+    found = report(text)
     assert found.contents.durations is None
     assert found.contents.notes == ("the rates are averages since the machine was started",)
     # Rates of an unknown time are no counts.
     assert "switches" not in run_of(text).tables
 
 
-def test_one_table_with_times_of_the_epoch(block):
-    found = block(
+def test_one_table_with_times_of_the_epoch(report):
+    found = report(
         "# Time        UID      TGID       TID   cswch/s nvcswch/s  Command\n"
         "1795474367      0        15         -     11.88      0.00  rcu_preempt\n"
         "1795474367      0         -        15     11.88      0.00  |__rcu_preempt\n"
@@ -89,7 +89,7 @@ def test_one_table_with_times_of_the_epoch(block):
     assert [row[-2] for row in switches(found)] == [23.76, 20]
 
 
-def test_other_reports_between(block):
+def test_other_reports_between(report):
     text = ""
     for second in range(2):
         text += (
@@ -98,40 +98,40 @@ def test_other_reports_between(block):
             f"22:52:4{second}      UID       PID   cswch/s nvcswch/s  Command\n"
             f"22:52:4{second + 1}        0        15     {second + 3}.00      0.00  rcu_preempt\n\n"
         )
-    found = block(text)
+    found = report(text)
     assert [row[-2] for row in switches(found)] == [3, 4]
     assert found.left_count == 0
 
 
-def test_broken_rows(block):
-    found = block(THREADS.replace("4712   1999.00", "47x2   1999.00").replace("     7.00   2010.00  |", " 7.00 |"))
+def test_broken_rows(report):
+    found = report(THREADS.replace("4712   1999.00", "47x2   1999.00").replace("     7.00   2010.00  |", " 7.00 |"))
     assert found.left_count == 2
     assert [row[2] for row in switches(found)] == [4711, 5001, 4712]
 
 
 def ask(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return Facts(run).ask(rule)
+    return RunContext(run).ask(rule)
 
 
 def test_a_timer_is_found_by_its_name(run_of):
     found = ask(run_of(THREADS), "timer-thread-switching")
     assert isinstance(found, Finding)
     assert found.evidence[0].value == 2003
-    assert "timer-0" in found.claim
+    assert "timer-0" in found.summary
     assert any("by its name" in one.text for one in found.evidence)
 
 
 def test_what_another_thread_does_cannot_be_told(run_of):
     answer = ask(run_of(THREADS.replace("timer-0", "io-loop")), "timer-thread-switching")
-    assert isinstance(answer, CannotTell)
+    assert isinstance(answer, Inconclusive)
     assert "io-loop" in answer.reason
 
 
 def test_processes_hide_their_threads(run_of):
     text = "10:00:00 UID PID cswch/s nvcswch/s Command\n10:00:01 0 15 51.96 0.00 web\n"
     answer = ask(run_of(text), "timer-thread-switching")
-    assert isinstance(answer, CannotTell)
+    assert isinstance(answer, Inconclusive)
     assert "pidstat -wt" in answer.reason
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from netprobe.analysis.requests import requests_of
 from netprobe.errors import NetprobeError
-from netprobe.rules.facts import Facts, MissingDataError
-from netprobe.rules.finding import CannotTell, Clear, Finding, Severity
-from netprobe.rules.registry import all_rules, judge
+from netprobe.rules.context import MissingDataError, RunContext
+from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
+from netprobe.rules.registry import all_rules, evaluate
 from netprobe.run.store import read_run, write_run
 
 
@@ -20,7 +20,7 @@ def calls(**made):
 
 def ask(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return Facts(run).ask(rule)
+    return RunContext(run).ask(rule)
 
 
 SERVER = {"epoll_wait": 100_003, "sendto": 100_019}
@@ -41,12 +41,12 @@ SERVER = {"epoll_wait": 100_003, "sendto": 100_019}
 )
 def test_read_on_sockets(run_of, made, seconds, finds):
     answer = ask(run_of(calls(**SERVER, **made), seconds), "read-on-sockets")
-    assert isinstance(answer, Finding if finds else Clear), answer
+    assert isinstance(answer, Finding if finds else Pass), answer
 
 
 def test_reads_of_what_sends_nothing(run_of):
     answer = ask(run_of(calls(read=100_003, write=100_003, openat=41)), "read-on-sockets")
-    assert isinstance(answer, CannotTell)
+    assert isinstance(answer, Inconclusive)
     assert "no call of the send family" in answer.reason
 
 
@@ -61,7 +61,7 @@ def test_reads_of_what_sends_nothing(run_of):
 )
 def test_by_request(run_of, made, code, finds):
     answer = ask(run_of(calls(**SERVER, recvfrom=100_043, **made), 10), code)
-    assert isinstance(answer, Finding if finds else Clear), answer
+    assert isinstance(answer, Finding if finds else Pass), answer
     if finds:
         assert answer.cost_pct == 0
         assert any("what it costs cannot be told" in one.text for one in answer.evidence)
@@ -69,7 +69,7 @@ def test_by_request(run_of, made, code, finds):
 
 def test_requests_that_are_told(run_of):
     text = calls(**SERVER, recvfrom=100_043, futex=200_003)
-    assert isinstance(ask(run_of(text, 10), "syscalls-per-request"), Clear)
+    assert isinstance(ask(run_of(text, 10), "syscalls-per-request"), Pass)
     # With half as many requests the same calls are twice as many for each.
     assert isinstance(ask(run_of(text, 10, 50_021), "syscalls-per-request"), Finding)
 
@@ -93,11 +93,11 @@ def test_estimated_requests(run_of, made, count):
     assert found is None or found.estimated
 
 
-def test_time_outs_cannot_be_told(run_of):
+def test_timeouts_cannot_be_told(run_of):
     answer = ask(run_of(calls(**SERVER, recvfrom=100_003)), "epoll-zero-timeout")
-    assert isinstance(answer, CannotTell)
+    assert isinstance(answer, Inconclusive)
     assert "100003 waits, 1.00 for each request" in answer.reason
-    assert isinstance(ask(run_of(calls(sendto=100_019, recvfrom=100_003)), "epoll-zero-timeout"), Clear)
+    assert isinstance(ask(run_of(calls(sendto=100_019, recvfrom=100_003)), "epoll-zero-timeout"), Pass)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_time_outs_cannot_be_told(run_of):
 )
 def test_waits_that_return_with_nothing(run_of, made, seconds, finds):
     answer = ask(run_of(calls(sendto=100_019, **made), seconds), "epoll-zero-timeout")
-    assert isinstance(answer, Finding if finds else CannotTell), answer
+    assert isinstance(answer, Finding if finds else Inconclusive), answer
     assert not finds or (answer.severity, answer.cost_pct) == (Severity.NOTE, 0)
 
 
@@ -132,14 +132,14 @@ def machine(*rates, cpus=None, seconds=1):
     [
         (machine(17132, 17060, 17048, 17026), Finding),
         (machine(17132, 17060, 17048, 17026, cpus=8), Finding),
-        (machine(17132, 17060, 17048, 17026, cpus=16), CannotTell),
+        (machine(17132, 17060, 17048, 17026, cpus=16), Inconclusive),
         # As a load goes, too few to tell, means of long intervals.
-        (machine(17132, 16000, 17048, 17026), CannotTell),
-        (machine(17132, 17060), CannotTell),
-        (machine(17132, 17060, 17048, 17026, seconds=5), CannotTell),
-        (machine(7132, 7060, 7048, 7026), CannotTell),
-        (machine(501, 502, 503), CannotTell),
-        (machine(499, 499, 499), Clear),
+        (machine(17132, 16000, 17048, 17026), Inconclusive),
+        (machine(17132, 17060), Inconclusive),
+        (machine(17132, 17060, 17048, 17026, seconds=5), Inconclusive),
+        (machine(7132, 7060, 7048, 7026), Inconclusive),
+        (machine(501, 502, 503), Inconclusive),
+        (machine(499, 499, 499), Pass),
     ],
     ids=range(9),
 )
@@ -149,22 +149,22 @@ def test_the_pace_of_the_machine(run_of, text, expected):
 
 def test_every_rule_answers(run_of):
     for text in (calls(**SERVER), "a, cpu=0, socket 0\n", "10:00:00 proc/s cswch/s\n10:00:01 0.00 5.00\n"):
-        answers = judge(run_of(text))
+        answers = evaluate(run_of(text))
         assert len(answers) == len(all_rules())
         # A rule whose data are not there is not clear.
-        assert {one.code for one in answers if isinstance(one, Clear)} <= {
+        assert {one.code for one in answers if isinstance(one, Pass)} <= {
             "read-on-sockets", "epoll-ctl-churn", "syscalls-per-request", "reuseport-order", "timer-thread-switching",
         }  # fmt: skip
 
 
 def test_of_an_unknown_length(run_of):
-    facts = Facts(run_of(calls(**SERVER)))
+    facts = RunContext(run_of(calls(**SERVER)))
     with pytest.raises(MissingDataError, match="-d SECONDS"):
         _ = facts.seconds
     assert facts.often(60_000, 100)
     assert not facts.often(59_999, 100)
     assert facts.pace(12) == "in an unknown time"
-    assert Facts(run_of(calls(**SERVER), 10)).pace(120) == "12 a second"
+    assert RunContext(run_of(calls(**SERVER), 10)).pace(120) == "12 a second"
 
 
 def test_kept_on_disk(run_of, tmp_path):
@@ -173,7 +173,7 @@ def test_kept_on_disk(run_of, tmp_path):
     again = read_run(tmp_path / "run")
     assert again.imported
     assert math.isnan(again.seconds)
-    assert [one.code for one in judge(again)] == [one.code for one in judge(run)]
+    assert [one.code for one in evaluate(again)] == [one.code for one in evaluate(run)]
     assert list(again.tables["syscalls"].rows("syscall", "calls")) == list(SERVER.items())
 
 
@@ -182,5 +182,5 @@ def test_a_recorded_run_has_a_length(run_of, tmp_path):
     info = json.loads((tmp_path / "run/run.json").read_text())
     del info["imported"]
     (tmp_path / "run/run.json").write_text(json.dumps(info))
-    with pytest.raises(NetprobeError, match="damaged"):
+    with pytest.raises(NetprobeError, match="corrupt"):
         read_run(tmp_path / "run")

@@ -27,8 +27,8 @@ CLOCKS = {
 
 
 @pytest.mark.parametrize("clock", CLOCKS)
-def test_clocks(block, clock):
-    found = block(BANNER + text(CLOCKS[clock]))
+def test_clocks(report, clock):
+    found = report(BANNER + text(CLOCKS[clock]))
     assert found.contents.durations == (1, 1, 1, 1)
     assert found.contents.machine == ((4089.11, 11160.0, 3300.5, 280.25), (0.0, 2.02, 0.0, 1.0))
     assert found.contents.notes == ()
@@ -36,8 +36,8 @@ def test_clocks(block, clock):
     assert list(table.rows("row", "proc_per_s", "cswch_per_s"))[-1] == ("average", 0.5, 7606.97)
 
 
-def test_decimal_comma_and_other_words_for_average(block):
-    found = block(text(CLOCKS["24 h"], average="Durchschn.:", point=","))
+def test_decimal_comma_and_other_words_for_average(report):
+    found = report(text(CLOCKS["24 h"], average="Durchschn.:", point=","))
     assert found.contents.machine[0] == (4089.11, 11160.0, 3300.5, 280.25)
     assert found.contents.rows == 5
 
@@ -51,38 +51,38 @@ def test_the_machine_of_the_banner(run_of):
     assert host["boot_parameters"] is None
 
 
-def test_longer_intervals(block):
-    found = block(text(["10:00:00", "10:00:10", "10:00:20", "10:00:30", "10:00:41"]))
+def test_longer_intervals(report):
+    found = report(text(["10:00:00", "10:00:10", "10:00:20", "10:00:30", "10:00:41"]))
     assert found.contents.durations == (10, 10, 10, 11)
     assert found.contents.machine[0][1] == 111_600
 
 
-def test_missing_rows_are_said(block):
-    found = block(text(["10:00:00", "10:00:07", "10:00:08", "10:00:09", "10:00:10"]))
+def test_missing_rows_are_said(report):
+    found = report(text(["10:00:00", "10:00:07", "10:00:08", "10:00:09", "10:00:10"]))
     assert found.contents.durations == (1, 1, 1, 1)
     assert found.contents.notes == ("rows are missing between 10:00:00 and 10:00:07",)
 
 
-def test_the_heading_comes_again(block):
+def test_the_heading_comes_again(report):
     again = text(CLOCKS["24 h"], average="") + "\n22:52:45       proc/s   cswch/s\n22:52:46      0.00      17.00\n"
-    found = block(again)
+    found = report(again)
     assert found.contents.durations == (1, 1, 1, 1, 1)
     assert found.contents.machine[0][-1] == 17
 
 
-def test_an_earlier_heading_is_another_recording(blocks):
-    first, second = blocks(text(CLOCKS["24 h"]) + "\n" + text(["10:00:00", "10:00:01"]))
+def test_an_earlier_heading_is_another_recording(reports):
+    first, second = reports(text(CLOCKS["24 h"]) + "\n" + text(["10:00:00", "10:00:01"]))
     assert (first.contents.rows, second.contents.rows) == (5, 2)
 
 
 def test_only_averages(run_of):
     run = run_of("10:00:00 AM    proc/s   cswch/s\nAverage:         0.50   7606.97\n")
-    assert run.info["window"]["seconds"] is None
-    assert "machine_switches" not in run.tables["blocks"].columns
+    assert run.info["recording"]["seconds"] is None
+    assert "machine_switches" not in run.tables["intervals"].columns
 
 
-def test_broken_rows_and_a_restart(block):
-    found = block(
+def test_broken_rows_and_a_restart(report):
+    found = report(
         "10:00:00       proc/s   cswch/s\n10:00:01  0.00  100.00\n10:00:02  0.00  1x0.00\n10:00:03  0.00\n"
         "10:00:03  LINUX RESTART  (4 CPU)\n10:00:04  0.00  130.00\n"
     )
@@ -102,7 +102,7 @@ def test_sar_beside_the_kernel(tool, run_of):
     )
     whole = switches() - begun
     run = run_of(done.stdout)
-    made = list(run.tables["blocks"].rows("machine_switches"))
+    made = list(run.tables["intervals"].rows("machine_switches"))
     assert len(made) == 3
     # Its three seconds lie within ours, which are little longer.
     total = sum(count for (count,) in made)

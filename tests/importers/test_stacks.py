@@ -9,10 +9,10 @@ import pytest
 
 import flamegraph
 from netprobe import compare
-from netprobe.importers.reading import read_blocks
+from netprobe.importers.reading import read_reports
 from netprobe.importers.to_run import as_run
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import CannotTell, Clear, Finding
+from netprobe.rules.context import RunContext
+from netprobe.rules.finding import Finding, Inconclusive, Pass
 from netprobe.rules.registry import all_rules
 from netprobe.run.profile import read_profile
 
@@ -25,12 +25,12 @@ HOT = "".join(
 
 def ask(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return Facts(run).ask(rule)
+    return RunContext(run).ask(rule)
 
 
 def imported(path, seconds=None):
-    (block,) = read_blocks(path)
-    return as_run([block], seconds)
+    (report,) = read_reports(path)
+    return as_run([report], seconds)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +70,12 @@ def test_perf_data(recording):
     assert profile.count > 50
     assert run.seconds == pytest.approx(alone.info.seconds)
     assert run.seconds > 0.3
-    assert run.info["window"]["blocks"] == len(run.tables["blocks"])
-    assert sum(length for (length,) in run.tables["blocks"].rows("duration_s")) == pytest.approx(run.seconds)
+    assert run.info["recording"]["intervals"] == len(run.tables["intervals"])
+    assert sum(length for (length,) in run.tables["intervals"].rows("duration_s")) == pytest.approx(run.seconds)
     assert run.info["probes"] == ["perf.data"]
     # The time on CPU is known here, and with it what things cost.
-    assert Facts(run).cpu_seconds == pytest.approx(alone.total / 1e9)
-    assert not isinstance(ask(run, "kernel-hooks"), CannotTell)
+    assert RunContext(run).cpu_seconds == pytest.approx(alone.total / 1e9)
+    assert not isinstance(ask(run, "kernel-hooks"), Inconclusive)
 
 
 def test_perf_script_and_folded_are_the_same(recording, tmp_path):
@@ -111,8 +111,8 @@ def test_a_function_that_dominates(tmp_path):
     run = imported(tmp_path / "f")
     found = ask(run, "hot-frame")
     assert isinstance(found, Finding)
-    assert "eth_ena_xmit_pkts" in found.claim
-    assert "53 %" in found.claim
+    assert "eth_ena_xmit_pkts" in found.summary
+    assert "53 %" in found.summary
     assert "the numbers of the folded stacks are taken for samples" in run.info["imported"]["notes"]
 
 
@@ -120,23 +120,23 @@ def test_a_balanced_poll_loop_has_no_hot_frame(tmp_path):
     parts = (("recv_burst", 250), ("work", 250), ("send_burst", 200))
     loop = "".join(f"lcore-1;main;poll_once;{name} {samples}\n" for name, samples in parts)
     (tmp_path / "f").write_text(loop + "".join(f"lcore-1;main;task_{n};part_{n} 6\n" for n in range(50)))
-    assert isinstance(ask(imported(tmp_path / "f"), "hot-frame"), Clear)
+    assert isinstance(ask(imported(tmp_path / "f"), "hot-frame"), Pass)
 
 
 def test_without_marks_of_the_kernel(tmp_path):
     (tmp_path / "f").write_text(HOT)
     for code in ("kernel-hooks", "mitigation-cost"):
         answer = ask(imported(tmp_path / "f"), code)
-        assert isinstance(answer, CannotTell)
+        assert isinstance(answer, Inconclusive)
         assert "which functions are the kernel's" in answer.reason
     (tmp_path / "f").write_text(HOT + "reactor-0;do_syscall_64_[k];tcp_sendmsg_[k] 100\n")
-    assert isinstance(ask(imported(tmp_path / "f"), "kernel-hooks"), Clear)
+    assert isinstance(ask(imported(tmp_path / "f"), "kernel-hooks"), Pass)
 
 
 def test_stacks_of_waits_are_no_samples(tmp_path):
     (tmp_path / "f").write_text("web;epoll_wait;schedule_[k];finish_task_switch_[k] 5310000\nweb;work 12\n")
     answer = ask(imported(tmp_path / "f"), "hot-frame")
-    assert isinstance(answer, CannotTell)
+    assert isinstance(answer, Inconclusive)
     assert "counts of samples" in answer.reason
 
 
@@ -147,14 +147,14 @@ def test_a_single_line_without_its_end(tmp_path):
 
 def test_fractions_are_no_samples(tmp_path):
     (tmp_path / "f").write_text("web;a 0.5\nweb;b 99.5\n")
-    assert isinstance(ask(imported(tmp_path / "f"), "hot-frame"), CannotTell)
+    assert isinstance(ask(imported(tmp_path / "f"), "hot-frame"), Inconclusive)
 
 
-def test_with_counts_of_another_tool(blocks, tmp_path, recording):
+def test_with_counts_of_another_tool(reports, tmp_path, recording):
     (tmp_path / "calls").write_text("SYSCALL COUNT\nread 101\nsendto 101\n")
-    both = [*read_blocks(recording), *read_blocks(tmp_path / "calls")]
+    both = [*read_reports(recording), *read_reports(tmp_path / "calls")]
     run = as_run(both, 1.0)
     # The calls are known for the whole time only, and so is all of it.
-    assert len(run.tables["blocks"]) == 1
-    assert set(run.tables["profile_samples"].columns["block"]) == {0}
+    assert len(run.tables["intervals"]) == 1
+    assert set(run.tables["profile_samples"].columns["interval"]) == {0}
     assert compare(run, run).rows

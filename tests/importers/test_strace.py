@@ -36,19 +36,19 @@ def summary(tool, tmp_path):
     return trace
 
 
-def table(block, name):
-    (found,) = [table for table in block.contents.tables if table.name == name]
+def table(report, name):
+    (found,) = [table for table in report.contents.tables if table.name == name]
     return found
 
 
-def calls(block):
-    return dict(table(block, "syscalls").rows("syscall", "calls"))
+def calls(report):
+    return dict(table(report, "syscalls").rows("syscall", "calls"))
 
 
 @pytest.mark.parametrize("options", [("-c",), ("-c", "-S", "calls"), ("-c", "-w"), ("-c", "-S", "name")], ids=" ".join)
-def test_calls_and_errors(summary, block, options):
+def test_calls_and_errors(summary, report, options):
     text = summary(*options)
-    found = block(text)
+    found = report(text)
     assert calls(found)[CALL] == CALLS
     errors = dict(table(found, "syscall_errors").rows("syscall", "calls"))
     assert errors["newfstatat"] >= 13
@@ -61,9 +61,9 @@ def test_calls_and_errors(summary, block, options):
     assert found.contents.notes == ()
 
 
-def test_every_number(summary, block):
+def test_every_number(summary, report):
     text = summary("-c")
-    printed = table(block(text), "imported_calls")
+    printed = table(report(text), "imported_calls")
     expected = []
     for line in text.splitlines()[2:-2]:
         words = line.split()
@@ -75,28 +75,28 @@ def test_every_number(summary, block):
     assert list(printed.rows(*names)) == expected
 
 
-def test_with_children(summary, block):
-    assert calls(block(summary("-c", "-f", program=FORKING)))[CALL] == 2 * CALLS
-    assert calls(block(summary("-c", program=FORKING)))[CALL] == CALLS
+def test_with_children(summary, report):
+    assert calls(report(summary("-c", "-f", program=FORKING)))[CALL] == 2 * CALLS
+    assert calls(report(summary("-c", program=FORKING)))[CALL] == CALLS
 
 
 @pytest.mark.parametrize(
     "columns",
     ["name,calls", "calls,errors,name", "name,calls,max-time,min-time", "time-percent,total-time,avg-time,calls,name"],
 )
-def test_chosen_columns(summary, block, columns):
-    found = block(summary("-c", "-U", columns))
+def test_chosen_columns(summary, report, columns):
+    found = report(summary("-c", "-U", columns))
     assert calls(found)[CALL] == CALLS
     assert ("syscall_errors" in {one.name for one in found.contents.tables}) is ("errors" in columns)
 
 
-def test_without_its_end(summary, block):
+def test_without_its_end(summary, report):
     text = summary("-c")
     cut = text[: text.rindex("------ -----------")]
-    assert calls(block(cut)) == calls(block(text))
+    assert calls(report(cut)) == calls(report(text))
 
 
-def test_a_sum_that_is_wrong_is_said(block):
+def test_a_sum_that_is_wrong_is_said(report):
     text = (
         "% time     seconds  usecs/call     calls    errors syscall\n"
         "------ ----------- ----------- --------- --------- ----------------\n"
@@ -105,16 +105,16 @@ def test_a_sum_that_is_wrong_is_said(block):
         "------ ----------- ----------- --------- --------- ----------------\n"
         "100.00    0.001000           5       200        12 total\n"
     )
-    found = block(text)
+    found = report(text)
     assert calls(found) == {"read": 100}
     assert found.left_count == 1
     assert found.contents.notes == ("the rows add up to 100 calls, and the total of the table is 200",)
 
 
-def test_other_output_of_strace_is_passed_over(tool, blocks, tmp_path):
+def test_other_output_of_strace_is_passed_over(tool, reports, tmp_path):
     command = [tool("strace"), "-C", "-f", "-o", str(tmp_path / "out"), sys.executable, "-S", "-c", PROGRAM]
     subprocess.run(command, check=True, timeout=60, capture_output=True)
     text = (tmp_path / "out").read_text()
     assert text.count(f"{CALL}(SCHED_FIFO)") == CALLS
-    (found,) = blocks(text)
+    (found,) = reports(text)
     assert calls(found)[CALL] == CALLS

@@ -38,15 +38,15 @@ Detaching...
 """
 
 
-def rows(block, name, *columns):
-    (table,) = [table for table in block.contents.tables if table.name == name]
+def rows(report, name, *columns):
+    (table,) = [table for table in report.contents.tables if table.name == name]
     return list(table.rows(*columns))
 
 
-def test_intervals_are_time_blocks(block, run_of):
-    found = block(INTERVALS)
+def test_intervals_are_time_reports(report, run_of):
+    found = report(INTERVALS)
     assert found.contents.durations == (1, 1, 1, 1)
-    assert rows(found, "syscalls", "block", "syscall", "calls") == [
+    assert rows(found, "syscalls", "interval", "syscall", "calls") == [
         (0, "futex", 139), (0, "clock_nanosleep", 22), (0, "unlinkat", 258),
         (1, "futex", 133), (1, "poll", 76), (2, "futex", 136), (3, "futex", 17), (3, "[unknown: 463]", 1),
     ]  # fmt: skip
@@ -58,14 +58,14 @@ def test_intervals_are_time_blocks(block, run_of):
     ]
 
 
-def test_a_single_table_does_not_say_how_long_it_took(block, run_of):
+def test_a_single_table_does_not_say_how_long_it_took(report, run_of):
     text = INTERVALS.partition("\n\n")[0] + "\n\nDetaching...\n"
-    assert block(text).contents.durations is None
+    assert report(text).contents.durations is None
     assert run_of(text, 10).seconds == 10
 
 
-def test_a_second_recording_is_another_block(blocks):
-    first, second = blocks(f"{INTERVALS}\n[09:00:00]\nSYSCALL COUNT\nread 5\n")
+def test_a_second_recording_is_another_report(reports):
+    first, second = reports(f"{INTERVALS}\n[09:00:00]\nSYSCALL COUNT\nread 5\n")
     assert (first.contents.rows, second.contents.rows) == (8, 1)
 
 
@@ -79,21 +79,21 @@ def test_a_second_recording_is_another_block(blocks):
         ("", 2, True),
     ],
 )
-def test_whether_all_calls_are_listed(block, first_line, rows_there, only_most_frequent):
+def test_whether_all_calls_are_listed(report, first_line, rows_there, only_most_frequent):
     text = first_line + "[23:26:48]\nSYSCALL COUNT\n" + "".join(f"call{n} {n + 2}\n" for n in range(rows_there))
-    assert block(text).contents.only_most_frequent is only_most_frequent
+    assert report(text).contents.only_most_frequent is only_most_frequent
 
 
-def test_milliseconds(block):
-    found = block(
+def test_milliseconds(report):
+    found = report(
         "SYSCALL                   COUNT        TIME (ms)\nfutex                       139         6491.536463\n"
     )
     assert rows(found, "syscall_latency", "total_ns") == [(6_491_536_463,)]
 
 
-def test_processes(block):
+def test_processes(report):
     text = "PID    COMM               COUNT\n14708  my server 1        12002\n25     [unknown]           7434\n"
-    found = block(text)
+    found = report(text)
     assert found.kind == "calls by process"
     assert rows(found, "imported_process_calls", "pid", "process", "calls") == [
         (14_708, "my server 1", 12_002), (25, "[unknown]", 7_434),
@@ -102,10 +102,10 @@ def test_processes(block):
     assert [table.name for table in found.contents.tables] == ["imported_process_calls"]
 
 
-def test_failed_calls_are_not_all_calls(block):
+def test_failed_calls_are_not_all_calls(report):
     text = "Tracing failed syscalls, printing top 10... Ctrl+C to quit.\n[23:26:55]\nSYSCALL COUNT\nioctl 360\n"
     text += "openat 196\n"
-    found = block(text)
+    found = report(text)
     assert found.kind == "failed calls"
     assert "syscalls" not in {table.name for table in found.contents.tables}
     assert rows(found, "syscall_errors", "syscall", "errno", "calls") == [
@@ -127,7 +127,7 @@ def headers(tmp_path_factory):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("options", [("-d", "3"), ("-L", "-i", "1", "-d", "4", "-T", "50")], ids=["whole", "intervals"])
-def test_bcc_counts_what_was_done(tool, working, headers, blocks, options, tmp_path):
+def test_bcc_counts_what_was_done(tool, working, headers, reports, options, tmp_path):
     environment = {**os.environ, "BCC_KERNEL_SOURCE": str(headers), "PYTHONUNBUFFERED": "1"}
     with_tracefs = 'mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; exec "$@"'
     with working(CALLS) as (pid, work):
@@ -145,7 +145,7 @@ def test_bcc_counts_what_was_done(tool, working, headers, blocks, options, tmp_p
         finally:
             counting.kill()
             counting.wait()
-    (found,) = blocks(first + out)
+    (found,) = reports(first + out)
     made = {
         row[-2]: 0 for row in thread_rows({t.name: t for t in found.contents.tables}, "syscalls", "syscall", "calls")
     }

@@ -22,13 +22,13 @@ Top 10 processes:
 """
 
 
-def calls(block):
-    (table,) = [table for table in block.contents.tables if table.name == "syscalls"]
+def calls(report):
+    (table,) = [table for table in report.contents.tables if table.name == "syscalls"]
     return list(table.rows("syscall", "calls"))
 
 
-def test_numbers_are_named(block):
-    found = block(TEXT)
+def test_numbers_are_named(report):
+    found = report(TEXT)
     assert calls(found) == [("mmap", 326), ("read", 1335), ("futex", 22_231)]
     assert found.contents.notes == ("system calls are numbers, read as those of x86_64 (--arch)",)
     assert not found.contents.only_most_frequent
@@ -36,31 +36,31 @@ def test_numbers_are_named(block):
     assert list(processes.rows("process", "calls")) == [("web server", 4), ("netprobe", 20_334)]
 
 
-def test_another_architecture(block):
+def test_another_architecture(report):
     # arm64: 63 is read, 64 write (include/uapi/asm-generic/unistd.h).
     text = "@syscall[63]: 5\n@syscall[64]: 7\n@syscall[9999]: 1\n"
-    assert calls(block(text, "aarch64")) == [("read", 5), ("write", 7), ("syscall_9999", 1)]
-    assert calls(block(text)) == [("uname", 5), ("semget", 7), ("syscall_9999", 1)]
+    assert calls(report(text, "aarch64")) == [("read", 5), ("write", 7), ("syscall_9999", 1)]
+    assert calls(report(text)) == [("uname", 5), ("semget", 7), ("syscall_9999", 1)]
 
 
-def test_names_instead_of_numbers(block):
+def test_names_instead_of_numbers(report):
     text = "@[tracepoint:syscalls:sys_enter_read]: 12\n@[tracepoint:syscalls:sys_enter_openat]: 3\n"
-    found = block(text)
+    found = report(text)
     assert calls(found) == [("read", 12), ("openat", 3)]
     assert found.contents.notes == ()
 
 
-def test_a_full_list_may_not_be_all(block):
-    assert block("Top 2 syscalls IDs:\n@syscall[0]: 1\n@syscall[1]: 2\n").contents.only_most_frequent
+def test_a_full_list_may_not_be_all(report):
+    assert report("Top 2 syscalls IDs:\n@syscall[0]: 1\n@syscall[1]: 2\n").contents.only_most_frequent
 
 
-def test_broken_rows(block):
-    found = block("@syscall[0]: 1\n@syscall[1]: many\n@syscall[99999999999999999999]: 1\n@syscall[2]: 3\n")
+def test_broken_rows(report):
+    found = report("@syscall[0]: 1\n@syscall[1]: many\n@syscall[99999999999999999999]: 1\n@syscall[2]: 3\n")
     assert (found.contents.rows, found.left_count) == (2, 2)
 
 
 @pytest.mark.kernel
-def test_bpftrace_counts_what_was_done(tool, working, block):
+def test_bpftrace_counts_what_was_done(tool, working, report):
     with working(CALLS) as (pid, work):
         program = (
             'BEGIN { printf("begun\\n"); } '
@@ -79,4 +79,4 @@ def test_bpftrace_counts_what_was_done(tool, working, block):
         finally:
             counting.kill()
             counting.wait()
-    assert dict(calls(block(out)))[CALL] == CALLS
+    assert dict(calls(report(out)))[CALL] == CALLS

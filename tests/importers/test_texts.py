@@ -1,4 +1,4 @@
-"""What every text goes through: blocks between other lines, broken lines, what is refused, in which time."""
+"""What every text goes through: reports between other lines, broken lines, what is refused, in which time."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ from netprobe.errors import NetprobeError
 from netprobe.importers import lines
 from netprobe.importers.choosing import chosen, why_apart
 from netprobe.importers.lines import clock, count, later, number, scaled
-from netprobe.importers.reading import read_blocks
+from netprobe.importers.reading import read_reports
 from netprobe.importers.registry import format_names, hints, text_formats
 from netprobe.importers.to_run import as_run
 
@@ -23,42 +23,42 @@ LISTING = "web, cpu=0, socket 0\nweb, cpu=1, socket 1\n"
 
 
 def formats(found):
-    return [block.format for block in found]
+    return [report.format for report in found]
 
 
-def test_blocks_between_prose(blocks):
-    found = blocks(f"Some words, 12 of them.\n\n{SYSCOUNT}\nThen I looked at sar:\n\n{SAR}\nThe end.\n{LISTING}")
+def test_blocks_between_prose(reports):
+    found = reports(f"Some words, 12 of them.\n\n{SYSCOUNT}\nThen I looked at sar:\n\n{SAR}\nThe end.\n{LISTING}")
     assert formats(found) == ["syscount (bcc)", "sar -w", "reuseport listing (name, cpu=N, socket I)"]
-    assert [(block.first_line, block.last_line) for block in found] == [(3, 5), (9, 11), (14, 15)]
-    assert [block.left_count for block in found] == [0, 0, 0]
+    assert [(report.first_line, report.last_line) for report in found] == [(3, 5), (9, 11), (14, 15)]
+    assert [report.left_count for report in found] == [0, 0, 0]
 
 
-def test_prose_right_below_a_table_is_not_a_broken_row(blocks):
-    found = blocks(
+def test_prose_right_below_a_table_is_not_a_broken_row(reports):
+    found = reports(
         f"{SYSCOUNT}As one can see, it reads a lot, and sends hardly less than that.\n{SAR}And so on and on.\n"
     )
-    assert [block.left_count for block in found] == [0, 0]
+    assert [report.left_count for report in found] == [0, 0]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_line_ends(block, end):
-    assert block(SYSCOUNT.replace("\n", end)).contents.rows == 2
-    assert block(SYSCOUNT.replace("\n", end).rstrip()).contents.rows == 2
+def test_line_ends(report, end):
+    assert report(SYSCOUNT.replace("\n", end)).contents.rows == 2
+    assert report(SYSCOUNT.replace("\n", end).rstrip()).contents.rows == 2
 
 
-def test_a_broken_line_is_left_and_said(block):
-    broken = block("SYSCALL COUNT\nread 101\nsendto 9x7\nfutex 13\n")
+def test_a_broken_line_is_left_and_said(report):
+    broken = report("SYSCALL COUNT\nread 101\nsendto 9x7\nfutex 13\n")
     assert (broken.contents.rows, broken.left_count, broken.left) == (2, 1, ("line 3: sendto 9x7",))
-    (sentence,) = as_run([broken]).info["missed"]
+    (sentence,) = as_run([broken]).info["dropped"]
     assert sentence.startswith("1 line of syscount (bcc)")
     assert "was left: line 3: sendto 9x7" in sentence
 
 
-def test_many_broken_lines_are_counted(block):
+def test_many_broken_lines_are_counted(report):
     text = "SYSCALL COUNT\nread 101\n" + "x 1y\n" * 1000 + "futex 13\n"
-    broken = block(text)
+    broken = report(text)
     assert (broken.contents.rows, broken.left_count, len(broken.left)) == (2, 1000, 5)
-    assert as_run([broken]).info["missed"][0].endswith("; …")
+    assert as_run([broken]).info["dropped"][0].endswith("; …")
 
 
 STRACE = """\
@@ -121,54 +121,54 @@ def broken(text, number, by):
 @pytest.mark.parametrize(
     "by", ["read 7272935 extra word more of it all", "some words of a reader, who could not leave it alone"]
 )
-def test_words_among_the_rows_are_left_and_said(block, name, by):
+def test_words_among_the_rows_are_left_and_said(report, name, by):
     text, number, rows = WITH_A_ROW_TO_BREAK[name]
-    found = block(broken(text, number, by))
+    found = report(broken(text, number, by))
     assert (found.contents.rows, found.left_count, found.left) == (rows, 1, (f"line {number}: {by}",))
 
 
 @pytest.mark.parametrize("name", ["syscount", "strace", "perf trace", "listing"])
-def test_an_empty_line_among_the_rows(block, name):
+def test_an_empty_line_among_the_rows(report, name):
     text, number, rows = WITH_A_ROW_TO_BREAK[name]
-    found = block(broken(text, number, ""))
+    found = report(broken(text, number, ""))
     assert (found.contents.rows, found.left) == (rows, (f"line {number}: empty",))
 
 
-def test_a_broken_line_with_a_time_in_front(block):
+def test_a_broken_line_with_a_time_in_front(report):
     text = broken(SAR, 2, "01:03:04 AM 0.00 17132.00 and some more words")
-    found = block(text)
+    found = report(text)
     assert (found.contents.rows, found.left_count) == (1, 1)
 
 
-def test_words_between_two_tables_do_not_join_them(blocks):
-    first, second = blocks(f"{SYSCOUNT}And then the other server, once more:\n{SYSCOUNT}")
+def test_words_between_two_tables_do_not_join_them(reports):
+    first, second = reports(f"{SYSCOUNT}And then the other server, once more:\n{SYSCOUNT}")
     assert (first.contents.rows, second.contents.rows) == (2, 2)
     assert not first.left_count + second.left_count
-    first, second = blocks(f"{LISTING}As I changed that the order became this:\n{LISTING}")
+    first, second = reports(f"{LISTING}As I changed that the order became this:\n{LISTING}")
     assert (first.contents.rows, second.contents.rows) == (2, 2)
 
 
 @pytest.mark.parametrize("margin", ["    ", "\t", "> ", ">", ">> ", "  > "], ids=repr)
 @pytest.mark.parametrize("name", WITH_A_ROW_TO_BREAK)
-def test_indented_and_quoted(block, name, margin):
+def test_indented_and_quoted(report, name, margin):
     text, _, rows = WITH_A_ROW_TO_BREAK[name]
-    found = block("".join(f"{margin}{line}\n" for line in text.splitlines()))
+    found = report("".join(f"{margin}{line}\n" for line in text.splitlines()))
     assert (found.contents.rows, found.left_count) == (rows + 1, 0)
 
 
-def test_what_a_quoted_text_indents_stays_so(block):
+def test_what_a_quoted_text_indents_stays_so(report):
     text = f"{PERF_TRACE}      EAGAIN: 3\n"
-    assert block("".join(f"> {line}\n" for line in text.splitlines())).contents.rows == 4
+    assert report("".join(f"> {line}\n" for line in text.splitlines())).contents.rows == 4
 
 
-def test_what_only_looks_like_a_row_is_none_below_words(block):
-    assert block(f"{SYSCOUNT}\nThis is told in all detail in\nchapter 12\nverse 3\n").contents.rows == 2
+def test_what_only_looks_like_a_row_is_none_below_words(report):
+    assert report(f"{SYSCOUNT}\nThis is told in all detail in\nchapter 12\nverse 3\n").contents.rows == 2
     other = "\n01:03:06 AM kbmemfree kbmemused\n01:03:07 AM 5.00 6.00\n"
-    assert block(SAR + other).contents.rows == 2
+    assert report(SAR + other).contents.rows == 2
 
 
-def test_rows_far_below_are_another_texts(block):
-    assert block(SYSCOUNT + "a line of words of which none is a row\n" * 9 + "futex 13\n").contents.rows == 2
+def test_rows_far_below_are_another_texts(report):
+    assert report(SYSCOUNT + "a line of words of which none is a row\n" * 9 + "futex 13\n").contents.rows == 2
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ def test_rows_far_below_are_another_texts(block):
         "\n\n\n",
     ],
 )
-def test_none_of_these(blocks, text):
+def test_none_of_these(reports, text):
     with pytest.raises(NetprobeError, match=r"nothing in .* that can be imported") as refused:
-        blocks(text)
+        reports(text)
     for name in ("syscount (bcc)", "strace -c", "sar -w", "pidstat -w", "wrk", "folded stacks", "perf.data"):
-        assert name in refused.value.todo
+        assert name in refused.value.hint
 
 
 def test_every_format_is_named_and_hinted():
@@ -200,44 +200,44 @@ def test_every_format_is_named_and_hinted():
         assert hints().search(text.splitlines()[0])
 
 
-def test_empty(blocks):
+def test_empty(reports):
     with pytest.raises(NetprobeError, match="is empty"):
-        blocks("")
+        reports("")
 
 
 @pytest.mark.parametrize("content", [bytes(range(256)) * 16, b"\0" * 100, SYSCOUNT.encode() + b"\0"])
-def test_binary(blocks, content):
+def test_binary(reports, content):
     with pytest.raises(NetprobeError, match="is no text"):
-        blocks(content)
+        reports(content)
 
 
-def test_binary_far_inside(blocks):
+def test_binary_far_inside(reports):
     with pytest.raises(NetprobeError, match="is no text"):
-        blocks(SYSCOUNT.encode() + b"word word\n" * 10_000 + b"\0\n")
+        reports(SYSCOUNT.encode() + b"word word\n" * 10_000 + b"\0\n")
 
 
 def test_devices_without_end():
     with pytest.raises(NetprobeError, match="is no text"):
-        read_blocks("/dev/zero")
+        read_reports("/dev/zero")
 
 
 def test_not_there(tmp_path):
     with pytest.raises(ProfileError, match="No such file"):
-        read_blocks(tmp_path / "none")
+        read_reports(tmp_path / "none")
     with pytest.raises(ProfileError, match="directory"):
-        read_blocks(tmp_path)
+        read_reports(tmp_path)
 
 
-def test_gzip(blocks, tmp_path):
-    assert formats(blocks(gzip.compress(SYSCOUNT.encode()))) == ["syscount (bcc)"]
+def test_gzip(reports, tmp_path):
+    assert formats(reports(gzip.compress(SYSCOUNT.encode()))) == ["syscount (bcc)"]
     with pytest.raises((NetprobeError, ProfileError), match=r"cannot be read or unpacked"):
-        blocks(gzip.compress(SYSCOUNT.encode() * 9)[:-20])
+        reports(gzip.compress(SYSCOUNT.encode() * 9)[:-20])
 
 
-def test_longer_than_any_table(blocks, monkeypatch):
+def test_longer_than_any_table(reports, monkeypatch):
     monkeypatch.setattr(lines, "LONGEST_TEXT", 1 << 20)
     with pytest.raises(NetprobeError, match="longer than 1 MiB"):
-        blocks(gzip.compress(b"a line of text\n" * 100_000))
+        reports(gzip.compress(b"a line of text\n" * 100_000))
 
 
 def test_standard_input(monkeypatch):
@@ -259,17 +259,17 @@ def test_standard_input(monkeypatch):
         buffer = io.BufferedReader(Slow(SYSCOUNT.encode()))
 
     monkeypatch.setattr(sys, "stdin", Input)
-    (found,) = read_blocks("-")
+    (found,) = read_reports("-")
     assert (found.source, found.contents.rows) == ("standard input", 2)
 
 
-def test_hostile_names_are_only_text(block):
+def test_hostile_names_are_only_text(report):
     listing = (
         "\x1b]0;owned\x07, cpu=0, socket 0\n<script>alert(1)</script>, cpu=2, socket 1\n\u202eevil, cpu=1, socket 2\n"
     )
-    names = block(listing).contents.tables[0].columns["name"]
+    names = report(listing).contents.tables[0].columns["name"]
     assert names == ["\x1b]0;owned\x07", "<script>alert(1)</script>", "\u202eevil"]
-    bad = block(b"w\xff\xfeb, cpu=0, socket 0\n").contents.tables[0].columns["name"]
+    bad = report(b"w\xff\xfeb, cpu=0, socket 0\n").contents.tables[0].columns["name"]
     assert bad == ["w\\xff\\xfeb"]
 
 
@@ -287,23 +287,23 @@ def test_hostile_names_are_only_text(block):
     ],
     ids=range(8),
 )
-def test_no_line_takes_long(blocks, line):
+def test_no_line_takes_long(reports, line):
     begun = time.process_time()
     with suppress(NetprobeError):
-        blocks((line + "\n") * 200)
+        reports((line + "\n") * 200)
     assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize("begin", [SYSCOUNT, SAR, LISTING, "Running 5s test @ http://x/\n"])
-def test_no_line_inside_a_block_takes_long(blocks, begin):
+def test_no_line_inside_a_block_takes_long(reports, begin):
     begun = time.process_time()
     with suppress(NetprobeError):
-        blocks(begin + "".join((" " * 8000 + "x 1y\n", "9" * 8000 + "\n", "a " * 4000 + "\n") * 60))
+        reports(begin + "".join((" " * 8000 + "x 1y\n", "9" * 8000 + "\n", "a " * 4000 + "\n") * 60))
     assert time.process_time() - begun < 2
 
 
-def test_numbers_too_large_are_broken(block):
-    broken = block(f"SYSCALL COUNT\nread {'9' * 30}\nfutex 13\n")
+def test_numbers_too_large_are_broken(report):
+    broken = report(f"SYSCALL COUNT\nread {'9' * 30}\nfutex 13\n")
     assert (broken.contents.rows, broken.left_count) == (1, 1)
 
 
@@ -323,38 +323,38 @@ def test_words():
     assert later(10, 5) == -5
 
 
-# ---- Which blocks are one recording ----
+# ---- Which reports are one recording ----
 
 
-def test_one_recording(blocks):
-    found = blocks(f"{SAR}\n\nweb:\n{LISTING}")
+def test_one_recording(reports):
+    found = reports(f"{SAR}\n\nweb:\n{LISTING}")
     assert why_apart(found, None) == ""
     run = as_run(found)
     assert run.seconds == 2
-    assert {"reuseport_members", "imported_sar", "blocks"} <= run.tables.keys()
+    assert {"reuseport_members", "imported_sar", "intervals"} <= run.tables.keys()
 
 
-def test_of_unknown_length(blocks):
-    found = blocks(f"{SYSCOUNT}\nprose\n{SAR}")
+def test_of_unknown_length(reports):
+    found = reports(f"{SYSCOUNT}\nprose\n{SAR}")
     assert "syscount (bcc) took an unknown time (say it with -d) and sar -w 2 s" in why_apart(found, None)
     assert why_apart(found, 2) == ""
     assert "not of the same time" in why_apart(found, 10)
     run = as_run(found, 2)
     # Only the whole is known of the calls, so that there is one stretch of time for both.
-    assert list(run.tables["blocks"].rows("duration_s", "machine_switches")) == [(2.0, 34_192.0)]
+    assert list(run.tables["intervals"].rows("duration_s", "machine_switches")) == [(2.0, 34_192.0)]
 
 
-def test_twice_the_same(blocks):
-    found = blocks(f"{SYSCOUNT}\nbefore, and after:\n{SYSCOUNT}")
-    assert "more than one block of system calls" in why_apart(found, None)
+def test_twice_the_same(reports):
+    found = reports(f"{SYSCOUNT}\nbefore, and after:\n{SYSCOUNT}")
+    assert "more than one report of system calls" in why_apart(found, None)
     assert [number for number, _ in chosen(found, (2,))] == [2]
-    with pytest.raises(NetprobeError, match="no block 3: 2 were found"):
+    with pytest.raises(NetprobeError, match="no report 3: 2 were found"):
         chosen(found, (3,))
 
 
 def test_nothing_is_invented(run_of):
     run = run_of(SYSCOUNT)
-    assert run.info["window"] == {"started": None, "seconds": None, "blocks": 1, "ended_by": None}
+    assert run.info["recording"] == {"started": None, "seconds": None, "intervals": 1, "stopped_by": None}
     assert set(run.info["host"].values()) == {None}
     assert run.info["target"]["pids"] == []
     assert run.info["probes"] == ["syscount (bcc)"]
@@ -365,7 +365,7 @@ def test_nothing_is_invented(run_of):
     assert "requests" not in run.info
 
 
-def test_requests(run_of, blocks):
+def test_requests(run_of, reports):
     wrk = "\nRunning 2s test @ http://x/\n  100 requests in 2.00s, 1.00KB read\nRequests/sec:  50.00\n"
     assert run_of(SYSCOUNT + wrk, 2).info["requests"] == {"count": 100, "source": "wrk"}
     run = run_of(SYSCOUNT + wrk, 10)

@@ -36,14 +36,14 @@ Transfer/sec:    676.18KB
 """
 
 
-def values(block):
-    (table,) = block.contents.tables
+def values(report):
+    (table,) = report.contents.tables
     return {(what, name): value for what, name, value in table.rows("quantity", "statistic", "value")}
 
 
-def test_wrk2(block):
+def test_wrk2(report):
     # As in its documentation; Debian has no wrk2.
-    found = block(WRK2)
+    found = report(WRK2)
     got = values(found)
     assert found.left_count == 0
     assert found.last_line == WRK2.count("\n")
@@ -60,12 +60,12 @@ def test_wrk2(block):
 @pytest.mark.parametrize(
     ("text", "value"), [("1.50s", 1.5e9), ("2.00m", 120e9), ("1.10h", 3_960e9), ("99.00us", 99e3), ("0.00us", 0)]
 )
-def test_units_of_time(block, text, value):
-    assert values(block(f"Running 5s test @ x\n  Latency Distribution\n     50%  {text}\n"))["latency", "p50"] == value
+def test_units_of_time(report, text, value):
+    assert values(report(f"Running 5s test @ x\n  Latency Distribution\n     50%  {text}\n"))["latency", "p50"] == value
 
 
-def test_reports_below_each_other(blocks):
-    first, second = blocks(WRK2 + WRK2.replace("60018", "7"))
+def test_reports_below_each_other(reports):
+    first, second = reports(WRK2 + WRK2.replace("60018", "7"))
     assert (first.contents.requests, second.contents.requests) == (60_018, 7)
 
 
@@ -73,15 +73,15 @@ def test_reports_below_each_other(blocks):
     ("whole", "broken"),
     [("6.46ms", "6.4.6ms"), ("50.000%    6.67ms", "50.000%    6.67xs"), ("60018 requests", "6oo18 requests")],
 )
-def test_broken_lines(block, whole, broken):
-    found = block(WRK2.replace(whole, broken))
+def test_broken_lines(report, whole, broken):
+    found = report(WRK2.replace(whole, broken))
     assert found.left_count == 1
     assert values(found)["requests", "a second"] == 2000.28
 
 
 def test_interrupted(run_of):
     run = run_of("Running 5s test @ http://x/\n  2 threads and 4 connections\n  Latency Distribution\n  50%  1.00ms\n")
-    assert run.info["window"]["seconds"] is None
+    assert run.info["recording"]["seconds"] is None
     assert "requests" not in run.info
 
 

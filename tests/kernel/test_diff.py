@@ -35,7 +35,7 @@ def recorded(netprobe, tmp_path):
 
 def changed(netprobe, a, b, *options):
     rows = netprobe("diff", a, b, "--json", *options).json()["changes"]
-    return [(row["name"], row["verdict"]) for row in rows if row["verdict"] not in ("no change seen", "cannot tell")]
+    return [(row["name"], row["verdict"]) for row in rows if row["verdict"] not in ("no change seen", "inconclusive")]
 
 
 def test_the_same_twice_is_silent(netprobe, recorded):
@@ -50,8 +50,8 @@ def test_the_same_twice_is_silent(netprobe, recorded):
         (
             replace(RIGHT, epoll_timeout_us=0),
             {
-                ("epoll_pwait with time-out zero, reactor-0", "new"),
-                ("epoll_pwait with time-out infinite, reactor-0", "gone"),
+                ("epoll_pwait with timeout zero, reactor-0", "new"),
+                ("epoll_pwait with timeout infinite, reactor-0", "gone"),
                 ("epoll_pwait, reactor-0", "more"),
             },
             "regression",
@@ -62,7 +62,7 @@ def test_the_same_twice_is_silent(netprobe, recorded):
             "regression",
         ),
     ],
-    ids=["read", "zero time-out", "quota timer"],
+    ids=["read", "zero timeout", "quota timer"],
 )
 def test_the_fault_comes_first(netprobe, recorded, faulty, first, gate):
     before, after = recorded(), recorded(faulty)

@@ -60,7 +60,7 @@ def test_a_process_that_ends_in_the_middle(gated, recording, tmp_path):
     assert done.status == 0
     assert "(ended with the target)" in done.out.splitlines()[0]
     assert "getppid" in done.out
-    assert json.loads((tmp_path / "run" / "run.json").read_text())["window"]["ended_by"] == "target ended"
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["recording"]["stopped_by"] == "target exited"
 
 
 def test_a_process_that_is_killed_in_the_middle(gated, recording, rows):
@@ -70,7 +70,7 @@ def test_a_process_that_is_killed_in_the_middle(gated, recording, rows):
     time.sleep(0.3)
     target.end()
     result = session.finish().json()
-    assert result["window"]["ended_by"] == "target ended"
+    assert result["recording"]["stopped_by"] == "target exited"
     assert rows(result, syscall="clock_nanosleep")[0]["calls"] > 20
 
 
@@ -90,7 +90,7 @@ def test_a_signal_ends_it_early(gated, recording, tmp_path, number, command):
     assert f"(ended by {number.name})" in done.out
     assert f"Run written to {tmp_path / 'run'}" in done.err
     run = netprobe.load(tmp_path / "run")
-    assert run.info["window"]["ended_by"] == number.name
+    assert run.info["recording"]["stopped_by"] == number.name
     assert len(run.table(command)) > 0
 
 

@@ -181,7 +181,7 @@ def test_kernel_and_user_only(netprobe, shares):
         assert {row["kind"] for row in document["functions"]} <= kinds
 
 
-def test_blocks_make_a_time_range(netprobe, shares, tmp_path):
+def test_intervals_make_a_time_range(netprobe, shares, tmp_path):
     """The first second in one program, the second one in another."""
     first, second = shares(name="first"), shares("c++", name="second")
     script = tmp_path / "two.sh"

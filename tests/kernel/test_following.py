@@ -20,7 +20,7 @@ def test_children_threads_and_programs_are_followed(record_workload, workload, r
     }
     assert len({row["pid"] for row in rows(result, process="short-lived")}) == 50
     assert result["target"]["threads"] == 54
-    assert result["missed"] == []
+    assert result["dropped"] == []
 
 
 def test_children_that_were_there_before(gated, recording, rows):
@@ -97,7 +97,7 @@ def test_exit_status_of_a_failing_server(workload, netprobe, rows):
 
 def test_a_started_server_is_ended_with_the_recording(netprobe):
     done = netprobe("syscalls", "-d", "0.5", "--json", "--", "sleep", "67.125")
-    assert done.json()["window"]["ended_by"] == "time"
+    assert done.json()["recording"]["stopped_by"] == "time"
     assert subprocess.run(["pgrep", "-f", "^sleep 67.125"], check=False).returncode == 1
 
 

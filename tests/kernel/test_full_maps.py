@@ -24,7 +24,7 @@ def record(gated):
 
     def run(arguments: tuple[int, ...], slots: int | None, **probe: Any) -> Run:
         target = gated("crowd", *arguments)
-        options = RecordOptions(pids=(target.pid,), seconds=60, block_seconds=0.2, slots=slots)
+        options = RecordOptions(pids=(target.pid,), seconds=60, interval_seconds=0.2, slots=slots)
         probes = [Probe(SyscallOptions(**probe))]
         recording = Recorder(options, probes).run(lambda seconds: target.start())
         return as_run(recording, options, probes)
@@ -36,9 +36,9 @@ def counts(run: Run) -> dict[str, int]:
     return {row.syscall: row.calls for row in summarise(run.tables)}
 
 
-def missed(run: Run, words: str) -> int:
+def dropped(run: Run, words: str) -> int:
     """The number in the sentence that has these words; 0 without such a sentence."""
-    found = [text for text in run.info["missed"] if words in text]
+    found = [text for text in run.info["dropped"] if words in text]
     return int(re.match(r"\d+", found[0])[0]) if found else 0
 
 
@@ -47,7 +47,7 @@ def test_more_threads_than_slots(record):
     assert counts(run)["getppid"] == 20 * 1009
     assert counts(run)["openat"] == 20
     # Slot 0 is nobody, 1 is shared, 2 has the first thread.
-    assert missed(run, "found no free slot") == 20 - 5
+    assert dropped(run, "found no free slot") == 20 - 5
     threads = run.table("syscalls").query("syscall == 'getppid'").groupby("thread")["calls"].sum().to_dict()
     assert threads["(other threads)"] == 15 * 1009
 
@@ -55,7 +55,7 @@ def test_more_threads_than_slots(record):
 def test_enough_slots_miss_nothing(record):
     run = record((20, GETPPID, GETPPID, 101), None)
     assert counts(run)["getppid"] == 20 * 101
-    assert run.info["missed"] == []
+    assert run.info["dropped"] == []
     assert len(run.table("syscalls").query("syscall == 'getppid'")["tid"].unique()) == 20
 
 
@@ -63,7 +63,7 @@ def test_failures_of_threads_without_a_slot(record):
     """They are counted, or what is missing is told: the note must not say that all is in the totals."""
     run = record((20, GETPPID, GETPPID, 1), 8, failures=True)
     failed = sum(row.errors["ENOENT"] for row in summarise(run.tables) if row.syscall == "openat")
-    assert failed + missed(run, "not counted as failed") == 20
+    assert failed + dropped(run, "not counted as failed") == 20
 
 
 def test_latencies_of_threads_without_a_slot(record):
@@ -71,7 +71,7 @@ def test_latencies_of_threads_without_a_slot(record):
     (row,) = [row for row in summarise(run.tables) if row.syscall == "getppid"]
     assert row.calls == 220
     # The note counts every call of those threads, not the getppid alone.
-    assert row.latency.calls < 220 <= row.latency.calls + missed(run, "missing from the latencies")
+    assert row.latency.calls < 220 <= row.latency.calls + dropped(run, "missing from the latencies")
 
 
 def test_a_full_map_of_failures(record):
@@ -81,17 +81,17 @@ def test_a_full_map_of_failures(record):
     failed = sum(row.errors["ENOSYS"] for row in summarise(run.tables))
     total = threads * (last - first + 1) * 2
     assert sum(calls for name, calls in counts(run).items() if name.startswith("syscall_")) == total
-    assert 0 < missed(run, "not counted as failed") < total
+    assert 0 < dropped(run, "not counted as failed") < total
     assert len(run.table("syscall_errors")[["tid", "syscall", "errno"]].drop_duplicates()) == 8192
     # What else failed may have found the map full as well.
-    assert failed < total <= failed + missed(run, "not counted as failed") <= total + 2 * threads
+    assert failed < total <= failed + dropped(run, "not counted as failed") <= total + 2 * threads
 
 
 def test_a_full_map_of_other_calls(record):
     run = record((1, 1000, 5999, 1), None)
     counted = sum(calls for name, calls in counts(run).items() if name.startswith("(invalid"))
     assert counted == 4096
-    assert missed(run, "32-bit or unknown entry") == 5000 - 4096
+    assert dropped(run, "32-bit or unknown entry") == 5000 - 4096
 
 
 def test_a_full_map_of_latencies(record):
@@ -99,20 +99,20 @@ def test_a_full_map_of_latencies(record):
     threads = 8192 // (last - first + 1) + 50
     run = record((threads, first, last, 1), None, latency=True)
     rows = summarise(run.tables)
-    gone = missed(run, "missing from the latencies")
+    gone = dropped(run, "missing from the latencies")
     assert gone > 0
     returned = sum(row.latency.calls for row in rows if row.syscall.startswith("syscall_"))
     assert returned <= threads * (last - first + 1) <= returned + gone
 
 
 def test_more_short_lived_children_than_slots(gated):
-    """Slots are used again: with eight of them, and children slower than the blocks, nothing is missed."""
+    """Slots are used again: with eight of them, and children slower than the intervals, nothing is dropped."""
     target = gated("children", 30, 3, 100_000)
-    options = RecordOptions(pids=(target.pid,), seconds=60, block_seconds=0.1, slots=16)
+    options = RecordOptions(pids=(target.pid,), seconds=60, interval_seconds=0.1, slots=16)
     probes = [Probe()]
     recording = Recorder(options, probes).run(lambda seconds: target.start())
     run = as_run(recording, options, probes)
-    assert run.info["missed"] == []
+    assert run.info["dropped"] == []
     assert counts(run)["getppid"] == 90
     table = run.table("syscalls").query("syscall == 'getppid'").groupby("tid")["calls"].sum()
     assert table.tolist() == [3] * 30

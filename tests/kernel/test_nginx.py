@@ -79,7 +79,7 @@ def test_counts_agree_with_wrk_and_with_the_run(nginx, recording, tmp_path):
     assert table.groupby("syscall")["calls"].sum().to_dict() == calls
     workers = table[table["syscall"] == "writev"].groupby("pid")["calls"].sum()
     assert set(workers.index) <= workers_of(master)
-    assert netprobe.load(run).info["window"]["ended_by"] == "SIGINT"
+    assert netprobe.load(run).info["recording"]["stopped_by"] == "SIGINT"
 
 
 def workers_of(master: int) -> set[int]:
@@ -119,7 +119,7 @@ def test_takers_are_named(nginx, recording, rows, tmp_path):
     takers = {name for row in workers for name in (*row["preempted_by"], *row["followed_by"])}
     assert takers & {"wrk", "nginx"}
     assert not [name for name in takers if name.startswith("swapper") or name == "(idle)"]
-    assert 2.9 < result["window"]["seconds"] < 3.3
+    assert 2.9 < result["recording"]["seconds"] < 3.3
     table = netprobe.load(tmp_path / "run").table("switches")
     assert int(table["voluntary"].sum()) == sum(row["voluntary"] for row in result["threads"])
     assert int(table["involuntary"].sum()) == sum(row["involuntary"] for row in result["threads"])
@@ -136,7 +136,7 @@ def test_machine_rate_under_load(nginx, recording):
     first = since_boot()
     wrk(port, 1)
     last = since_boot()
-    total = sum(block["machine_switches"] for block in session.stop().json()["machine"])
+    total = sum(interval["machine_switches"] for interval in session.stop().json()["machine"])
     # netprobe looks a moment later than we do first, and a moment later last.
     assert total == pytest.approx(last - first, rel=0.1)
 

@@ -18,7 +18,7 @@ def test_a_run_has_all_that_is_promised(record_workload, tmp_path):
     assert done.status == 0
     run = package.load(tmp_path / "run")
     assert set(run.tables) == {
-        "blocks", "threads", "syscalls", "syscall_timeouts", "syscall_errors", "syscall_latency",
+        "intervals", "threads", "syscalls", "syscall_timeouts", "syscall_errors", "syscall_latency",
         "syscall_latency_histogram",
     }  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
@@ -42,16 +42,16 @@ def test_threads_with_affinity(gated, recording, tmp_path):
     assert (row["pid"], row["tid"], row["thread"]) == (target.pid, target.pid, "naps")
 
 
-def test_blocks_of_the_interval(gated, recording, tmp_path):
+def test_intervals_of_the_interval(gated, recording, tmp_path):
     target = gated("naps", 10_000, 500)
     target.start()
     recording("syscalls", "-p", target.pid, "-d", 1, "-i", 0.25, "-o", tmp_path / "run").finish()
     run = package.load(tmp_path / "run")
-    blocks = run.table("blocks")
-    assert len(blocks) == 4
-    assert blocks["duration_s"].tolist() == pytest.approx([0.25] * 4, abs=0.05)
-    assert blocks["start_s"].tolist() == pytest.approx(blocks["duration_s"].cumsum().shift(fill_value=0).tolist())
-    assert set(run.table("syscalls").query("syscall == 'clock_nanosleep'")["block"]) == {0, 1, 2, 3}
+    intervals = run.table("intervals")
+    assert len(intervals) == 4
+    assert intervals["duration_s"].tolist() == pytest.approx([0.25] * 4, abs=0.05)
+    assert intervals["start_s"].tolist() == pytest.approx(intervals["duration_s"].cumsum().shift(fill_value=0).tolist())
+    assert set(run.table("syscalls").query("syscall == 'clock_nanosleep'")["interval"]) == {0, 1, 2, 3}
 
 
 def test_an_older_run_is_replaced(record_workload, tmp_path):

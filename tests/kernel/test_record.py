@@ -15,8 +15,8 @@ from netprobe.lab.wrk import wrk_command
 from netprobe.run.requests import requests_in
 
 TABLES = {
-    "syscalls", "switches", "takeovers", "serving", "reuseport_groups", "messages", "busy_polls", "programs",
-    "profile_samples", "threads", "blocks",
+    "syscalls", "switches", "next_tasks", "serving", "reuseport_groups", "messages", "busy_polls", "programs",
+    "profile_samples", "threads", "intervals",
 }  # fmt: skip
 
 
@@ -34,7 +34,7 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
     assert done.status == 0, done.err
     run = package.load(tmp_path / "run")
     assert set(run.tables) >= TABLES
-    assert run.info["window"]["ended_by"] == "command ended"
+    assert run.info["recording"]["stopped_by"] == "command exited"
     assert run.seconds == pytest.approx(2, abs=0.8)
     requests = requests_in(report)
     assert run.info["requests"] == {"count": requests, "source": "wrk.txt"}
@@ -58,7 +58,7 @@ def test_a_load_generator_that_is_gone_was_on_this_host(netprobe, tmp_path):
         done = netprobe("record", "-p", server.pid, "-o", tmp_path / "run", "--while", load, "--json")
     document = done.json()
     assert "locality-broken" not in {one["code"] for one in document["findings"]}
-    assert "locality-broken" in document["clear"]
+    assert "locality-broken" in document["pass"]
 
 
 def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, nginx, tmp_path):
@@ -80,7 +80,7 @@ def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, ng
     assert accepted > 1000
     assert calls["recvfrom"] == pytest.approx(accepted, abs=20)
     assert run.table("profile_samples")["samples"].sum() > 50
-    assert run.table("blocks")["duration_s"].max() < 0.3
+    assert run.table("intervals")["duration_s"].max() < 0.3
     assert run.info["cost"]["estimated_cpu_pct_of_one"] < 10
 
 
@@ -146,7 +146,7 @@ def test_ctrl_c_gives_the_result(recording, tmp_path):
     session = recording("record", "-d", 60, "-o", tmp_path / "run")
     done = session.stop(signal.SIGINT)
     assert done.status == 0, done.err
-    assert package.load(tmp_path / "run").info["window"]["ended_by"] == "SIGINT"
+    assert package.load(tmp_path / "run").info["recording"]["stopped_by"] == "SIGINT"
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_the_load_ends_with_the_recording(netprobe, tmp_path):
     done = netprobe("record", *arguments, timeout=30)
     assert f"while `{load}` runs, for 0.5 s at most" in done.err
     assert "-d ended the recording before the load generator had ended" in done.err
-    assert package.load(tmp_path / "run").info["window"]["ended_by"] == "time"
+    assert package.load(tmp_path / "run").info["recording"]["stopped_by"] == "time"
     assert not of_group(int(mark.read_text()))
 
 
@@ -199,7 +199,7 @@ def test_ctrl_c_reaches_the_load_which_reports(recording, nginx, tmp_path):
     done = session.stop(signal.SIGINT)
     assert done.status == 0, done.err
     run = package.load(tmp_path / "run")
-    assert run.info["window"]["ended_by"] == "SIGINT"
+    assert run.info["recording"]["stopped_by"] == "SIGINT"
     requests = run.info["requests"]["count"]
     assert requests == requests_in(report) > 100
     assert int(run.table("messages")["accepted"].sum()) == pytest.approx(requests, rel=0.2)

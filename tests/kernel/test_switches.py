@@ -108,10 +108,10 @@ def test_machine_wide_rate_agrees_with_proc_stat(gated, recording):
     last = switches_since_boot()
     result = session.stop().json()
     assert last - first > 1000
-    blocks = result["machine"]
-    total = sum(block["machine_switches"] for block in blocks)
+    intervals = result["machine"]
+    total = sum(interval["machine_switches"] for interval in intervals)
     assert last - first <= total <= (last - first) * 1.35
-    assert sum(block["duration_s"] for block in blocks) == pytest.approx(result["window"]["seconds"])
+    assert sum(interval["duration_s"] for interval in intervals) == pytest.approx(result["recording"]["seconds"])
 
 
 def test_machine_wide_text(recording):

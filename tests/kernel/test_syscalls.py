@@ -14,9 +14,9 @@ def test_threads_are_counted_exactly(record_workload, rows):
     assert counted == SHARES
     assert {row["process"] for row in rows(result, syscall="getppid")} == {"counted"}
     assert [row["calls"] for row in rows(result, syscall="openat")] == [7]
-    assert result["missed"] == []
+    assert result["dropped"] == []
     assert result["target"]["threads"] == 4
-    assert result["window"]["ended_by"] == "target ended"
+    assert result["recording"]["stopped_by"] == "target exited"
 
 
 def test_by_process_and_by_call(record_workload, rows):
@@ -90,7 +90,7 @@ def test_latency_of_a_call_that_never_returns(workload, netprobe, rows):
     assert ends["returned"] == 0
     (calls,) = rows(result, syscall="getppid")
     assert calls["calls"] == 3000
-    assert calls["returned"] == 3000 or result["missed"], "what has no latency must be told"
+    assert calls["returned"] == 3000 or result["dropped"], "what has no latency must be told"
 
 
 def test_32_bit_calls_are_not_taken_for_others(record_workload, workload, rows):
@@ -154,7 +154,7 @@ def test_intervals(gated, recording):
 
 def test_rates_and_shares(record_workload):
     result = record_workload("counted", [], "syscalls", "--json").json()
-    seconds = result["window"]["seconds"]
+    seconds = result["recording"]["seconds"]
     for row in result["syscalls"]:
         assert row["calls_per_second"] == pytest.approx(row["calls"] / seconds)
 
@@ -196,7 +196,7 @@ def test_whole_machine(gated, recording, rows):
 
 
 def test_the_account_is_scaled_to_the_whole_recording(netprobe):
-    """It is kept for a part of each block; a program that makes calls at one rate is alike in all of them."""
+    """It is kept for a part of each interval; a program that makes calls at one rate is alike in all of them."""
     # With work between the calls: the account itself slows down what does nothing else.
     spin = "import os\nwhile True: os.getppid(), sum(range(500))"
     with subprocess.Popen([sys.executable, "-S", "-c", spin]) as busy:

@@ -1,10 +1,10 @@
-"""Waiting calls by time-out class: exact counts, and the median of positive time-outs."""
+"""Waiting calls by timeout class: exact counts, and the median of positive timeouts."""
 
 import subprocess
 
 import pytest
 
-# syscall -> calls by class, and the one positive time-out in nanoseconds.
+# syscall -> calls by class, and the one positive timeout in nanoseconds.
 EXPECTED = {
     "epoll_wait": ({"zero": 17, "infinite": 5}, None),
     "epoll_pwait": ({"positive": 7}, 2_000_000),

@@ -79,7 +79,7 @@ def test_it_records(installed, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=BARE, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["attached"]
-    code = "import netprobe; print(len(netprobe.load('run').table('blocks')))"
+    code = "import netprobe; print(len(netprobe.load('run').table('intervals')))"
     said = subprocess.run(
         [installed, "-c", code], stdout=subprocess.PIPE, text=True, check=True, cwd=tmp_path, env=BARE
     ).stdout

@@ -122,7 +122,7 @@ def test_a_second_up_is_refused_and_leaves_the_first(clean):
     namespaces.up(LabOptions(busy_poll_us=53))
     with pytest.raises(LabError) as raised:
         namespaces.up(LabOptions(busy_poll_us=59))
-    assert "netprobe lab down" in raised.value.todo
+    assert "netprobe lab down" in raised.value.hint
     assert namespaces.is_up()
     assert BUSY_POLL.read_text() == "53\n"
 
@@ -292,6 +292,6 @@ def test_an_unreadable_state_file_is_explained(clean):
     try:
         with pytest.raises(LabError, match="cannot be read") as raised:
             namespaces.down()
-        assert str(namespaces.STATE) in raised.value.todo
+        assert str(namespaces.STATE) in raised.value.hint
     finally:
         namespaces.STATE.unlink()

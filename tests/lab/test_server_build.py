@@ -47,7 +47,7 @@ def test_a_missing_compiler_names_the_packages(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("PATH", "")
     with pytest.raises(LabError) as raised:
         server.build(force=True)
-    assert "gcc libc6-dev liburing-dev" in raised.value.todo
+    assert "gcc libc6-dev liburing-dev" in raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_missing_liburing_names_the_packages(message: str, tmp_path: Path, mon
     monkeypatch.setenv("PATH", compiler_that_says(tmp_path / "bin", message))
     with pytest.raises(LabError, match="liburing") as raised:
         server.build(force=True)
-    assert "gcc libc6-dev liburing-dev" in raised.value.todo
+    assert "gcc libc6-dev liburing-dev" in raised.value.hint
 
 
 def test_a_compiler_error_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

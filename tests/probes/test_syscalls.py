@@ -34,7 +34,7 @@ def test_each_probe_is_a_pair_of_files(checkout):
             continue
         assert module.Probe.name == path.stem
         assert (checkout / "bpf" / module.Probe.source).exists()
-        assert all("{count}" in text for text in module.Probe.missed.values())
+        assert all("{count}" in text for text in module.Probe.dropped.values())
 
 
 @pytest.mark.parametrize(

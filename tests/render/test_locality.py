@@ -22,7 +22,7 @@ def test_every_cpu_where_all_are_asked_for():
     assert len(tx_as_text(TxMatrix("eth0", 20, CELLS), every=True).rows) == 20
 
 
-def test_threads_that_are_left_out():
+def test_threads_that_are_skipped():
     threads = [ThreadMatrix(1, number, "server", "worker", Matrix(Counter({(0, 0): 25}))) for number in range(4)]
     assert threads_rest(threads, 3) == "… 1 more thread (25.0 % of the messages); -T 0 shows all"
     assert threads_rest(threads, 0) == threads_rest(threads, 4) == ""

@@ -17,8 +17,8 @@ RECORDED = Path(__file__).parents[2] / "dashboards" / "runs" / "faulty"
 )
 def test_what_took_much_could_take_less(share, elapsed, advised):
     run = read_run(RECORDED)
-    window = {**run.info["window"], **({} if elapsed is None else {"elapsed_seconds": elapsed})}
+    window = {**run.info["recording"], **({} if elapsed is None else {"elapsed_seconds": elapsed})}
     run = Run(
-        {**run.info, "cost": {**run.info["cost"], "estimated_cpu_pct_of_one": share}, "window": window}, run.tables
+        {**run.info, "cost": {**run.info["cost"], "estimated_cpu_pct_of_one": share}, "recording": window}, run.tables
     )
     assert ("--light" in (cheaper(run) or "")) == advised

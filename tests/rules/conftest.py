@@ -10,9 +10,9 @@ import pytest
 
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info, Profile, Samples, Stacks
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Finding, Judgement
-from netprobe.rules.registry import all_rules, judge
+from netprobe.rules.context import RunContext
+from netprobe.rules.finding import Finding, Result
+from netprobe.rules.registry import all_rules, evaluate
 from netprobe.run.model import Run
 from netprobe.run.profile import profile_tables
 from netprobe.run.table import Table
@@ -22,9 +22,9 @@ RETURN_CPU = [(0x20, 0, 0, 0xFFFFF024), (0x16, 0, 0, 0)]
 ROOT = ("start_thread", "serve")
 _COLUMNS = {
     "syscalls": ("syscall", "calls"),
-    "syscall_timeouts": ("syscall", "timeout", "octave", "calls", "timeout_total_ns"),
+    "syscall_timeouts": ("syscall", "timeout", "timeout_log2_us", "calls", "timeout_total_ns"),
     "switches": ("voluntary", "involuntary"),
-    "takeovers": ("cpu", "next_thread", "next_idle", "voluntary", "involuntary"),
+    "next_tasks": ("cpu", "next_thread", "next_idle", "voluntary", "involuntary"),
     "messages": ("rx_cpu", "cpu", "messages", "accepted"),
     "sent_packets": ("device", "tx_queues", "tx_queue", "cpu", "packets"),
     "busy_polls": (
@@ -63,7 +63,7 @@ class World:
         return PID, tid, "web", name
 
     def add(self, table: str, thread: str, *values: Any) -> "World":
-        """A row of a table, spread over the blocks in its last columns only by being in block 0."""
+        """A row of a table, spread over the intervals in its last columns only by being in interval 0."""
         self.rows[table].append((0, *self.thread(thread), *values))
         return self
 
@@ -74,13 +74,13 @@ class World:
         return self
 
     def switch(self, thread: str, voluntary: int, involuntary: int = 0, by: str = "", cpu: int = 0) -> "World":
-        """Spread evenly over the blocks."""
-        for block in range(BLOCKS):
+        """Spread evenly over the intervals."""
+        for interval in range(BLOCKS):
             self.rows["switches"].append(
-                (block, *self.thread(thread), _part(voluntary, block), _part(involuntary, block))
+                (interval, *self.thread(thread), _part(voluntary, interval), _part(involuntary, interval))
             )
-        self.rows["takeovers"] = [row for row in self.rows["takeovers"] if by or row[4] != thread]
-        return self.add("takeovers", thread, cpu, by or "(idle)", not by, voluntary, involuntary)
+        self.rows["next_tasks"] = [row for row in self.rows["next_tasks"] if by or row[4] != thread]
+        return self.add("next_tasks", thread, cpu, by or "(idle)", not by, voluntary, involuntary)
 
     def message(self, thread: str, received: int, read: int, count: int) -> "World":
         return self.add("messages", thread, received, read, count, count)
@@ -134,7 +134,7 @@ class World:
 
     def run(self) -> Run:
         tables = [
-            Table(name, _by_column(("block", "pid", "tid", "process", "thread", *_COLUMNS[name]), rows))
+            Table(name, _by_column(("interval", "pid", "tid", "process", "thread", *_COLUMNS[name]), rows))
             for name, rows in self.rows.items()
         ]
         if self.same_host is not None:
@@ -142,13 +142,13 @@ class World:
             messages["same_host"] = [int(count * self.same_host) for count in messages["messages"]]
         tables += [*self._groups(), *self._polling(), *profile_tables(self._profile())]
         if self.run_queue:
-            names = ("block", "pid", "tid", "process", "thread", "total_ns")
+            names = ("interval", "pid", "tid", "process", "thread", "total_ns")
             waits = [(0, *self.thread(name), total_ns) for name, total_ns in self.run_queue.items()]
             tables.append(Table("run_queue", _by_column(names, waits)))
-        blocks = [(number, number * SECONDS / BLOCKS, SECONDS / BLOCKS) for number in range(BLOCKS)]
-        tables.append(Table("blocks", _by_column(("block", "start_s", "duration_s"), blocks)))
+        intervals = [(number, number * SECONDS / BLOCKS, SECONDS / BLOCKS) for number in range(BLOCKS)]
+        tables.append(Table("intervals", _by_column(("interval", "start_s", "duration_s"), intervals)))
         info: dict[str, Any] = {
-            "window": {"seconds": SECONDS},
+            "recording": {"seconds": SECONDS},
             "host": {"cpus_online": self.cpus_online, "boot_parameters": self.boot},
             "target": {"description": "web"},
             "probes": ["syscalls"],
@@ -161,7 +161,7 @@ class World:
         how = (False, len(self.members), self.steering, json.dumps(self.program), 0, "", False)
         groups = [(number, "tcp", "10.0.0.1", port, *how) for number, port in enumerate(self.ports) if self.members]
         names = (
-            "group", "protocol", "address", "port", "dual_stack", "size", "steering", "program", "program_cut",
+            "group", "protocol", "address", "port", "dual_stack", "size", "steering", "program", "program_omitted",
             "program_name", "changed_while_recording",
         )  # fmt: skip
         rows = []
@@ -217,9 +217,9 @@ class World:
 
     # ---- What the rules say ----
 
-    def says(self, code: str) -> Judgement:
+    def says(self, code: str) -> Result:
         (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-        return Facts(self.run()).ask(rule)
+        return RunContext(self.run()).ask(rule)
 
     def finding(self, code: str) -> Finding:
         said = self.says(code)
@@ -227,11 +227,11 @@ class World:
         return said
 
     def codes(self) -> list[str]:
-        return [one.code for one in judge(self.run()) if isinstance(one, Finding)]
+        return [one.code for one in evaluate(self.run()) if isinstance(one, Finding)]
 
 
-def _part(count: int, block: int) -> int:
-    return count * (block + 1) // BLOCKS - count * block // BLOCKS
+def _part(count: int, interval: int) -> int:
+    return count * (interval + 1) // BLOCKS - count * interval // BLOCKS
 
 
 def _by_column(names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> dict[str, list[Any]]:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from netprobe.rules.finding import CannotTell, Clear, Finding, Severity
+from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
 from netprobe.rules.tx_queue_elsewhere import elsewhere
 
 
 def text(finding):
-    return " | ".join([finding.claim, *(one.text for one in finding.evidence), finding.remedy])
+    return " | ".join([finding.summary, *(one.text for one in finding.evidence), finding.fix])
 
 
 # ---- reuseport-order ----
@@ -21,10 +21,10 @@ def wrong_order(world):
 def test_wrong_order(world):
     assert wrong_order(world).codes() == ["reuseport-order"]
     found = world.finding("reuseport-order")
-    assert "2 of 2 listeners of 10.0.0.1:8080" in found.claim
+    assert "2 of 2 listeners of 10.0.0.1:8080" in found.summary
     assert "index 0 gets CPU 0's packets, but reactor-1 runs on 1" in text(found)
     assert "100.0 % of 400000 messages" in text(found)
-    assert "pin reactor-1 to CPU 0, reactor-0 to CPU 1" in found.remedy
+    assert "pin reactor-1 to CPU 0, reactor-0 to CPU 1" in found.fix
     # 400,000 messages at 1 µs of 1,400 samples at 99 Hz.
     assert found.cost_pct == pytest.approx(100 * 0.4 / (1400 / 99), rel=0.01)
     assert found.severity is Severity.MINOR
@@ -41,8 +41,8 @@ def test_wrong_incoming_cpu(world):
     world.steering, world.program = "incoming-cpu", []
     world.members = [("reactor-0", "0", 1), ("reactor-1", "1", 0)]
     found = world.finding("reuseport-order")
-    assert "SO_INCOMING_CPU" in found.claim
-    assert "set SO_INCOMING_CPU" in found.remedy
+    assert "SO_INCOMING_CPU" in found.summary
+    assert "set SO_INCOMING_CPU" in found.fix
 
 
 def test_one_wrong_of_four(world):
@@ -50,15 +50,15 @@ def test_one_wrong_of_four(world):
     world.cpus_online = "0-3"
     world.members = [(f"reactor-{cpu}", str(cpu), -1) for cpu in (0, 2, 1, 3)]
     found = world.finding("reuseport-order")
-    assert found.claim.startswith("2 of 4 listeners")
+    assert found.summary.startswith("2 of 4 listeners")
 
 
 def test_wrong_in_two_groups(world):
     """As of a server that speaks HTTP and HTTPS."""
     world.members, world.ports = [("reactor-1", "1", -1), ("reactor-0", "0", -1)], [8080, 8443]
     found = world.finding("reuseport-order")
-    assert found.claim.startswith("4 of 4 listeners of 10.0.0.1:8080, 10.0.0.1:8443 are served on another CPU")
-    assert found.remedy.count("pin reactor-1 to CPU 0, reactor-0 to CPU 1") == 1
+    assert found.summary.startswith("4 of 4 listeners of 10.0.0.1:8080, 10.0.0.1:8443 are served on another CPU")
+    assert found.fix.count("pin reactor-1 to CPU 0, reactor-0 to CPU 1") == 1
 
 
 def test_more_wrong_than_are_shown(world):
@@ -66,7 +66,7 @@ def test_more_wrong_than_are_shown(world):
     world.members = [(f"reactor-{cpu}", str(cpu), -1) for cpu in reversed(range(16))]
     found = world.finding("reuseport-order")
     assert "and 8 more listeners, wrong as well" in text(found)
-    assert "and 8 more alike" in found.remedy
+    assert "and 8 more alike" in found.fix
 
 
 # ---- reuseport-unsteered ----
@@ -81,36 +81,36 @@ def test_unsteered(world):
     assert unsteered(world).codes() == ["reuseport-unsteered"]
     found = world.finding("reuseport-unsteered")
     assert "50.0 % of 400000 messages" in text(found)
-    assert "SO_ATTACH_REUSEPORT_CBPF" in found.remedy
+    assert "SO_ATTACH_REUSEPORT_CBPF" in found.fix
 
 
 def test_unsteered_and_yet_local(world):
     world.steering = "none"
-    assert isinstance(world.says("reuseport-unsteered"), Clear)
+    assert isinstance(world.says("reuseport-unsteered"), Pass)
     world.remote("reactor-0", 0, 3_000)  # 99.25 % of all are local
-    assert isinstance(world.says("reuseport-unsteered"), Clear)
+    assert isinstance(world.says("reuseport-unsteered"), Pass)
     world.remote("reactor-0", 0, 5_000)  # 98.75 %
     world.finding("reuseport-unsteered")
 
 
 def test_one_listener_needs_no_steering(world):
     unsteered(world).members.pop()
-    assert isinstance(world.says("reuseport-unsteered"), Clear)
+    assert isinstance(world.says("reuseport-unsteered"), Pass)
 
 
 def test_one_cpu_needs_no_steering(world):
     unsteered(world).cpus_online = "0"
-    assert isinstance(world.says("reuseport-unsteered"), Clear)
+    assert isinstance(world.says("reuseport-unsteered"), Pass)
 
 
 def test_threads_on_one_cpu_have_nothing_to_steer_by(world):
     unsteered(world).members = [("reactor-0", "0", -1), ("reactor-1", "0", -1)]
-    assert isinstance(world.says("reuseport-unsteered"), Clear)
+    assert isinstance(world.says("reuseport-unsteered"), Pass)
 
 
 def test_two_listeners_of_one_thread(world):
     unsteered(world).members = [("reactor-0", "0-1", -1)] * 2
-    assert isinstance(world.says("reuseport-unsteered"), Clear)
+    assert isinstance(world.says("reuseport-unsteered"), Pass)
 
 
 # ---- listener-thread-unpinned ----
@@ -120,9 +120,9 @@ def test_unpinned(world):
     world.members[1] = ("reactor-1", "0-1", -1)
     assert world.codes() == ["listener-thread-unpinned"]
     found = world.finding("listener-thread-unpinned")
-    assert "reactor-1 of 10.0.0.1:8080 is not pinned" in found.claim
+    assert "reactor-1 of 10.0.0.1:8080 is not pinned" in found.summary
     assert "may run on CPU 0, 1" in text(found)
-    assert "to CPU 1" in found.remedy
+    assert "to CPU 1" in found.fix
     assert found.severity is Severity.NOTE
     world.remote("reactor-1", 1, 200_000)
     assert world.codes() == ["listener-thread-unpinned"]
@@ -131,7 +131,7 @@ def test_unpinned(world):
 
 def test_none_is_pinned(world):
     world.members = [("reactor-0", "0-1", -1), ("reactor-1", "0-1", -1)]
-    assert "reactor-0 and reactor-1" in world.finding("listener-thread-unpinned").claim
+    assert "reactor-0 and reactor-1" in world.finding("listener-thread-unpinned").summary
 
 
 def test_unpinned_beside_pinned_where_steering_is_not_known(world):
@@ -141,7 +141,7 @@ def test_unpinned_beside_pinned_where_steering_is_not_known(world):
         world.members = [("reactor-0", "0", -1), ("reactor-1", "0-1", -1)]
         world.finding("listener-thread-unpinned")
         world.members = [("reactor-0", "0-1", -1), ("reactor-1", "0-1", -1)]
-        assert isinstance(world.says("listener-thread-unpinned"), Clear)
+        assert isinstance(world.says("listener-thread-unpinned"), Pass)
 
 
 def test_two_faults_have_two_names(world):
@@ -159,7 +159,7 @@ def test_ebpf_that_steers_wrongly(world):
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     assert world.codes() == ["locality-broken"]
     found = world.finding("locality-broken")
-    assert found.claim.startswith("100.0 % of the messages")
+    assert found.summary.startswith("100.0 % of the messages")
     assert "200000 messages were received on CPU 1 and read on CPU 0" in text(found)
 
 
@@ -181,7 +181,7 @@ def test_the_client_of_loopback_is_where_it_is(world):
     world.members = []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     said = world.says("locality-broken")
-    assert isinstance(said, Clear)
+    assert isinstance(said, Pass)
     assert "this host" in said.words
 
 
@@ -192,7 +192,7 @@ def test_clients_that_have_gone(world, counted):
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     world.same_host = 1.0 if counted else None
     said = world.says("locality-broken")
-    assert isinstance(said, Clear if counted else CannotTell)
+    assert isinstance(said, Pass if counted else Inconclusive)
     assert ("this host" in said.words) if counted else ("no connection was left" in said.reason)
 
 
@@ -208,7 +208,7 @@ def test_where_connections_come_from_is_not_taken_for_known(world):
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     world.without = {"polling_connections"}
     said = world.says("locality-broken")
-    assert isinstance(said, CannotTell)
+    assert isinstance(said, Inconclusive)
     assert "busypoll" in said.reason
 
 
@@ -223,7 +223,7 @@ def test_few_messages(world):
     world.rows["messages"] = []
     world.message("reactor-0", 1, 0, 99)
     said = world.says("locality-broken")
-    assert isinstance(said, CannotTell)
+    assert isinstance(said, Inconclusive)
     assert "only 99" in said.reason
 
 
@@ -238,7 +238,7 @@ def sent(world, *cells, queues=2):
 
 def test_a_queue_for_each_cpu(world):
     assert sent(world, (0, 0, 90_000), (1, 1, 80_000)).codes() == []
-    assert isinstance(world.says("tx-queue-elsewhere"), Clear)
+    assert isinstance(world.says("tx-queue-elsewhere"), Pass)
 
 
 def test_queues_need_not_have_their_cpus_numbers(world):
@@ -248,9 +248,9 @@ def test_queues_need_not_have_their_cpus_numbers(world):
 def test_spread_by_hash(world):
     assert sent(world, (0, 0, 50_000), (0, 1, 40_000)).codes() == ["tx-queue-elsewhere"]
     found = world.finding("tx-queue-elsewhere")
-    assert "44 % of the packets that leave by eth0" in found.claim
+    assert "44 % of the packets that leave by eth0" in found.summary
     assert "CPU 0 sent 90000 packets: 56 % to queue 0, 44 % to queue 1" in text(found)
-    assert "echo 1 > /sys/class/net/eth0/queues/tx-0/xps_cpus; echo 2 > " in found.remedy
+    assert "echo 1 > /sys/class/net/eth0/queues/tx-0/xps_cpus; echo 2 > " in found.fix
 
 
 def test_all_in_one_queue(world):
@@ -289,4 +289,4 @@ def test_queues_are_shared_where_there_are_fewer_than_cpus(cells, queues, cpus, 
 def test_hostile_device_name(world):
     world.add("sent_packets", "reactor-0", "a;reboot", 2, 0, 0, 5_000)
     world.add("sent_packets", "reactor-0", "a;reboot", 2, 1, 0, 5_000)
-    assert "'a;reboot'" in world.finding("tx-queue-elsewhere").remedy
+    assert "'a;reboot'" in world.finding("tx-queue-elsewhere").fix

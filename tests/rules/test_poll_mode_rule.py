@@ -1,8 +1,8 @@
 """poll-mode: who polls from user space, and what its stacks say of empty polls."""
 
-from netprobe.rules.facts import Facts
-from netprobe.rules.finding import Clear, Finding
-from netprobe.rules.registry import judge
+from netprobe.rules.context import RunContext
+from netprobe.rules.finding import Finding, Pass
+from netprobe.rules.registry import evaluate
 
 
 def poller(world, thread="rte-worker-1"):
@@ -25,7 +25,7 @@ def text(finding):
 
 def test_a_poller(world):
     found = poller(world).finding("poll-mode")
-    assert found.claim.startswith("rte-worker-1 polls from user space")
+    assert found.summary.startswith("rte-worker-1 polls from user space")
     assert "100 % of 1000 samples in user mode, 0 system calls, 0 waits, lost its CPU 5 times a second" in text(found)
 
 
@@ -40,7 +40,7 @@ def test_the_frame_that_dominates(world):
     """The investigation's first finding: a driver's transmit function with more than half of the time."""
     poller(world).sample("rte-worker-1", "eal_thread_loop;run_fwd;rte_eth_tx_burst;eth_ena_xmit_pkts", 1_000)
     assert "most of its time is in eth_ena_xmit_pkts (/usr/bin/web), 55 %" in text(world.finding("poll-mode"))
-    assert world.finding("hot-frame").claim.startswith("eth_ena_xmit_pkts (/usr/bin/web) takes 55 %")
+    assert world.finding("hot-frame").summary.startswith("eth_ena_xmit_pkts (/usr/bin/web) takes 55 %")
 
 
 def test_without_names(world):
@@ -51,10 +51,10 @@ def test_without_names(world):
 
 
 def test_nothing_is_left_open(world):
-    judgements = judge(poller(world).run())
-    assert {one.code for one in judgements if isinstance(one, Finding)} == {"poll-mode", "hot-frame"}
-    others = [one for one in judgements if not isinstance(one, Finding)]
-    assert all(isinstance(one, Clear) for one in others), others
+    results = evaluate(poller(world).run())
+    assert {one.code for one in results if isinstance(one, Finding)} == {"poll-mode", "hot-frame"}
+    others = [one for one in results if not isinstance(one, Finding)]
+    assert all(isinstance(one, Pass) for one in others), others
 
 
 def test_a_competitor_of_a_poller(world):
@@ -72,8 +72,8 @@ def test_no_framework(world):
     world.stacks.clear()
     world.threads.clear()
     world.sample("worker", "solve;multiply", 1_000)
-    assert isinstance(world.says("poll-mode"), Clear)
-    assert Facts(world.run()).pollers == []
+    assert isinstance(world.says("poll-mode"), Pass)
+    assert RunContext(world.run()).pollers == []
 
 
 def test_a_thread_that_waits_or_calls_is_none(world):
@@ -85,11 +85,11 @@ def test_a_thread_that_waits_or_calls_is_none(world):
     ):
         poller(world)
         spoil()
-        assert isinstance(world.says("poll-mode"), Clear)
+        assert isinstance(world.says("poll-mode"), Pass)
 
 
 def test_a_server_in_the_kernel_is_none(world):
-    assert isinstance(world.says("poll-mode"), Clear)
+    assert isinstance(world.says("poll-mode"), Pass)
 
 
 def test_no_samples(world):

@@ -2,11 +2,11 @@
 
 import pytest
 
-from netprobe.rules.finding import CannotTell, Clear, Severity
+from netprobe.rules.finding import Inconclusive, Pass, Severity
 
 
 def text(finding):
-    return " | ".join([finding.claim, *(one.text for one in finding.evidence), finding.remedy])
+    return " | ".join([finding.summary, *(one.text for one in finding.evidence), finding.fix])
 
 
 def waits(world, count, thread="reactor-0", **timeouts):
@@ -30,10 +30,10 @@ def test_zero(polling):
     polling.sample("reactor-0", "epoll_pwait;k:do_syscall_64;k:__x64_sys_epoll_pwait;k:fput", 350)
     assert polling.codes() == ["epoll-zero-timeout"]
     found = polling.finding("epoll-zero-timeout")
-    assert found.claim.startswith("All calls of epoll_pwait")
-    assert "2000000 of 2000000 waits have a time-out of 0, 200000 a second" in text(found)
+    assert found.summary.startswith("All calls of epoll_pwait")
+    assert "2000000 of 2000000 waits have a timeout of 0, 200000 a second" in text(found)
     assert "10.0 waits for each message" in text(found)
-    assert "epoll_pwait2" in found.remedy
+    assert "epoll_pwait2" in found.fix
     # Half of the samples, of which a tenth had something; 200,000 packets at 1 µs.
     seconds = 1400 / 99
     assert found.cost_pct == pytest.approx(50 * 0.9 + 100 * 0.2 / seconds, rel=0.01)
@@ -56,18 +56,18 @@ def test_half_of_the_waits(world, zero, found):
 def test_few_zeros(world):
     world.drop("syscall_timeouts", syscall="epoll_pwait")
     waits(world, 900, zero=900)
-    assert isinstance(world.says("epoll-zero-timeout"), Clear)
+    assert isinstance(world.says("epoll-zero-timeout"), Pass)
 
 
 def test_poll_is_not_epoll(world):
     world.call("reactor-0", "poll", 500_000, zero=500_000)
-    assert isinstance(world.says("epoll-zero-timeout"), Clear)
+    assert isinstance(world.says("epoll-zero-timeout"), Pass)
 
 
 def test_zero_needs_the_system_calls(world):
     world.without = {"syscalls"}
     said = world.says("epoll-zero-timeout")
-    assert isinstance(said, CannotTell)
+    assert isinstance(said, Inconclusive)
     assert "probe syscalls" in said.reason
 
 
@@ -80,9 +80,9 @@ def test_parameters_on_the_sockets_of_an_epoll_server(polling):
     polling.connect(801, 16, us=50).epoll_set(5, {801: 16})
     assert polling.codes() == ["busy-poll-disabled"]
     found = polling.finding("busy-poll-disabled")
-    assert "was asked for" in found.claim
+    assert "was asked for" in found.summary
     assert "connections with SO_BUSY_POLL: 16 of 16" in text(found)
-    assert "EPIOCSPARAMS" in found.remedy
+    assert "EPIOCSPARAMS" in found.fix
 
 
 def test_interrupts_are_put_off_for_nobody(polling):
@@ -108,7 +108,7 @@ def test_not_asked_for_and_little_to_gain(polling):
 def test_not_asked_for_and_much_to_gain(polling):
     assert plain(polling, 150_000).codes() == ["busy-poll-disabled"]
     found = polling.finding("busy-poll-disabled")
-    assert "switched off" in found.claim
+    assert "switched off" in found.summary
     assert "15000 times a second" in text(found)
     assert found.cost_pct == pytest.approx(100 * 150_000 * 2.5e-6 / (700 / 99), rel=0.01)
 
@@ -121,13 +121,13 @@ def test_others_use_the_cpu_meanwhile(polling):
 def test_loopback_could_not_be_polled(world):
     world.switch("reactor-0", 500_000)
     said = world.says("busy-poll-disabled")
-    assert isinstance(said, Clear)
+    assert isinstance(said, Pass)
     assert "no device" in said.words
 
 
 def test_setting_that_cannot_be_read(polling):
     without_polls(plain(polling, 150_000)).settings |= {"net.core.busy_poll": None, "net.core.busy_read": None}
-    assert isinstance(polling.says("busy-poll-disabled"), CannotTell)
+    assert isinstance(polling.says("busy-poll-disabled"), Inconclusive)
 
 
 # ---- busy-poll-no-napi ----
@@ -138,9 +138,9 @@ def test_parameters_over_loopback(world):
     world.epoll_set(5, {0: 8}, us=200, prefer=True)
     assert world.codes() == ["busy-poll-no-napi"]
     found = world.finding("busy-poll-no-napi")
-    assert "none of its 16 connections" in found.claim
-    assert "Loopback" not in found.claim
-    assert "loopback" in found.remedy
+    assert "none of its 16 connections" in found.summary
+    assert "Loopback" not in found.summary
+    assert "loopback" in found.fix
 
 
 def test_the_machines_setting_is_no_reason(world):
@@ -151,7 +151,7 @@ def test_the_machines_setting_is_no_reason(world):
 def test_parameters_without_connections(world):
     world.sets, world.connections = [], []
     world.epoll_set(5, {-1: 0}, us=200)
-    assert isinstance(world.says("busy-poll-no-napi"), CannotTell)
+    assert isinstance(world.says("busy-poll-no-napi"), Inconclusive)
 
 
 # ---- busy-poll-mixed-napi ----
@@ -195,8 +195,8 @@ def test_softirq_first(polling):
     polling.polls("reactor-0", 801, 600_000, 10_000).napi(801, softirq=190_000)
     assert polling.codes() == ["busy-poll-softirq-first"]
     found = polling.finding("busy-poll-softirq-first")
-    assert "95 % of the packets" in found.claim
-    assert "echo 2 > /sys/class/net/eth0/napi_defer_hard_irqs" in found.remedy
+    assert "95 % of the packets" in found.summary
+    assert "echo 2 > /sys/class/net/eth0/napi_defer_hard_irqs" in found.fix
     assert "60000 attempts a second, of which 1.7 %" in text(found)
 
 

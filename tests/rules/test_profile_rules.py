@@ -2,11 +2,11 @@
 
 import pytest
 
-from netprobe.rules.finding import CannotTell, Clear, Severity
+from netprobe.rules.finding import Inconclusive, Pass, Severity
 
 
 def text(finding):
-    return " | ".join([finding.claim, *(one.text for one in finding.evidence), finding.remedy])
+    return " | ".join([finding.summary, *(one.text for one in finding.evidence), finding.fix])
 
 
 PROFILE_CODES = ("hot-frame", "kernel-hooks", "mitigation-cost", "unknown-frames")
@@ -16,18 +16,18 @@ PROFILE_CODES = ("hot-frame", "kernel-hooks", "mitigation-cost", "unknown-frames
 def test_too_few_samples(world, code):
     world.stacks.clear()
     said = world.balanced("reactor-0", 50).says(code)
-    assert isinstance(said, Clear)
+    assert isinstance(said, Pass)
     world.stacks.clear()
     world.sample("reactor-0", "busy", 49)
     said = world.says(code)
-    assert isinstance(said, CannotTell)
+    assert isinstance(said, Inconclusive)
     assert "has 49" in said.reason
 
 
 @pytest.mark.parametrize("code", PROFILE_CODES)
 def test_no_samples(world, code):
     world.stacks.clear()
-    assert isinstance(world.says(code), CannotTell)
+    assert isinstance(world.says(code), Inconclusive)
 
 
 # ---- hot-frame ----
@@ -37,7 +37,7 @@ def test_a_function_of_the_program(world):
     world.sample("reactor-0", "handle;parse", 1_400)
     assert world.codes() == ["hot-frame"]
     found = world.finding("hot-frame")
-    assert found.claim.startswith("parse (/usr/bin/web) takes 50 % of the server's time")
+    assert found.summary.startswith("parse (/usr/bin/web) takes 50 % of the server's time")
     assert "called by handle ← serve ← start_thread" in text(found)
     assert found.cost_pct == pytest.approx(45)
     assert found.severity is Severity.MAJOR
@@ -48,7 +48,7 @@ def test_a_function_and_its_helpers(world):
     for helper in ("checksum;add", "checksum;fold", "checksum"):
         world.sample("reactor-0", f"handle;{helper}", 400)
     found = world.finding("hot-frame")
-    assert found.claim.startswith("checksum (/usr/bin/web) takes 46 %")
+    assert found.summary.startswith("checksum (/usr/bin/web) takes 46 %")
 
 
 def test_a_loop_is_not_what_it_calls(world):
@@ -60,7 +60,7 @@ def test_a_loop_is_not_what_it_calls(world):
     assert world.codes() == []
     # From a fifth on it is more than a loop.
     world.sample("reactor-0", "poll_once", 200)
-    assert world.finding("hot-frame").claim.startswith("poll_once (/usr/bin/web) takes 71 %")
+    assert world.finding("hot-frame").summary.startswith("poll_once (/usr/bin/web) takes 71 %")
 
 
 def test_a_function_with_many_different_callees_is_no_hot_one(world):
@@ -73,7 +73,7 @@ def test_a_function_with_many_different_callees_is_no_hot_one(world):
 def test_a_function_of_the_kernel(world):
     way = "send;k:do_syscall_64;k:__sys_sendto;k:dev_queue_xmit;k:eth_ena_xmit_pkts"
     found = world.sample("reactor-0", way, 1_600).finding("hot-frame")
-    assert found.claim.startswith("eth_ena_xmit_pkts (the kernel) takes 53 %")
+    assert found.summary.startswith("eth_ena_xmit_pkts (the kernel) takes 53 %")
 
 
 @pytest.mark.parametrize(("samples", "hot"), [(580, False), (620, True)])
@@ -103,7 +103,7 @@ def test_waiting_is_not_work(world):
 
 @pytest.mark.parametrize(("timeout", "codes"), [("zero", ["epoll-zero-timeout"]), ("infinite", ["hot-frame"])])
 def test_a_loop_that_asks_without_waiting_is_no_hot_one(world, timeout, codes):
-    """What it takes is due to the time-out; a loop that waits is as hot as any function."""
+    """What it takes is due to the timeout; a loop that waits is as hot as any function."""
     world.call("reactor-0", "epoll_wait", 900_000, **{timeout: 900_000})
     world.sample("reactor-0", "ask", 1_600)
     world.sample("reactor-0", "ask;k:do_syscall_64;k:__x64_sys_epoll_wait;k:ep_poll", 900)
@@ -159,19 +159,19 @@ def test_entry_and_exit_are_seen_by_cycles_only(world, event, found):
 def test_names_that_only_look_alike(world):
     for name in ("entry_point", "srsomething", "retbleed", "its_a_function", "zen_mode"):
         world.sample("reactor-0", f"send;k:{name}", 60)
-    assert isinstance(world.says("mitigation-cost"), Clear)
+    assert isinstance(world.says("mitigation-cost"), Pass)
 
 
 def test_a_program_with_such_a_function(world):
     world.sample("reactor-0", "send;srso_return_thunk", 100)
-    assert isinstance(world.says("mitigation-cost"), Clear)
+    assert isinstance(world.says("mitigation-cost"), Pass)
 
 
 # ---- kernel-hooks ----
 
 
 @pytest.mark.parametrize(
-    ("way", "kind", "remedy"),
+    ("way", "kind", "fix"),
     [
         ("k:ip_local_deliver;k:nf_hook_slow;k:nft_do_chain_ipv4;k:nft_do_chain", "netfilter", "nft list ruleset"),
         ("k:ip_rcv;k:nf_hook_slow;k:ipt_do_table", "netfilter", "nft list ruleset"),
@@ -179,11 +179,11 @@ def test_a_program_with_such_a_function(world):
         ("k:dev_hard_start_xmit;k:dev_queue_xmit_nit;k:tpacket_rcv", "packet taps", "ss -0pb"),
     ],
 )
-def test_hooks(world, way, kind, remedy):
+def test_hooks(world, way, kind, fix):
     assert world.sample("reactor-0", f"send;{way}", 60).codes() == ["kernel-hooks"]
     found = world.finding("kernel-hooks")
-    assert found.claim.startswith(kind.capitalize())
-    assert remedy in found.remedy
+    assert found.summary.startswith(kind.capitalize())
+    assert fix in found.fix
     assert found.cost_pct == pytest.approx(100 * 60 / 1460)
 
 
@@ -195,8 +195,8 @@ def test_nested_hooks_count_once(world):
 def test_several_kinds(world):
     world.sample("reactor-0", "send;k:nf_hook_slow", 60).sample("reactor-0", "send;k:packet_rcv", 30)
     found = world.finding("kernel-hooks")
-    assert found.claim.startswith("Netfilter, packet taps take 6.0 %")
-    assert "ss -0pb" in found.remedy
+    assert found.summary.startswith("Netfilter, packet taps take 6.0 %")
+    assert "ss -0pb" in found.fix
 
 
 def test_traced_calls_without_auditing(world):
@@ -220,10 +220,10 @@ def test_unknown(world, samples, found):
     assert (world.codes() == ["unknown-frames"]) is found
     if found:
         said = world.finding("unknown-frames")
-        assert "most of it in /usr/lib/libstripped.so" in said.claim
+        assert "most of it in /usr/lib/libstripped.so" in said.summary
         assert said.severity is Severity.NOTE
 
 
 def test_unknown_memory(world):
     said = world.sample("reactor-0", "u:", 300).finding("unknown-frames")
-    assert "memory of no file" in said.claim
+    assert "memory of no file" in said.summary

@@ -11,8 +11,8 @@ import pytest
 from netprobe import rules
 from netprobe.render.explain import SECTIONS, title
 from netprobe.rules import registry
-from netprobe.rules.facts import Rule
-from netprobe.rules.finding import CannotTell, Clear, Finding
+from netprobe.rules.context import Rule
+from netprobe.rules.finding import Finding, Inconclusive, Pass
 
 RULES = registry.all_rules()
 WANTED = {
@@ -77,21 +77,21 @@ def test_a_code_is_used_once(monkeypatch):
         registry.all_rules()
 
 
-def test_what_is_no_rule_is_left_out():
+def test_what_is_no_rule_is_skipped():
     assert {"facts", "finding", "registry", "costs"} <= {path.stem for path in Path(rules.__file__).parent.glob("*.py")}
     assert len(RULES) == len({rule.CODE for rule in RULES})
 
 
 def test_nothing_is_wrong(world, polling):
     for right in (world, polling):
-        said = registry.judge(right.run())
-        assert [one for one in said if not isinstance(one, Clear)] == []
+        said = registry.evaluate(right.run())
+        assert [one for one in said if not isinstance(one, Pass)] == []
 
 
 def test_without_data_nothing_is_clear(empty):
     """An empty table is no sign of health."""
-    said = registry.judge(empty.run())
-    assert [one.code for one in said if not isinstance(one, CannotTell)] == []
+    said = registry.evaluate(empty.run())
+    assert [one.code for one in said if not isinstance(one, Inconclusive)] == []
     assert all("probe" in one.reason or "load" in one.reason for one in said)
 
 
@@ -100,7 +100,7 @@ def test_findings_come_first_the_most_costly_before_others(world):
     for name in ("reactor-0", "reactor-1"):
         world.call(name, "read", 200_000)
     world.steering = "none"
-    said = registry.judge(world.run())
+    said = registry.evaluate(world.run())
     found = [one for one in said if isinstance(one, Finding)]
     assert [one.code for one in found] == ["reuseport-unsteered", "read-on-sockets"]
     assert found[0].severity >= found[1].severity
@@ -111,7 +111,7 @@ def test_findings_come_first_the_most_costly_before_others(world):
 @pytest.mark.parametrize("rule", RULES, ids=code_of)
 def test_judged_once(rule, world):
     """Rules ask each other; the answer is kept."""
-    from netprobe.rules.facts import Facts
+    from netprobe.rules.context import RunContext
 
-    facts = Facts(world.run())
-    assert facts.ask(rule) is facts.ask(rule)
+    context = RunContext(world.run())
+    assert context.ask(rule) is context.ask(rule)

@@ -10,9 +10,10 @@ import pytest
 import netprobe
 from netprobe.errors import NetprobeError
 from netprobe.run.description import checked
+from netprobe.run.versions import upgraded_info
 
 RUN = Path(__file__).parent.parent / "data" / "runs" / "recv-few-probes"
-WHOLE = json.loads((RUN / "run.json").read_text())
+WHOLE = upgraded_info(json.loads((RUN / "run.json").read_text()), 2)
 IMPORTED = {"parts": [], "notes": [], "unknown": [], "only_most_frequent": False}
 FILE = Path("run.json")
 
@@ -35,10 +36,10 @@ def with_field(path, value):
     ("path", "values"),
     [
         ("tables", [None, 5, {"a": 1}, [5], ...]),
-        ("window", [None, [], "x", ...]),
-        ("window.seconds", [0, -1, "4", True, math.nan, math.inf, [], ...]),
-        ("window.elapsed_seconds", [None, 0, -1, "9", True, math.nan, []]),
-        ("window.started", [5, {}]),
+        ("recording", [None, [], "x", ...]),
+        ("recording.seconds", [0, -1, "4", True, math.nan, math.inf, [], ...]),
+        ("recording.elapsed_seconds", [None, 0, -1, "9", True, math.nan, []]),
+        ("recording.started", [5, {}]),
         ("target", [None, [], ...]),
         ("target.description", [None, 5, ...]),
         ("host", [None, [], "lab", 5]),
@@ -46,8 +47,8 @@ def with_field(path, value):
         ("host.boot_parameters", [5, ["quiet"]]),
         ("host.cpus_online", [2, [0, 1]]),
         ("probes", [None, "syscalls", {"syscalls": 1}, [5]]),
-        ("ways", [None, [], {"samples": 5}]),
-        ("missed", [None, "x", [None]]),
+        ("attach_mechanisms", [None, [], {"samples": 5}]),
+        ("dropped", [None, "x", [None]]),
         ("unavailable", [None, 0]),
         ("requests", [None, 100, []]),
         ("requests.count", [None, "100", -1, math.nan, True, ...]),
@@ -63,15 +64,25 @@ def test_a_wrong_type_is_refused_by_name(path, values):
     for value in values:
         with pytest.raises(NetprobeError) as error:
             checked(with_field(path, value), FILE)
-        assert error.value.what.startswith("run.json is damaged: ")
-        assert path in error.value.what
+        assert error.value.message.startswith("run.json is corrupt: ")
+        assert path in error.value.message
 
 
 def test_what_may_be_missing():
-    names = ("host", "probes", "attached", "ways", "unavailable", "missed", "requests", "imported", "cost")
+    names = (
+        "host",
+        "probes",
+        "attached",
+        "attach_mechanisms",
+        "unavailable",
+        "dropped",
+        "requests",
+        "imported",
+        "cost",
+    )
     whole = checked({name: value for name, value in WHOLE.items() if name not in names}, FILE)
     assert whole["host"]["cpus_online"] is None
-    assert (whole["probes"], whole["missed"], whole["ways"]) == ([], [], {})
+    assert (whole["probes"], whole["dropped"], whole["attach_mechanisms"]) == ([], [], {})
     assert "requests" not in whole
     assert "imported" not in whole
 
@@ -83,8 +94,8 @@ def test_the_description_that_was_given_is_left_alone():
 
 
 def test_only_an_import_may_have_no_length():
-    found = with_field("window.seconds", None)
-    assert checked(found, FILE)["window"]["seconds"] is None
+    found = with_field("recording.seconds", None)
+    assert checked(found, FILE)["recording"]["seconds"] is None
     del found["imported"]
     with pytest.raises(NetprobeError, match=r"window\.seconds is null, and the Run was not imported"):
         checked(found, FILE)

@@ -48,7 +48,7 @@ def test_reports(report, text, count):
 def test_none(report, text):
     with pytest.raises(NetprobeError, match="does not say") as refused:
         requests_in(report(text))
-    assert "wrk, wrk2, ab, h2load or hey" in refused.value.todo
+    assert "wrk, wrk2, ab, h2load or hey" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_none(report, text):
 def test_several_are_not_guessed_about(report, text, totals):
     with pytest.raises(NetprobeError, match=totals) as refused:
         requests_in(report(text))
-    assert "the sum with --requests" in refused.value.todo
+    assert "the sum with --requests" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_older_than_the_recording(report):
     os.utime(path, (1000, 1000))
     with pytest.raises(NoReportError, match="written before the recording began") as refused:
         requests_in(path, 1001)
-    assert "--while" in refused.value.todo
+    assert "--while" in refused.value.hint
     assert requests_in(path, 999) == requests_in(path) == 101
 
 

@@ -19,9 +19,9 @@ from netprobe.run.table import Table
 
 
 def a_run(calls: int = 7, **info: Any) -> Run:
-    table = Table("syscalls", {"block": [0, 1], "syscall": ["read", "a\x1b[31m"], "calls": [calls, 5]})
-    window = {"seconds": 2.0, "ended_by": "time"}
-    return Run({"window": window, "target": {"description": "a test"}} | info, {"syscalls": table})
+    table = Table("syscalls", {"interval": [0, 1], "syscall": ["read", "a\x1b[31m"], "calls": [calls, 5]})
+    window = {"seconds": 2.0, "stopped_by": "time"}
+    return Run({"recording": window, "target": {"description": "a test"}} | info, {"syscalls": table})
 
 
 def names(folder: Path) -> list[str]:
@@ -31,7 +31,11 @@ def names(folder: Path) -> list[str]:
 def test_what_is_written_can_be_read(tmp_path):
     store.write_run(a_run(), tmp_path / "run")
     run = netprobe.load(tmp_path / "run")
-    assert run.table("syscalls").to_dict("list") == {"block": [0, 1], "syscall": ["read", "a\x1b[31m"], "calls": [7, 5]}
+    assert run.table("syscalls").to_dict("list") == {
+        "interval": [0, 1],
+        "syscall": ["read", "a\x1b[31m"],
+        "calls": [7, 5],
+    }
     assert run.info["format_version"] == FORMAT_VERSION
     assert run.seconds == 2.0
     assert "a test" in repr(run)
@@ -77,7 +81,7 @@ def test_a_failure_leaves_the_older_one(tmp_path, monkeypatch, number):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(NetprobeError, match=os.strerror(number)) as error:
         store.write_run(a_run(11), tmp_path / "run")
-    assert "Make room" in error.value.todo
+    assert "Make room" in error.value.hint
     assert netprobe.load(tmp_path / "run").table("syscalls")["calls"].tolist() == [7, 5]
     assert names(tmp_path) == ["run"]
 
@@ -124,7 +128,7 @@ def test_destinations_that_will_not_do(tmp_path, kind):
     for ask in (store.check_destination, lambda place: store.write_run(a_run(), place)):
         with pytest.raises(NetprobeError) as error:
             ask(path)
-        assert error.value.todo
+        assert error.value.hint
     after = {str(one): one.read_text() for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".parquet"}
     assert before == after
 
@@ -133,8 +137,8 @@ def test_destinations_that_will_not_do(tmp_path, kind):
 def test_a_folder_that_takes_nothing_from_anybody(folder):
     with pytest.raises(NetprobeError, match=f"netprobe cannot write in {folder}: ") as error:
         store.check_destination(Path(folder, "run"))
-    assert "another place" in error.value.todo
-    assert "Make room" not in error.value.todo
+    assert "another place" in error.value.hint
+    assert "Make room" not in error.value.hint
 
 
 def test_a_name_that_is_too_long_for_its_aside(tmp_path):
@@ -149,7 +153,7 @@ def test_a_folder_without_room(tmp_path, monkeypatch):
     monkeypatch.setattr(store.tempfile, "mkdtemp", full)
     with pytest.raises(NetprobeError, match="quota exceeded") as error:
         store.check_destination(tmp_path / "run")
-    assert "Make room" in error.value.todo
+    assert "Make room" in error.value.hint
 
 
 def test_what_is_tried_leaves_nothing(tmp_path):
@@ -160,7 +164,7 @@ def test_what_is_tried_leaves_nothing(tmp_path):
 def test_no_run(tmp_path):
     with pytest.raises(NetprobeError, match="no Run at") as error:
         netprobe.load(tmp_path / "nowhere")
-    assert "-o" in error.value.todo
+    assert "-o" in error.value.hint
     with pytest.raises(NetprobeError):
         netprobe.load(tmp_path)
     (tmp_path / "file").touch()
@@ -168,7 +172,7 @@ def test_no_run(tmp_path):
         netprobe.load(tmp_path / "file")
 
 
-def damaged(tmp_path: Path, **changes: Any) -> Path:
+def corrupt(tmp_path: Path, **changes: Any) -> Path:
     """A Run whose run.json has these changes; None removes a key."""
     store.write_run(a_run(), tmp_path / "run")
     file = tmp_path / "run" / "run.json"
@@ -193,9 +197,9 @@ def test_a_run_of_version_1(tmp_path, checkout):
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 99, 0, -1, "1", 1.5, [], {}, True])
 def test_versions_that_are_not_known(tmp_path, version):
     with pytest.raises(NetprobeError, match="format version") as error:
-        netprobe.load(damaged(tmp_path, format_version=version))
-    assert repr(version) in error.value.what
-    assert "Update" in error.value.todo
+        netprobe.load(corrupt(tmp_path, format_version=version))
+    assert repr(version) in error.value.message
+    assert "Update" in error.value.hint
 
 
 @pytest.mark.parametrize(
@@ -203,18 +207,18 @@ def test_versions_that_are_not_known(tmp_path, version):
     [b"", b"{", b"[]", b"5", b"null", b'"text"', b"{}", b"\xff\xfe\x00", b"[" * 100_000, b'{"format_version": 1'],
 )
 def test_a_corrupt_run_json(tmp_path, content):
-    path = damaged(tmp_path)
+    path = corrupt(tmp_path)
     (path / "run.json").write_bytes(content)
     with pytest.raises(NetprobeError, match=r"cannot be read|format version") as error:
         netprobe.load(path)
-    assert "run.json" in error.value.what
+    assert "run.json" in error.value.message
 
 
 @pytest.mark.parametrize(
     "tables", [5, "syscalls", {"syscalls": 1}, [5, None, ["x"]], ["../../etc/passwd", "/etc/passwd"]]
 )
 def test_a_list_of_tables_that_is_none(tmp_path, tables):
-    path = damaged(tmp_path, tables=tables)
+    path = corrupt(tmp_path, tables=tables)
     try:
         run = netprobe.load(path)
     except NetprobeError:
@@ -225,43 +229,43 @@ def test_a_list_of_tables_that_is_none(tmp_path, tables):
         run.table("nosuchtable")
 
 
-@pytest.mark.parametrize("key", ["window", "target"])
+@pytest.mark.parametrize("key", ["recording", "target"])
 def test_a_run_json_that_lacks_a_part(tmp_path, key):
     """Whoever uses it is told which file is at fault."""
     with pytest.raises(NetprobeError, match=r"run\.json"):
-        repr(netprobe.load(damaged(tmp_path, **{key: None})))
+        repr(netprobe.load(corrupt(tmp_path, **{key: None})))
 
 
 def test_a_missing_table(tmp_path):
-    path = damaged(tmp_path)
+    path = corrupt(tmp_path)
     (path / "syscalls.parquet").unlink()
     run = netprobe.load(path)
     with pytest.raises(NetprobeError) as error:
         run.table("syscalls")
-    assert error.value.what == (
+    assert error.value.message == (
         f"The Run at {path} is not complete: run.json lists the table syscalls, and syscalls.parquet is not there."
     )
-    assert "Copy the whole directory again" in error.value.todo
+    assert "Copy the whole directory again" in error.value.hint
 
 
 def test_a_table_that_cannot_be_opened(tmp_path):
     """In the system's words, not in the library's, which repeats itself and the path."""
-    file = damaged(tmp_path) / "syscalls.parquet"
+    file = corrupt(tmp_path) / "syscalls.parquet"
     file.unlink()
     file.symlink_to(file)
     with pytest.raises(NetprobeError) as error:
         netprobe.load(tmp_path / "run").table("syscalls")
-    assert error.value.what == f"The table {file} cannot be read: Too many levels of symbolic links."
+    assert error.value.message == f"The table {file} cannot be read: Too many levels of symbolic links."
 
 
 def test_a_table_that_is_not_in_the_run(tmp_path):
     with pytest.raises(NetprobeError, match="no table 'switches'") as error:
-        netprobe.load(damaged(tmp_path)).table("switches")
-    assert "syscalls" in error.value.todo
+        netprobe.load(corrupt(tmp_path)).table("switches")
+    assert "syscalls" in error.value.hint
 
 
 def test_a_table_without_a_column_that_is_needed(tmp_path):
-    path = damaged(tmp_path)
+    path = corrupt(tmp_path)
     file = path / "syscalls.parquet"
     pq.write_table(pq.read_table(file).drop_columns(["calls"]), file)
     with pytest.raises(NetprobeError, match=r"syscalls\.parquet has no column calls"):
@@ -270,14 +274,14 @@ def test_a_table_without_a_column_that_is_needed(tmp_path):
 
 @pytest.mark.parametrize("keep", [0, 4, 30, -1, -9])
 def test_a_truncated_table(tmp_path, keep):
-    file = damaged(tmp_path) / "syscalls.parquet"
+    file = corrupt(tmp_path) / "syscalls.parquet"
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(NetprobeError, match=r"syscalls\.parquet"):
         netprobe.load(tmp_path / "run").table("syscalls")
 
 
 def test_a_table_of_garbage(tmp_path):
-    file = damaged(tmp_path) / "syscalls.parquet"
+    file = corrupt(tmp_path) / "syscalls.parquet"
     content = file.read_bytes()
     for place in range(4, len(content) - 8, 37):
         file.write_bytes(content[:place] + b"\xff\x00\xff\x00" + content[place + 4 :])

@@ -66,8 +66,8 @@ def warm() -> None:
     import netprobe.commands.locality
     import netprobe.commands.record
     import netprobe.commands.syscalls
-    import netprobe.engine.blocks
     import netprobe.engine.counting
+    import netprobe.engine.intervals
     import netprobe.engine.observe_groups
     import netprobe.engine.observe_polling
     import netprobe.engine.observe_stacks
@@ -127,7 +127,7 @@ class Recording:
                 os.close(opened)
             sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.environ["NETPROBE_TEST_WAY"] = way
+            os.environ["NETPROBE_TEST_ATTACH_MECHANISM"] = way
             prepare()
             sys.argv = ["netprobe", *arguments]
             from netprobe.cli import main
@@ -342,17 +342,17 @@ def record_served(lab: Any, serve: Any, recording: Any, ask: Any, tmp_path: Path
 
 
 @pytest.fixture
-def judged() -> Callable[..., Any]:
+def evaluated() -> Callable[..., Any]:
     """What a rule says of a Run: (path of the Run, code)."""
 
-    def judge(path: Path, code: str) -> Any:
+    def evaluate(path: Path, code: str) -> Any:
         import netprobe as package
-        from netprobe.rules.registry import judge as judge_all
+        from netprobe.rules.registry import evaluate as judge_all
 
         (found,) = [one for one in judge_all(package.load(path)) if one.code == code]
         return found
 
-    return judge
+    return evaluate
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ class Chunk:
 
 
 class Feed:
-    """Reads chunks until the end. What ends it too early is in `damage` then."""
+    """Reads chunks until the end. What ends it too early is in `corruption` then."""
 
     def __init__(self, file: Readable, offset: int, left: int | None) -> None:
         """`left`: bytes that belong to the data; None: all that come."""
@@ -58,7 +58,7 @@ class Feed:
         self._unpacker: Unpacker | None = None
         self._stops = 0
         self._free: list[Bytes] = []
-        self.damage: Damage | None = None
+        self.corruption: Damage | None = None
 
     def recycle(self, chunk: Chunk) -> None:
         """Take back the memory of a chunk: malloc would leave a hole that something small then spoils."""
@@ -69,15 +69,15 @@ class Feed:
         return self
 
     def __next__(self) -> Chunk:
-        if self.damage:
+        if self.corruption:
             raise StopIteration
         try:
             if self._unpacker:
                 return self._unpacked()
             return self._plain()
-        except Damage as damage:
-            self.damage = damage
-            raise StopIteration from damage
+        except Damage as corruption:
+            self.corruption = corruption
+            raise StopIteration from corruption
 
     def _plain(self) -> Chunk:
         buffer, filled = self._fill()
@@ -99,17 +99,17 @@ class Feed:
         # A chunk that was cut from the rest leaves the rest where it is: nothing is copied twice.
         self._rest = self._rest[used:] if filled <= len(self._rest) else buffer[used:filled].copy()
         if records.stop is Stop.BROKEN:
-            self.damage = Damage(self._offset, records.why)
+            self.corruption = Damage(self._offset, records.why)
         elif records.stop is Stop.PACKED:
             self._start_unpacking()
         elif records.stop is Stop.SKIP:
             self._size = _SMALL
             self._stops += 1
             if self._stops > _MOST_STOPS:
-                self.damage = Damage(self._offset, f"more than {_MOST_STOPS} records of odd sizes")
+                self.corruption = Damage(self._offset, f"more than {_MOST_STOPS} records of odd sizes")
             self._skip(records.skip + records.end - used)
         elif used == 0:
-            self.damage = Damage(self._offset + filled, "the file ends inside a record")
+            self.corruption = Damage(self._offset + filled, "the file ends inside a record")
 
     def _fill(self) -> tuple[Bytes, int]:
         """A fresh buffer with the next bytes; there is one word more than it needs."""
@@ -153,7 +153,7 @@ class Feed:
         while size > 0:
             got = self._read(scratch[: min(size, _SKIP)])
             if not got:
-                self.damage = Damage(self._offset - size, "the file ends inside a record")
+                self.corruption = Damage(self._offset - size, "the file ends inside a record")
                 return
             size -= got
 
@@ -184,7 +184,7 @@ class Feed:
         words = buffer.view(np.uint64)
         records = walk(words, filled, inside=True)
         if records.stop is Stop.BROKEN:
-            self.damage = Damage(offset, f"in what this compressed record holds: {records.why}")
+            self.corruption = Damage(offset, f"in what this compressed record holds: {records.why}")
         chunk = Chunk(words, offset, self._position, records, packed=True)
         self._position += records.end
         return chunk

@@ -12,7 +12,7 @@ from flamegraph.readers.perfdata.attributes import Event, parse_event
 from flamegraph.readers.perfdata.formats import HEADER_BYTES, PIPE_HEADER_BYTES, Feature
 from flamegraph.readers.perfdata.problems import Damage
 
-# Real ones are some kilobytes; a length beyond this is damage, not data.
+# Real ones are some kilobytes; a length beyond this is corruption, not data.
 _MOST = 64 << 20
 _SECTION = struct.Struct("<QQ")
 
@@ -76,7 +76,7 @@ class Header:
     data_size: int
     events: list[Event]
     features: Features
-    torn: Damage | None = None
+    truncated: Damage | None = None
     """Features that are needed and not all there."""
     notes: tuple[str, ...] = ()
 
@@ -91,17 +91,17 @@ def read_header(file: io.FileIO, file_size: int) -> Header:
     if size < HEADER_BYTES:
         raise Damage(8, f"a header of {size} bytes, where {HEADER_BYTES} is the least")
     events = _read_events(file, attr_size, attrs, attrs_size)
-    features, torn = Features(), None
+    features, truncated = Features(), None
     bits = int.from_bytes(head[72:104], "little")
     notes: tuple[str, ...] = ()
     if data_size and data + data_size <= file_size:
-        sections, torn = _sections(file, data + data_size, bits)
-        torn = _read_features(file, features, sections) or torn
-        if not torn and any(place + length > file_size for _, place, length in sections):
+        sections, truncated = _sections(file, data + data_size, bits)
+        truncated = _read_features(file, features, sections) or truncated
+        if not truncated and any(place + length > file_size for _, place, length in sections):
             notes = (f"The file ends at byte {file_size}, inside its features: it was cut off behind the samples.",)
     for event in events:
         event.name = next((features.names[number] for number in event.ids if number in features.names), event.name)
-    return Header(data, data_size, events, features, torn, notes)
+    return Header(data, data_size, events, features, truncated, notes)
 
 
 def read_pipe_header(head: bytes) -> None:
@@ -152,11 +152,11 @@ def _sections(file: io.FileIO, offset: int, bits: int) -> tuple[list[tuple[int, 
     """Number, place and length of each feature."""
     present = [bit for bit in range(256) if bits >> bit & 1]
     table = _seek_and_read(file, offset, 16 * len(present))
-    torn = None
+    truncated = None
     if len(table) < 16 * len(present):
-        torn = Damage(offset + len(table), "the file ends inside the list of its features")
+        truncated = Damage(offset + len(table), "the file ends inside the list of its features")
     whole = table[: len(table) // 16 * 16]
-    return [(bit, *entry) for bit, entry in zip(present, _SECTION.iter_unpack(whole), strict=False)], torn
+    return [(bit, *entry) for bit, entry in zip(present, _SECTION.iter_unpack(whole), strict=False)], truncated
 
 
 def _read_features(file: io.FileIO, features: Features, sections: list[tuple[int, int, int]]) -> Damage | None:

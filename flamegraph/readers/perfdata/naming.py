@@ -271,15 +271,15 @@ def _threads(contexts: list[Context]) -> tuple[list[Thread], Ints]:
 def _samples(sums: Sums, stack: Ints, thread: Ints) -> Samples:
     """The rows by named stack, each once."""
     if not len(stack):
-        return Samples(stack, thread, sums.block, sums.samples, sums.weight)
-    threads, blocks = int(thread.max()) + 1, int(sums.block.max()) + 1
-    key = (stack * threads + thread) * blocks + sums.block
+        return Samples(stack, thread, sums.interval, sums.samples, sums.weight)
+    threads, intervals = int(thread.max()) + 1, int(sums.interval.max()) + 1
+    key = (stack * threads + thread) * intervals + sums.interval
     order = np.argsort(key)
     key = key[order]
     first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
     chosen = key[first]
     count, weight = np.add.reduceat(sums.samples[order], first), np.add.reduceat(sums.weight[order], first)
-    return Samples(chosen // blocks // threads, chosen // blocks % threads, chosen % blocks, count, weight)
+    return Samples(chosen // intervals // threads, chosen // intervals % threads, chosen % intervals, count, weight)
 
 
 def _numbered(keys: Ints, limit: int) -> tuple[Ints, Ints]:

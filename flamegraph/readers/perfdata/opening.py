@@ -36,10 +36,10 @@ def _copy(stream: io.BufferedReader, copy: io.FileIO, options: ReadOptions) -> t
             # What was unpacked before a break is kept: read() would lose it.
             piece = stream.read1(_COPY)
         except (OSError, EOFError, zlib.error) as error:
-            damage = Damage(size, f"it cannot be read on: {error}")
+            corruption = Damage(size, f"it cannot be read on: {error}")
             if not options.salvage:
-                raise damage from error
-            return (damage.note(),)
+                raise corruption from error
+            return (corruption.note(),)
         if not piece:
             return ()
         try:
@@ -50,7 +50,7 @@ def _copy(stream: io.BufferedReader, copy: io.FileIO, options: ReadOptions) -> t
         except OSError as error:
             raise ProfileError(
                 f"The recording cannot be copied to a temporary file: {error.strerror}.",
-                todo="Set TMPDIR to a folder with room for it, or unpack it and give its path.",
+                hint="Set TMPDIR to a folder with room for it, or unpack it and give its path.",
             ) from error
         size += len(piece)
 

@@ -46,8 +46,8 @@ class Unpacker:
                     self._unpack()
                 elif not self._next_record():
                     break
-            except Damage as damage:
-                self._failed = damage
+            except Damage as corruption:
+                self._failed = corruption
         if not self._whole:
             if self._failed:
                 raise self._failed

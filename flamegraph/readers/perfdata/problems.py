@@ -12,12 +12,12 @@ class Damage(Exception):  # noqa: N818 - not an error where it is salvaged
 
     def __init__(self, offset: int, what: str) -> None:
         super().__init__(what)
-        self.offset, self.what = offset, what
+        self.offset, self.message = offset, what
 
     def error(self, name: str) -> BrokenProfileError:
         """For the user, where nothing is to be salvaged."""
-        return BrokenProfileError(f"{name} is damaged at byte {self.offset}: {self.what}.", todo=SALVAGE)
+        return BrokenProfileError(f"{name} is corrupt at byte {self.offset}: {self.message}.", hint=SALVAGE)
 
     def note(self) -> str:
         """For the user, where what came before is shown."""
-        return f"The recording is damaged at byte {self.offset} ({self.what}): what comes after it is missing here."
+        return f"The recording is corrupt at byte {self.offset} ({self.message}): what comes after it is missing here."

@@ -1,4 +1,4 @@
-"""Adds up samples by stack, context and time block, in memory that does not grow with their number."""
+"""Adds up samples by stack, context and time interval, in memory that does not grow with their number."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 BLOCK_NS = 100_000_000
 MOST_BLOCKS = 600
-# With more rows than this blocks get longer, however few they are.
+# With more rows than this intervals get longer, however few they are.
 MOST_ROWS = 4_000_000
 _BATCH = 1 << 20
 
-# A row's key: stack, context, block.
+# A row's key: stack, context, interval.
 _BLOCK_BITS, _CONTEXT_BITS, _STACK_BITS = 12, 24, 27
 _BLOCK_BIAS = 1 << (_BLOCK_BITS - 1)
 MOST_CONTEXTS = 1 << _CONTEXT_BITS
@@ -30,7 +30,7 @@ class Sums(NamedTuple):
 
     stack: Ints
     context: Ints
-    block: Ints
+    interval: Ints
     samples: Ints
     weight: Floats
 
@@ -51,12 +51,12 @@ class Rows:
         """Times of the first and last sample, ns; `first` is None where samples have no time."""
 
     @property
-    def block_ns(self) -> int:
-        """Length of a block."""
+    def interval_ns(self) -> int:
+        """Length of a interval."""
         return BLOCK_NS << self._shift
 
     @property
-    def blocks(self) -> int:
+    def intervals(self) -> int:
         """How many there are."""
         return self._high - self._low + 1
 
@@ -68,7 +68,7 @@ class Rows:
             raise ProfileError("The recording has more different stacks than can be told apart.")
         key = stack << _CONTEXT_BITS | context
         key <<= _BLOCK_BITS
-        key |= (0 if time is None else self._blocks(time)) + _BLOCK_BIAS
+        key |= (0 if time is None else self._intervals(time)) + _BLOCK_BIAS
         self._append(key, np.ones(len(key), np.int64), weight)
 
     def sums(self) -> Sums:
@@ -78,30 +78,32 @@ class Rows:
             empty = np.empty(0, np.int64)
             return Sums(empty, empty, empty, empty, np.empty(0, np.float64))
         key = self._keys[0]
-        block = (key & (1 << _BLOCK_BITS) - 1) - _BLOCK_BIAS - self._low
+        interval = (key & (1 << _BLOCK_BITS) - 1) - _BLOCK_BIAS - self._low
         key = key >> _BLOCK_BITS
-        return Sums(key >> _CONTEXT_BITS, key & MOST_CONTEXTS - 1, block, self._counts[0], self._weights[0])
+        return Sums(key >> _CONTEXT_BITS, key & MOST_CONTEXTS - 1, interval, self._counts[0], self._weights[0])
 
-    def _blocks(self, time: Words) -> Ints:
+    def _intervals(self, time: Words) -> Ints:
         low, high = int(time.min()), int(time.max())
         if self._zero is None:
             self._zero = self.first = low
         assert self.first is not None
         self.first, self.last = min(self.first, low), max(self.last, high)
-        while (self.last - self._zero) // self.block_ns - (self.first - self._zero) // self.block_ns >= MOST_BLOCKS:
+        while (self.last - self._zero) // self.interval_ns - (
+            self.first - self._zero
+        ) // self.interval_ns >= MOST_BLOCKS:
             self._lengthen()
-        self._low = (self.first - self._zero) // self.block_ns
-        self._high = (self.last - self._zero) // self.block_ns
-        before = -((self.first - self._zero) // self.block_ns)
-        # Unsigned differences, so that times beyond 2^63 in a damaged file stay in their place.
-        base = self._zero - before * self.block_ns
-        return ((time - np.uint64(base & (1 << 64) - 1)) // np.uint64(self.block_ns)).astype(np.int64) - before
+        self._low = (self.first - self._zero) // self.interval_ns
+        self._high = (self.last - self._zero) // self.interval_ns
+        before = -((self.first - self._zero) // self.interval_ns)
+        # Unsigned differences, so that times beyond 2^63 in a corrupt file stay in their place.
+        base = self._zero - before * self.interval_ns
+        return ((time - np.uint64(base & (1 << 64) - 1)) // np.uint64(self.interval_ns)).astype(np.int64) - before
 
     def _lengthen(self) -> None:
         self._shift += 1
         for number, key in enumerate(self._keys):
-            block = (key & (1 << _BLOCK_BITS) - 1) - _BLOCK_BIAS
-            self._keys[number] = key >> _BLOCK_BITS << _BLOCK_BITS | (block >> 1) + _BLOCK_BIAS
+            interval = (key & (1 << _BLOCK_BITS) - 1) - _BLOCK_BIAS
+            self._keys[number] = key >> _BLOCK_BITS << _BLOCK_BITS | (interval >> 1) + _BLOCK_BIAS
 
     def _append(self, key: Ints, count: Ints, weight: Floats) -> None:
         self._keys.append(key)

@@ -42,7 +42,7 @@ class Extract:
     """What samples and other records are ordered by: time, or their place in the file."""
     time: Words | None
     weight: Floats
-    damage: Damage | None = None
+    corruption: Damage | None = None
     """A sample that contradicts itself; those before it are here."""
 
     def __len__(self) -> int:
@@ -64,7 +64,7 @@ class Extractor:
     def extract(self, chunk: Chunk) -> Extract:
         """Of the wanted event's samples."""
         words, samples = chunk.words, self._own(chunk)
-        samples, starts, lengths, damage = self._chains(chunk, samples)
+        samples, starts, lengths, corruption = self._chains(chunk, samples)
         layout = self.event.layout
         modes = (words[samples] >> np.uint64(32)).astype(np.int64) & MODE_MASK
         first, second = self.hasher.hash(words, starts, lengths)
@@ -80,7 +80,7 @@ class Extractor:
             weight = words[samples + layout.period].astype(np.float64)
         else:
             weight = np.full(len(samples), float(self.event.period or 1))
-        return Extract((first, second), starts, lengths, modes, thread, threads, order, time, weight, damage)
+        return Extract((first, second), starts, lengths, modes, thread, threads, order, time, weight, corruption)
 
     def _own(self, chunk: Chunk) -> Ints:
         samples = chunk.records.samples
@@ -88,7 +88,7 @@ class Extractor:
             return samples
         short = _sizes(chunk.words, samples) <= self.id_word
         ids = chunk.words[np.where(short, 0, samples + self.id_word)]
-        # One that is too short to say whose it is, is kept here, and found to be damaged.
+        # One that is too short to say whose it is, is kept here, and found to be corrupt.
         return samples[short | np.isin(ids, np.array(self.event.ids, np.uint64))]
 
     def _chains(self, chunk: Chunk, samples: Ints) -> tuple[Ints, Ints, Ints, Damage | None]:
@@ -108,8 +108,8 @@ class Extractor:
         if whole.all():
             return samples, starts, lengths, None
         broken = int(np.argmin(whole))
-        damage = Damage(chunk.place(int(samples[broken])), "a sample whose parts are longer than itself")
-        return samples[:broken], starts[:broken], lengths[:broken], damage
+        corruption = Damage(chunk.place(int(samples[broken])), "a sample whose parts are longer than itself")
+        return samples[:broken], starts[:broken], lengths[:broken], corruption
 
     def _callchain_words(self, words: Words, samples: Ints, sizes: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
         layout, event = self.event.layout, self.event

@@ -70,12 +70,12 @@ class Scan:
         self.events, self.features, self._wanted = events, features, wanted
         self.event: Event | None = None
         self.stacks, self.threads, self.rows = StackTable(), Threads(), Rows()
-        self.damage: Damage | None = None
+        self.corruption: Damage | None = None
         self.kernel_symbols: Future[KernelSymbols] | None = None
         """Of the kernel that runs here; they are most likely needed, and to parse them takes a while."""
         self._foreseen = False
-        self._damaged_record: Damage | None = None
-        self._damaged_sample: Damage | None = None
+        self._corrupt_record: Damage | None = None
+        self._corrupt_sample: Damage | None = None
         self._hasher = StackHasher()
         self._extractor: Extractor | None = None
         self._sideband = Sideband(events)
@@ -88,7 +88,7 @@ class Scan:
         self._prepared: Callable[[], None] | None = None
 
     def run(self, feed: Feed, prepared: Callable[[], None] | None = None) -> None:
-        """Read to the end, or to the damage that is in `damage` then. `prepared`: called at the first sample."""
+        """Read to the end, or to the corruption that is in `corruption` then. `prepared`: called at the first sample."""
         self._prepared, self._feed = prepared, feed
         waiting: deque[_Waiting] = deque()
         with ThreadPoolExecutor(1) as pool:
@@ -96,12 +96,12 @@ class Scan:
                 waiting.append(self._begin(chunk, pool))
                 if len(waiting) > _AHEAD:
                     self._end(waiting.popleft())
-                if self._damaged_record or self._damaged_sample:
+                if self._corrupt_record or self._corrupt_sample:
                     break
-            while waiting and not self._damaged_sample:
+            while waiting and not self._corrupt_sample:
                 self._end(waiting.popleft())
-        # Samples are looked at later than other records: what is wrong with one is the earlier damage.
-        self.damage = self._damaged_sample or self._damaged_record or feed.damage
+        # Samples are looked at later than other records: what is wrong with one is the earlier corruption.
+        self.corruption = self._corrupt_sample or self._corrupt_record or feed.corruption
         self._settle(1 << 64)
         if self.event is None:
             self.event = self._chosen()
@@ -115,7 +115,7 @@ class Scan:
                     changes.append(change)
             except (struct.error, IndexError):
                 kind = int(chunk.words[position]) & 0xFFFFFFFF
-                self._damaged_record = Damage(chunk.place(position), f"a record of type {kind} that is too short")
+                self._corrupt_record = Damage(chunk.place(position), f"a record of type {kind} that is too short")
                 chunk.records = chunk.records._replace(
                     samples=chunk.records.samples[: int(chunk.records.samples.searchsorted(position))]
                 )
@@ -188,14 +188,14 @@ class Scan:
         if chosen := choose(self.events, self._wanted):
             return chosen
         names = ", ".join(shown_names([event for event in self.events if not event.is_dummy]))
-        raise ProfileError(f"The recording has no event {self._wanted}.", todo=f"It has: {names}.")
+        raise ProfileError(f"The recording has no event {self._wanted}.", hint=f"It has: {names}.")
 
     def _end(self, waiting: _Waiting) -> None:
         for time, change in waiting.changes:
             self._change(time, change)
         if waiting.extract:
             extract = waiting.extract.result()
-            self._damaged_sample = extract.damage
+            self._corrupt_sample = extract.corruption
             if len(extract):
                 words = waiting.chunk.words
                 numbers = self.stacks.intern(words, extract)

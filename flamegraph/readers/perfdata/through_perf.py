@@ -26,7 +26,7 @@ def read_through_perf(name: str, file: io.FileIO | BinaryIO, why: str, options: 
     if program is None:
         raise ProfileError(
             f"{name} was recorded with {why}: its stacks have to be worked out by perf, which is not installed.",
-            todo="Install perf (Debian: linux-perf), or record with --call-graph fp.",
+            hint="Install perf (Debian: linux-perf), or record with --call-graph fp.",
         )
     with _running(program, file.fileno()) as (process, errors):
         assert process.stdout
@@ -50,7 +50,7 @@ def _read_text(source: Source, process: subprocess.Popen[bytes], errors: BinaryI
     failed = _failed(process.returncode, errors)
     if not options.salvage:
         raise failed
-    notes = (f"Not complete: {failed.what}", *profile.info.notes)
+    notes = (f"Not complete: {failed.message}", *profile.info.notes)
     return replace(profile, info=replace(profile.info, notes=notes))
 
 

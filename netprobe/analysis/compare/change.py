@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Verdict = Literal["new", "gone", "more", "less", "no change seen", "cannot tell"]
+Verdict = Literal["new", "gone", "more", "less", "no change seen", "inconclusive"]
 Worse = Literal["more", "less", ""]
 CHANGED = ("new", "gone", "more", "less")
 
@@ -30,7 +30,7 @@ class Change:
     rate_a: float
     rate_b: float
     error_a: float
-    """Standard error, from the spread between blocks or Runs alone."""
+    """Standard error, from the spread between intervals or Runs alone."""
     error_b: float
     change_pct: float | None
     """None where A has none."""

@@ -28,7 +28,7 @@ class Difference:
 def differences(a: Side, b: Side) -> list[Difference]:
     """All that differs or of which nobody knows whether it does, the most disturbing first."""
     found = [*_within(a), *_within(b), *_host(a, b), *_programs(a, b), *_probes(a, b), *_tables(a, b), *_threads(a, b)]
-    return [*found, *_load(a, b), *_length(a, b), *_sampling(a, b), *_symbols(a, b), *_missed(a, b)]
+    return [*found, *_load(a, b), *_length(a, b), *_sampling(a, b), *_symbols(a, b), *_dropped(a, b)]
 
 
 _HOST = (
@@ -105,7 +105,7 @@ def _probes(a: Side, b: Side) -> Iterator[Difference]:
         left, right = ", ".join(sorted(before - after)), ", ".join(sorted(after - before))
         words = f"Not the same was recorded: {_only(left, right)}; what both have is compared."
         yield Difference("probes", words, left, right)
-    ways = [side.run.info.get("ways", {}) for side in (a, b)]
+    ways = [side.run.info.get("attach_mechanisms", {}) for side in (a, b)]
     for what in sorted(ways[0].keys() & ways[1].keys()):
         left, right = ways[0][what], ways[1][what]
         if left != right:
@@ -165,10 +165,10 @@ def _length(a: Side, b: Side) -> Iterator[Difference]:
         yield Difference("length", f"How long {which} took is not known.", "?", "?")
     else:
         yield from _unequal(*([float(clock.seconds.sum()) for clock in side.clocks] for side in (a, b)))
-    if a.run.light != b.run.light:
-        which, other = ("A", "B") if a.run.light else ("B", "A")
+    if a.run.duty_cycled != b.run.duty_cycled:
+        which, other = ("A", "B") if a.run.duty_cycled else ("B", "A")
         words = f"{which} was recorded with --light: netprobe slowed down the server of {other} more."
-        yield Difference("light", words, *("light" if side.run.light else "in full" for side in (a, b)))
+        yield Difference("light", words, *("light" if side.run.duty_cycled else "in full" for side in (a, b)))
 
 
 def _unequal(before: list[float], after: list[float]) -> Iterator[Difference]:
@@ -217,7 +217,7 @@ def _share(side: Side, what: str) -> float:
     return sum(getattr(profile.info, what) for profile in side.profiles) / samples if samples else 0.0
 
 
-def _missed(a: Side, b: Side) -> Iterator[Difference]:
+def _dropped(a: Side, b: Side) -> Iterator[Difference]:
     for side in (a, b):
         for run in side.runs:
             for sentence in _sentences(run.info):
@@ -225,4 +225,4 @@ def _missed(a: Side, b: Side) -> Iterator[Difference]:
 
 
 def _sentences(info: Mapping[str, Any]) -> list[str]:
-    return [str(sentence).rstrip(".") for sentence in (*info.get("missed", ()), *info.get("unavailable", ()))]
+    return [str(sentence).rstrip(".") for sentence in (*info.get("dropped", ()), *info.get("unavailable", ()))]

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from netprobe.analysis.compare.change import Change
 from netprobe.analysis.compare.comparable import Difference, differences
-from netprobe.analysis.compare.findings import FindingChange, Judged, finding_changes, of_side
+from netprobe.analysis.compare.findings import FindingChange, RuleResults, finding_changes, of_side
 from netprobe.analysis.compare.judging import judge
-from netprobe.analysis.compare.left_out import left_out
 from netprobe.analysis.compare.regressions import regressions
 from netprobe.analysis.compare.rows import all_batches
 from netprobe.analysis.compare.sides import Side
+from netprobe.analysis.compare.skipped import skipped
 from netprobe.errors import NetprobeError
 from netprobe.run.model import Run
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from netprobe.analysis.compare.explaining import Explained
     from netprobe.analysis.compare.renamed import Renamed
 
-    Judging = Callable[[Run, Profile | None], Judged]
+    Judging = Callable[[Run, Profile | None], RuleResults]
 
 PER = ("auto", "request", "second")
 
@@ -42,7 +42,7 @@ class Comparison:
     """What else differs; said first."""
     rows: tuple[Change, ...]
     """Every metric and function that was compared, best first."""
-    left_out: tuple[str, ...]
+    skipped: tuple[str, ...]
     """What could not be compared, in sentences."""
     _judge: Judging | None = field(default=None, repr=False)
 
@@ -69,10 +69,10 @@ class Comparison:
         return of_side(self._judged[1]).unknown
 
     @cached_property
-    def _judged(self) -> tuple[list[Judged], list[Judged]]:
+    def _judged(self) -> tuple[list[RuleResults], list[RuleResults]]:
         return self._judged_side(self.a), self._judged_side(self.b)
 
-    def _judged_side(self, side: Side) -> list[Judged]:
+    def _judged_side(self, side: Side) -> list[RuleResults]:
         if self._judge is None:
             return []
         return [self._judge(run, profile) for run, profile in zip(side.runs, _profiles(side), strict=True)]
@@ -100,12 +100,12 @@ def _profiles(side: Side) -> Sequence[Profile | None]:
     return side.profiles if side.has_profile else [None] * len(side.runs)
 
 
-def compare_sides(a: Side, b: Side, per: str = "auto", judged: Judging | None = None) -> Comparison:
+def compare_sides(a: Side, b: Side, per: str = "auto", evaluated: Judging | None = None) -> Comparison:
     """Compare. `per`: "second", "request", or "auto" for requests where both sides know them."""
     per = _denominator(a, b, per)
     # Without time and requests there is nothing to divide by; what the rules say can be compared all the same.
     rows = tuple(judge(all_batches(a, b, per))) if per == "request" or (a.timed and b.timed) else ()
-    return Comparison(a, b, per, tuple(differences(a, b)), rows, tuple(left_out(a, b)), judged)
+    return Comparison(a, b, per, tuple(differences(a, b)), rows, tuple(skipped(a, b)), evaluated)
 
 
 def sides_of(a: Run | Sequence[Run], b: Run | Sequence[Run]) -> tuple[Side, Side]:
@@ -113,12 +113,12 @@ def sides_of(a: Run | Sequence[Run], b: Run | Sequence[Run]) -> tuple[Side, Side
     if isinstance(a, Run) and isinstance(b, Run):
         return Side([a], "A"), Side([b], "B")
     if isinstance(a, Run) or isinstance(b, Run):
-        raise NetprobeError("A Run and a series cannot be compared.", todo="Give two Runs, or two series.")
+        raise NetprobeError("A Run and a series cannot be compared.", hint="Give two Runs, or two series.")
     for runs, name in ((a, "A"), (b, "B")):
         if len(runs) < 2:
             raise NetprobeError(
                 f"The series {name} has {len(runs)} Run{'' if len(runs) == 1 else 's'}: nothing is repeated in it.",
-                todo="Record more with netprobe record --repeat, or compare without --series.",
+                hint="Record more with netprobe record --repeat, or compare without --series.",
             )
     return Side(a, "A", series=True), Side(b, "B", series=True)
 
@@ -131,11 +131,11 @@ def _denominator(a: Side, b: Side, per: str) -> str:
         which = " and ".join(side.name for side in (a, b) if side.requests is None)
         raise NetprobeError(
             f"How many requests {which} served is not known.",
-            todo="Compare --per second; or record with --requests, --requests-from or the locality probe.",
+            hint="Compare --per second; or record with --requests, --requests-from or the locality probe.",
         )
     untimed = " and ".join(side.name for side in (a, b) if not side.timed)
     if untimed and per == "second":
-        raise NetprobeError(f"How long {untimed} took is not known.", todo="Import it with -d SECONDS.")
+        raise NetprobeError(f"How long {untimed} took is not known.", hint="Import it with -d SECONDS.")
     return "request" if known and per != "second" else "second"
 
 
@@ -158,7 +158,7 @@ def as_plain(comparison: Comparison) -> dict[str, Any]:
             {"aspect": one.aspect, "words": one.words, "before": one.before, "after": one.after}
             for one in comparison.comparable
         ],
-        "left_out": list(comparison.left_out),
+        "skipped": list(comparison.skipped),
         "changes": [row.as_dict() for row in comparison.rows],
         "explained": [one.as_dict() for one in comparison.explained],
         "perhaps_renamed": [one.as_dict() for one in comparison.renamed],

@@ -25,7 +25,7 @@ _FOR_WORK = frozenset(
 
 def worse(metric: Metric, after: Rows) -> Worse:
     """Whether more of it is worse, or less, or neither. `after`: what the later side counted."""
-    if metric.group == "time-outs":
+    if metric.group == "timeouts":
         return "more" if metric.detail == ZERO_TIMEOUT else ""
     if metric.group == "load":
         return "less" if metric.unit == "requests" else "more"
@@ -49,6 +49,6 @@ def _are_waits_for_work(switches: Metric, rows: Rows) -> bool:
         if metric.role == switches.role and metric.name in _FOR_WORK:
             if metric.group == "system calls" and not metric.detail:
                 waits += counts.sum()
-            elif metric.group == "time-outs" and metric.detail == ZERO_TIMEOUT:
+            elif metric.group == "timeouts" and metric.detail == ZERO_TIMEOUT:
                 waits -= counts.sum()
     return bool(rows[switches][0].sum() <= waits)

@@ -1,14 +1,14 @@
 """Is the difference of two rates more than noise? One test for counts of any size, zero among them.
 
 A count y of mean m varies as Var(y) = phi m + (s^2 + tau^2) m^2. phi >= 1 is how much more than independent events
-it spreads from one block to the next, as events do that come in bursts; s what it drifts beyond that within its
+it spreads from one interval to the next, as events do that come in bursts; s what it drifts beyond that within its
 recording, which goes with its size; tau is how far two recordings of the same thing differ in addition (see
 noise.py). Rates are compared on the scale on which such a variance is constant,
 
     g(r) = 2 / sqrt(b) asinh(sqrt(b r / a)),  Var(r_b - r_a) = a r + b r^2 if both have mean r,
 
 a square root for small counts and a logarithm for large ones (Anscombe, Biometrika 35 (1948), for the negative
-binomial distribution), so that 0 against 20 is judged as soundly as 10,000 against 12,000. The degrees of freedom
+binomial distribution), so that 0 against 20 is evaluated as soundly as 10,000 against 12,000. The degrees of freedom
 of a sum of variances are Welch's and Satterthwaite's.
 
 Which part of a spread goes with the count and which with its square matters most where one side has next to nothing:
@@ -29,7 +29,7 @@ from netprobe.analysis.compare.student import MOST_DOF, quantiles, two_sided_p
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from netprobe.analysis.compare.blocks import Totals
+    from netprobe.analysis.compare.intervals import Totals
 
     Floats = npt.NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class Comparison:
 
     `p`: probability of such a difference by noise, NaN where it cannot be told. `least`, `most`: confidence
     interval of the ratio B / A (`CONFIDENCE`), of a little more than was counted, so that it is there for 0 as well.
-    `dof`: of the whole variance. `spread`: relative variance of the difference from the blocks, tau apart.
+    `dof`: of the whole variance. `spread`: relative variance of the difference from the intervals, tau apart.
     `load`: what load may do to the ratio.
     """
 
@@ -131,7 +131,7 @@ def compare(before: Totals, after: Totals, tau: Floats, load: tuple[Floats, Floa
 
 
 def _spread(side: Totals, few: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """phi, and s^2: what the blocks' spread is beyond it, as a share of the square. `few`: a side has hardly any."""
+    """phi, and s^2: what the intervals' spread is beyond it, as a share of the square. `few`: a side has hardly any."""
     some = side.count > 0
     one = np.ones_like(side.count)
     whole = np.divide(side.variance, side.count, out=one.copy(), where=some)

@@ -27,7 +27,7 @@ _FAMILY_OF = {call: family for family, calls in _FAMILIES.items() for call in ca
 
 def family_of(metric: Metric) -> Metric | None:
     """The same of all calls that do what this one does; None where there are no others."""
-    if metric.group not in ("system calls", "time-outs") or metric.of != "time or requests":
+    if metric.group not in ("system calls", "timeouts") or metric.of != "time or requests":
         return None
     return replace(metric, name=_FAMILY_OF[metric.name]) if metric.name in _FAMILY_OF else None
 

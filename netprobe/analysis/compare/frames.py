@@ -14,11 +14,11 @@ import numpy as np
 
 from flamegraph.diff import Diff, DiffOptions, diff
 from flamegraph.verdicts import Evidence, NothingKnown, Verdict
-from netprobe.analysis.compare.blocks import FEWEST_BLOCKS, Totals
 from netprobe.analysis.compare.decision import compare
 from netprobe.analysis.compare.discoveries import threshold
+from netprobe.analysis.compare.intervals import FEWEST_BLOCKS, Totals
 from netprobe.analysis.compare.noise import of_cpu_time
-from netprobe.analysis.compare.stacks import Summing, Sums, block_seconds, functions_of, totals_of, weight_of_sample
+from netprobe.analysis.compare.stacks import Summing, Sums, functions_of, interval_seconds, totals_of, weight_of_sample
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -37,28 +37,28 @@ _LARGE = 2.0
 
 
 def judge_for(before: Profile, after: Profile, options: DiffOptions | None = None, pinned: bool = False) -> Judge:
-    """A judge for the diff of these two profiles with these options; blocks of time are what is repeated.
+    """A judge for the diff of these two profiles with these options; intervals of time are what is repeated.
 
-    Where a profile has no times, fewer than four blocks, or weights without samples, nothing can be told.
+    Where a profile has no times, fewer than four intervals, or weights without samples, nothing can be told.
     `pinned`: the threads that serve may run on one CPU only, so that two recordings resemble each other more.
     """
     if why := _why_not(before, after):
         return NothingKnown(why)
-    return BlockJudge(before, after, replace(options or DiffOptions(), judge=_undecided), of_cpu_time(pinned))
+    return IntervalJudge(before, after, replace(options or DiffOptions(), judge=_undecided), of_cpu_time(pinned))
 
 
 def halves_judge(before: Profile, after: Profile, options: DiffOptions | None = None) -> Judge:
     """The same for two parts of one recording: between them is no difference from run to run to be allowed for."""
     judge = judge_for(before, after, options)
-    return replace(judge, tau=_WITHIN) if isinstance(judge, BlockJudge) else judge
+    return replace(judge, tau=_WITHIN) if isinstance(judge, IntervalJudge) else judge
 
 
-# A drift within one recording that its blocks do not show.
+# A drift within one recording that its intervals do not show.
 _WITHIN = 0.03
 
 
 @dataclass(frozen=True)
-class BlockJudge:
+class IntervalJudge:
     """Judges boxes and functions of one diff, each kind as one family with 5 % false discoveries."""
 
     before: Profile
@@ -79,9 +79,9 @@ class BlockJudge:
 
     def __str__(self) -> str:
         return (
-            "What spreads over the recordings' time blocks, and from one recording to the next, is noise and grey;"
+            "What spreads over the recordings' time intervals, and from one recording to the next, is noise and grey;"
             " of what is coloured, 5 % at most are false discoveries. What is twice as much or half, in too few or too"
-            " uneven blocks to be sure, is “cannot tell”."
+            " uneven intervals to be sure, is “inconclusive”."
         )
 
     @cached_property
@@ -120,20 +120,22 @@ def _undecided(evidence: Evidence) -> Verdicts:
 def _why_not(before: Profile, after: Profile) -> str:
     """Why nothing can be told; "" where it can."""
     for which, side in (("first", before), ("second", after)):
-        if not side.info.block_s:
+        if not side.info.interval_s:
             return f"The {which} input has no times."
-        if side.info.blocks < FEWEST_BLOCKS:
-            return f"The {which} recording is too short: {side.info.blocks} time blocks say nothing of their spread."
+        if side.info.intervals < FEWEST_BLOCKS:
+            return (
+                f"The {which} recording is too short: {side.info.intervals} time intervals say nothing of their spread."
+            )
         if not side.count:
             return f"The {which} input gives weights without samples."
     return ""
 
 
 def _exposure(profile: Profile, per: str, requests: float, unit: float) -> Floats:
-    """By block: seconds; of a share, all samples; requests as if they were spread as the time is."""
-    seconds = block_seconds(profile, None)
+    """By interval: seconds; of a share, all samples; requests as if they were spread as the time is."""
+    seconds = interval_seconds(profile, None)
     if per == "share":
-        return np.bincount(profile.samples.block, profile.samples.weight / unit, len(seconds)).astype(np.float64)
+        return np.bincount(profile.samples.interval, profile.samples.weight / unit, len(seconds)).astype(np.float64)
     return seconds * (requests / seconds.sum()) if per == "request" else seconds
 
 

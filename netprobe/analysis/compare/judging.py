@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from netprobe.analysis.compare.blocks import Totals
 from netprobe.analysis.compare.change import Change, Verdict, Worse
 from netprobe.analysis.compare.decision import Comparison, compare
 from netprobe.analysis.compare.discoveries import first_threshold, threshold
+from netprobe.analysis.compare.intervals import Totals
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -165,7 +165,7 @@ def _verdicts(p: Floats, seen: npt.NDArray[np.bool_], rate_a: Floats, rate_b: Fl
     words[seen & (rate_b < rate_a)] = "less"
     words[seen & (rate_a == 0)] = "new"
     words[seen & (rate_b == 0)] = "gone"
-    words[np.isnan(p)] = "cannot tell"
+    words[np.isnan(p)] = "inconclusive"
     found: list[Verdict] = words.tolist()
     return found
 

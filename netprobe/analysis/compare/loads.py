@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from netprobe.analysis.compare import noise
-from netprobe.analysis.compare.blocks import over_runs
 from netprobe.analysis.compare.costs import worse
+from netprobe.analysis.compare.intervals import over_runs
 from netprobe.analysis.compare.judging import Batch, Label
 from netprobe.analysis.compare.metrics import Metric
 

@@ -12,7 +12,7 @@ from flamegraph.profile import Profile, Samples, Stacks
 
 
 def merged(profiles: Sequence[Profile]) -> Profile:
-    """All samples of profiles of the same sort, in one; blocks stay numbered as each had them."""
+    """All samples of profiles of the same sort, in one; intervals stay numbered as each had them."""
     if len(profiles) == 1:
         return profiles[0]
     frames = list(accumulate((len(one.frames) for one in profiles), initial=0))
@@ -23,7 +23,7 @@ def merged(profiles: Sequence[Profile]) -> Profile:
     samples = Samples(
         np.concatenate([part.stack + first for part, first in zip(parts, stacks, strict=False)]),
         np.concatenate([part.thread + first for part, first in zip(parts, threads, strict=False)]),
-        np.concatenate([part.block for part in parts]),
+        np.concatenate([part.interval for part in parts]),
         np.concatenate([part.count for part in parts]),
         np.concatenate([part.weight for part in parts]),
     )

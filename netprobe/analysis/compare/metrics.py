@@ -1,4 +1,4 @@
-"""What is counted: the metrics that two Runs are compared by, and each one's counts by time block."""
+"""What is counted: the metrics that two Runs are compared by, and each one's counts by time interval."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Floats = npt.NDArray[np.float64]
 
 Group = Literal[
-    "system calls", "time-outs", "switches", "preemptions", "locality", "busy polling", "packets", "machine",
+    "system calls", "timeouts", "switches", "preemptions", "locality", "busy polling", "packets", "machine",
     "CPU time", "load",
 ]  # fmt: skip
 Of = Literal["time or requests", "share", "mean"]
@@ -25,7 +25,7 @@ Tables = Mapping[str, Table]
 
 # Several calls together (families.py).
 EPOLL_WAITS, POLL_WAITS = "epoll waits of any form", "poll and select of any form"
-ZERO_TIMEOUT = "with time-out zero"
+ZERO_TIMEOUT = "with timeout zero"
 # They return when something has happened: how often depends on how much comes together, not on the code alone.
 _WAITS = frozenset(
     (
@@ -53,7 +53,7 @@ class Metric:
     @property
     def waits(self) -> bool:
         """Whether its number depends on how much work comes together."""
-        return self.group == "time-outs" or (self.group == "system calls" and self.name in _WAITS)
+        return self.group == "timeouts" or (self.group == "system calls" and self.name in _WAITS)
 
     @property
     def words(self) -> str:
@@ -64,43 +64,43 @@ class Metric:
 
 @dataclass
 class Counts:
-    """Counts by block of each metric of a Run; for shares and means also what they are shares or means of."""
+    """Counts by interval of each metric of a Run; for shares and means also what they are shares or means of."""
 
-    blocks: int
+    intervals: int
     counts: dict[Metric, Floats] = field(default_factory=dict)
     whole: dict[Metric, Floats] = field(default_factory=dict)
 
-    def add(self, metric: Metric, block: int, count: float) -> None:
+    def add(self, metric: Metric, interval: int, count: float) -> None:
         """Count."""
-        _add(self.counts, metric, self.blocks, block, count)
+        _add(self.counts, metric, self.intervals, interval, count)
 
-    def add_share(self, metric: Metric, block: int, part: float, whole: float) -> None:
+    def add_share(self, metric: Metric, interval: int, part: float, whole: float) -> None:
         """Count a part and what it is a part of."""
-        _add(self.counts, metric, self.blocks, block, part)
-        _add(self.whole, metric, self.blocks, block, whole)
+        _add(self.counts, metric, self.intervals, interval, part)
+        _add(self.whole, metric, self.intervals, interval, whole)
 
 
-def _add(rows: dict[Metric, Floats], metric: Metric, blocks: int, block: int, count: float) -> None:
+def _add(rows: dict[Metric, Floats], metric: Metric, intervals: int, interval: int, count: float) -> None:
     row = rows.get(metric)
     if row is None:
-        row = rows[metric] = np.zeros(blocks)
-    row[block] += count
+        row = rows[metric] = np.zeros(intervals)
+    row[interval] += count
 
 
 # Which table each group needs, and what makes it.
 NEEDS: dict[Group, tuple[str, str]] = {
     "system calls": ("syscalls", "probe syscalls"),
-    "time-outs": ("syscall_timeouts", "probe syscalls"),
+    "timeouts": ("syscall_timeouts", "probe syscalls"),
     "switches": ("switches", "probe switches"),
-    "preemptions": ("takeovers", "probe switches"),
+    "preemptions": ("next_tasks", "probe switches"),
     "locality": ("messages", "probe locality"),
     "busy polling": ("busy_polls", "probe busypoll"),
     "packets": ("softirq_polls", "probe busypoll"),
-    "machine": ("blocks", "every recording has it"),
+    "machine": ("intervals", "every recording has it"),
     "CPU time": ("profile_samples", "probe stacks"),
 }
 # The column that is read from a table which is there without it as well.
-COLUMNS = {"blocks": "machine_switches"}
+COLUMNS = {"intervals": "machine_switches"}
 
 
 def role_names(sides: Iterable[Tables]) -> dict[str, str]:
@@ -112,7 +112,7 @@ def role_names(sides: Iterable[Tables]) -> dict[str, str]:
     others: set[str] = set()
     for tables in sides:
         for table, column, names in (
-            ("threads", "thread", own), ("profile_threads", "comm", own), ("takeovers", "next_thread", others),
+            ("threads", "thread", own), ("profile_threads", "comm", own), ("next_tasks", "next_thread", others),
         ):  # fmt: skip
             if table in tables:
                 names.update(map(str, tables[table].columns[column]))
@@ -125,9 +125,9 @@ def measured(tables: Tables, table: str) -> bool:
     return table in tables and (column is None or column in tables[table].columns)
 
 
-def counts_of(tables: Tables, blocks: int, roles: Mapping[str, str], wanted: Collection[str]) -> Counts:
+def counts_of(tables: Tables, intervals: int, roles: Mapping[str, str], wanted: Collection[str]) -> Counts:
     """All that a Run counted in the wanted tables (of `COUNTED`)."""
-    counts = Counts(blocks)
+    counts = Counts(intervals)
     for table, read in _READERS.items():
         if table in wanted:
             read(tables, counts, roles)
@@ -135,78 +135,78 @@ def counts_of(tables: Tables, blocks: int, roles: Mapping[str, str], wanted: Col
 
 
 def _rows(tables: Tables, table: str, *names: str) -> Iterator[tuple[Any, ...]]:
-    return tables[table].rows("block", "thread", *names)
+    return tables[table].rows("interval", "thread", *names)
 
 
 def _syscalls(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
-    for block, thread, call, number in _rows(tables, "syscalls", "syscall", "calls"):
-        counts.add(Metric("system calls", call, roles.get(thread, thread), unit="calls"), block, number)
+    for interval, thread, call, number in _rows(tables, "syscalls", "syscall", "calls"):
+        counts.add(Metric("system calls", call, roles.get(thread, thread), unit="calls"), interval, number)
 
 
 def _timeouts(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
-    for block, thread, call, kind, number, total_ns in _rows(
+    for interval, thread, call, kind, number, total_ns in _rows(
         tables, "syscall_timeouts", "syscall", "timeout", "calls", "timeout_total_ns"
     ):
         role = roles.get(thread, thread)
-        counts.add(Metric("time-outs", call, role, f"with time-out {kind}", unit="calls"), block, number)
+        counts.add(Metric("timeouts", call, role, f"with timeout {kind}", unit="calls"), interval, number)
         if kind == "positive":
-            mean = Metric("time-outs", call, role, "mean positive time-out", "mean", "ns")
-            counts.add_share(mean, block, total_ns, number)
+            mean = Metric("timeouts", call, role, "mean positive timeout", "mean", "ns")
+            counts.add_share(mean, interval, total_ns, number)
 
 
 def _errors(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
-    for block, thread, call, error, number in _rows(tables, "syscall_errors", "syscall", "errno", "calls"):
+    for interval, thread, call, error, number in _rows(tables, "syscall_errors", "syscall", "errno", "calls"):
         metric = Metric("system calls", call, roles.get(thread, thread), f"failed with {error}", unit="calls")
-        counts.add(metric, block, number)
+        counts.add(metric, interval, number)
 
 
 def _switches(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
-    for block, thread, voluntary, involuntary in _rows(tables, "switches", "voluntary", "involuntary"):
+    for interval, thread, voluntary, involuntary in _rows(tables, "switches", "voluntary", "involuntary"):
         role = roles.get(thread, thread)
-        counts.add(Metric("switches", "voluntary switches", role, unit="switches"), block, voluntary)
-        counts.add(Metric("switches", "involuntary switches", role, unit="switches"), block, involuntary)
+        counts.add(Metric("switches", "voluntary switches", role, unit="switches"), interval, voluntary)
+        counts.add(Metric("switches", "involuntary switches", role, unit="switches"), interval, involuntary)
 
 
-def _takeovers(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
+def _next_tasks(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
     own = set(tables["threads"].columns["thread"]) if "threads" in tables else set()
-    for block, thread, following, idle, involuntary in _rows(
-        tables, "takeovers", "next_thread", "next_idle", "involuntary"
+    for interval, thread, following, idle, involuntary in _rows(
+        tables, "next_tasks", "next_thread", "next_idle", "involuntary"
     ):
         if involuntary and not idle:
             by = f"by {roles.get(following, following)}"
             role = roles.get(thread, thread)
             metric = Metric("preemptions", "preempted", role, by, unit="times", by_others=following not in own)
-            counts.add(metric, block, involuntary)
+            counts.add(metric, interval, involuntary)
 
 
 def _messages(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
     local = Metric("locality", "messages read on the CPU that received them", of="share", unit="%")
-    for block, _, received, read, number in _rows(tables, "messages", "rx_cpu", "cpu", "messages"):
+    for interval, _, received, read, number in _rows(tables, "messages", "rx_cpu", "cpu", "messages"):
         if received >= 0:
-            counts.add_share(local, block, number if received == read else 0, number)
+            counts.add_share(local, interval, number if received == read else 0, number)
 
 
 def _busy_polls(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
-    for block, thread, tid, attempts, hits, packets, last in _rows(
+    for interval, thread, tid, attempts, hits, packets, last in _rows(
         tables, "busy_polls", "tid", "attempts", "hits", "packets", "last_poll_packets"
     ):
         if not tid:
             continue
         role = roles.get(thread, thread)
-        counts.add(Metric("busy polling", "busy-poll attempts", role, unit="polls"), block, attempts)
-        counts.add(Metric("busy polling", "busy-poll hits", role, unit="polls"), block, hits)
-        counts.add(Metric("busy polling", "packets by busy polling", role, unit="packets"), block, packets + last)
+        counts.add(Metric("busy polling", "busy-poll attempts", role, unit="polls"), interval, attempts)
+        counts.add(Metric("busy polling", "busy-poll hits", role, unit="polls"), interval, hits)
+        counts.add(Metric("busy polling", "packets by busy polling", role, unit="packets"), interval, packets + last)
 
 
 def _softirq_polls(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
-    for block, packets in tables["softirq_polls"].rows("block", "packets"):
-        counts.add(Metric("packets", "packets by softirq, whole machine", unit="packets"), block, packets)
+    for interval, packets in tables["softirq_polls"].rows("interval", "packets"):
+        counts.add(Metric("packets", "packets by softirq, whole machine", unit="packets"), interval, packets)
 
 
 def _machine(tables: Tables, counts: Counts, roles: Mapping[str, str]) -> None:
-    for block, switches, forks in tables["blocks"].rows("block", "machine_switches", "machine_forks"):
-        counts.add(Metric("machine", "switches, whole machine", unit="switches"), block, switches)
-        counts.add(Metric("machine", "forks, whole machine", unit="forks", by_others=True), block, forks)
+    for interval, switches, forks in tables["intervals"].rows("interval", "machine_switches", "machine_forks"):
+        counts.add(Metric("machine", "switches, whole machine", unit="switches"), interval, switches)
+        counts.add(Metric("machine", "forks, whole machine", unit="forks", by_others=True), interval, forks)
 
 
 _READERS = {
@@ -214,10 +214,10 @@ _READERS = {
     "syscall_timeouts": _timeouts,
     "syscall_errors": _errors,
     "switches": _switches,
-    "takeovers": _takeovers,
+    "next_tasks": _next_tasks,
     "messages": _messages,
     "busy_polls": _busy_polls,
     "softirq_polls": _softirq_polls,
-    "blocks": _machine,
+    "intervals": _machine,
 }
 COUNTED = tuple(_READERS)

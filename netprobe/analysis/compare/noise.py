@@ -1,10 +1,10 @@
-"""How far two recordings of the same thing differ beyond what their blocks show, and what load alone does.
+"""How far two recordings of the same thing differ beyond what their intervals show, and what load alone does.
 
 Measured with `bench/aa.py` on 150 recordings of 4 s and 8 s, each of a server that was started anew, on two CPUs
 with other work on the machine: nginx with two workers that were not pinned (its load also free to move), and the lab
 server with one pinned reactor in five configurations, under wrk at full speed and with pauses. Of each pair of Runs
 of one configuration, the difference of the logarithms of a rate beyond what load explains (below) and beyond what
-the blocks' spread explains; its root mean square / sqrt(2) is tau. What sets it is whether the threads that serve
+the intervals' spread explains; its root mean square / sqrt(2) is tau. What sets it is whether the threads that serve
 are pinned: where the scheduler puts them is another draw in each recording, and stays as it fell.
 
                                           pinned, measured   free, measured   constants

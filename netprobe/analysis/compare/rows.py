@@ -11,9 +11,9 @@ import numpy as np
 
 from flamegraph.frames import Kind
 from netprobe.analysis.compare import noise
-from netprobe.analysis.compare.blocks import Totals
 from netprobe.analysis.compare.costs import worse
 from netprobe.analysis.compare.families import family_of, with_families
+from netprobe.analysis.compare.intervals import Totals
 from netprobe.analysis.compare.judging import Batch, Label
 from netprobe.analysis.compare.loads import load_batches
 from netprobe.analysis.compare.metrics import COUNTED, Metric, role_names
@@ -248,11 +248,11 @@ def _cpu_tau(a: Side, b: Side, per: str) -> float:
 
 
 def _by_role(side: Side, roles: Mapping[str, str], unit: float) -> dict[str, Floats]:
-    """Samples' weight by role and block, or by role and Run in a series."""
+    """Samples' weight by role and interval, or by role and Run in a series."""
     found: dict[str, Floats] = {}
     for number, profile in enumerate(side.profiles):
         samples, width = profile.samples, side.units
-        place = np.full(len(samples), number) if side.series else samples.block
+        place = np.full(len(samples), number) if side.series else samples.interval
         flat = np.bincount(samples.thread * width + place, samples.weight / unit, len(profile.threads) * width)
         for thread, row in zip(profile.threads, flat.reshape(-1, width), strict=True):
             role = roles.get(thread.comm, thread.comm)

@@ -1,4 +1,4 @@
-"""One side of a comparison: a Run with its time blocks, or a series of Runs; what its counts are divided by."""
+"""One side of a comparison: a Run with its time intervals, or a series of Runs; what its counts are divided by."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netprobe.analysis.compare.blocks import Totals, over_blocks, over_runs
+from netprobe.analysis.compare.intervals import Totals, over_intervals, over_runs
 from netprobe.analysis.compare.metrics import Metric, counts_of, measured
 from netprobe.analysis.requests import requests_of
 from netprobe.run.model import Run
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Clock:
-    """Seconds (NaN where an imported Run does not tell) and requests of each block; requests None where not known."""
+    """Seconds (NaN where an imported Run does not tell) and requests of each interval; requests None where not known."""
 
     seconds: Floats
     requests: Floats | None
@@ -33,26 +33,26 @@ class Clock:
 
 
 def clock_of(run: Run) -> Clock:
-    """Requests by block are messages read from accepted connections, scaled to the total where that was told."""
-    if "blocks" not in run.tables:
-        return _clock_without_blocks(run)
-    seconds = np.asarray(run.tables["blocks"].columns["duration_s"], np.float64)
+    """Requests by interval are messages read from accepted connections, scaled to the total where that was told."""
+    if "intervals" not in run.tables:
+        return _clock_without_intervals(run)
+    seconds = np.asarray(run.tables["intervals"].columns["duration_s"], np.float64)
     requests = requests_of(run)
     if requests is None:
         return Clock(seconds, None, True)
     messages = run.tables.get("messages")
-    by_block: Floats = np.zeros(len(seconds))
+    by_interval: Floats = np.zeros(len(seconds))
     if messages is not None and "accepted" in messages.columns:
-        places = np.asarray(messages.columns["block"], np.int64)
+        places = np.asarray(messages.columns["interval"], np.int64)
         accepted = np.asarray(messages.columns["accepted"], np.float64)
-        by_block = np.bincount(places, accepted, len(seconds)).astype(np.float64)
-    if not by_block.sum():
-        # Of an unknown length there is one block.
-        by_block = np.where(np.isfinite(seconds), seconds, 1.0)
-    return Clock(seconds, by_block * (requests.count / by_block.sum()), requests.estimated)
+        by_interval = np.bincount(places, accepted, len(seconds)).astype(np.float64)
+    if not by_interval.sum():
+        # Of an unknown length there is one interval.
+        by_interval = np.where(np.isfinite(seconds), seconds, 1.0)
+    return Clock(seconds, by_interval * (requests.count / by_interval.sum()), requests.estimated)
 
 
-def _clock_without_blocks(run: Run) -> Clock:
+def _clock_without_intervals(run: Run) -> Clock:
     """Of a benchmark its rounds; else all of the recording as one stretch."""
     rounds = run.tables.get("load_rounds")
     if rounds is not None and len(rounds):
@@ -64,7 +64,7 @@ def _clock_without_blocks(run: Run) -> Clock:
 
 
 class Side:
-    """A Run, or Runs of the same thing. `series`: the Runs are what is repeated, not the blocks."""
+    """A Run, or Runs of the same thing. `series`: the Runs are what is repeated, not the intervals."""
 
     def __init__(self, runs: Sequence[Run], name: str, series: bool = False) -> None:
         self.runs, self.name, self.series = tuple(runs), name, series
@@ -85,8 +85,8 @@ class Side:
         return all(table in run.tables for run in self.runs)
 
     def measured(self, table: str) -> bool:
-        """Whether every Run has the table with what is read from it, and time blocks to count it by."""
-        return self.has("blocks") and all(measured(run.tables, table) for run in self.runs)
+        """Whether every Run has the table with what is read from it, and time intervals to count it by."""
+        return self.has("intervals") and all(measured(run.tables, table) for run in self.runs)
 
     @property
     def seconds(self) -> float:
@@ -112,8 +112,8 @@ class Side:
 
     @property
     def has_profile(self) -> bool:
-        """Whether every Run has stacks, and time blocks to count them by."""
-        return self.has("blocks") and all(has_profile(run.tables) for run in self.runs)
+        """Whether every Run has stacks, and time intervals to count them by."""
+        return self.has("intervals") and all(has_profile(run.tables) for run in self.runs)
 
     @cached_property
     def profiles(self) -> list[Profile]:
@@ -126,7 +126,7 @@ class Side:
         return all(_pinned(run) for run in self.runs)
 
     def exposure(self, per: str, run: int = 0) -> Floats:
-        """Seconds or requests by block of one Run."""
+        """Seconds or requests by interval of one Run."""
         clock = self.clocks[run]
         if per == "second":
             return clock.seconds
@@ -135,11 +135,11 @@ class Side:
 
     @property
     def units(self) -> int:
-        """Blocks (of a benchmark without them, rounds), or Runs of a series: what is repeated."""
+        """Intervals (of a benchmark without them, rounds), or Runs of a series: what is repeated."""
         return len(self.runs) if self.series else len(self.clocks[0].seconds)
 
     def rows(self, roles: Mapping[str, str], tables: Collection[str]) -> dict[Metric, tuple[Floats, Floats | None]]:
-        """Counts of each metric of these tables by block (by Run in a series), and of what it is a share or mean."""
+        """Counts of each metric of these tables by interval (by Run in a series), and of what it is a share or mean."""
         found = [
             counts_of(run.tables, len(clock.seconds), roles, tables)
             for run, clock in zip(self.runs, self.clocks, strict=True)
@@ -158,14 +158,14 @@ class Side:
         }
 
     def exposures(self, per: str) -> Floats:
-        """Seconds or requests by block, or by Run in a series."""
+        """Seconds or requests by interval, or by Run in a series."""
         if not self.series:
             return self.exposure(per)
         return np.array([self.exposure(per, number).sum() for number in range(len(self.runs))])
 
     def totals(self, counts: Floats, exposure: Floats) -> Totals:
-        """Sums of metrics x blocks (or Runs) with their spread."""
-        return over_runs(counts, exposure) if self.series else over_blocks(counts, exposure)
+        """Sums of metrics x intervals (or Runs) with their spread."""
+        return over_runs(counts, exposure) if self.series else over_intervals(counts, exposure)
 
 
 def _pinned(run: Run) -> bool:

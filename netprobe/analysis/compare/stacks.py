@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from flamegraph.matching import same_frames
-from netprobe.analysis.compare.blocks import Totals, cosines, fast_cosines, over_runs, projected
+from netprobe.analysis.compare.intervals import Totals, cosines, fast_cosines, over_runs, projected
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,16 +38,16 @@ def match(profiles: Sequence[Profile]) -> Matched:
     return Matched(tuple(numbers), tuple(np.split(places, ends[:-1])))
 
 
-def block_seconds(profile: Profile, seconds: Floats | None) -> Floats:
-    """Length of each of a profile's blocks: a Run's own where it has as many, else by the profile's account."""
+def interval_seconds(profile: Profile, seconds: Floats | None) -> Floats:
+    """Length of each of a profile's intervals: a Run's own where it has as many, else by the profile's account."""
     info = profile.info
-    highest = int(profile.samples.block.max(initial=0)) + 1
+    highest = int(profile.samples.interval.max(initial=0)) + 1
     if seconds is not None and len(seconds) >= highest:
         return seconds
-    count = max(info.blocks, highest)
-    lengths = np.full(count, info.block_s or 1.0)
-    if info.block_s and info.seconds:
-        lengths[-1] = min(max(info.seconds - info.block_s * (count - 1), info.block_s * 0.01), info.block_s)
+    count = max(info.intervals, highest)
+    lengths = np.full(count, info.interval_s or 1.0)
+    if info.interval_s and info.seconds:
+        lengths[-1] = min(max(info.seconds - info.interval_s * (count - 1), info.interval_s * 0.01), info.interval_s)
     return lengths
 
 
@@ -97,11 +97,11 @@ def functions_of(profile: Profile, numbers: Ints, count: int) -> Places:
 
 
 def totals_of(profile: Profile, places: Summing, group: Ints, unit: float, groups: int, exposure: Floats) -> Sums:
-    """Own and inclusive sums over a profile's blocks. `group`: of each row of samples; `exposure`: by block."""
-    samples, blocks = profile.samples, len(exposure)
-    basis = np.vstack((np.ones(blocks), cosines(blocks), fast_cosines(blocks)))
+    """Own and inclusive sums over a profile's intervals. `group`: of each row of samples; `exposure`: by interval."""
+    samples, intervals = profile.samples, len(exposure)
+    basis = np.vstack((np.ones(intervals), cosines(intervals), fast_cosines(intervals)))
     weight = samples.weight / unit
-    sums = [places.sum(_summed(group, weight * row[samples.block], groups)) for row in basis]
+    sums = [places.sum(_summed(group, weight * row[samples.interval], groups)) for row in basis]
     parts = [np.array([one[part] for one in sums]) for part in (0, 1)]
     return Sums(parts[0], parts[1], basis, weight_of_sample([profile]) / unit)
 
@@ -117,7 +117,7 @@ class Sums:
     """Mean weight of a sample, in the unit."""
 
     def over(self, exposure: Floats) -> tuple[Totals, Totals]:
-        """Own and inclusive totals, divided by an exposure given by block."""
+        """Own and inclusive totals, divided by an exposure given by interval."""
         on_basis = self.basis[1:] @ exposure
         own, inclusive = (
             replace(projected(part[0], part[1:].T, float(exposure.sum()), on_basis, len(exposure)), event=self.sample)

@@ -19,7 +19,7 @@ _MOST_FREQUENT = 10_000
 
 
 def record_everything(request: Request, frequency: int, watch: Callable[[Counted], None] | None = None) -> Run:
-    """All probes, and `frequency` stack samples a second and CPU; `watch` is given what was counted in each block."""
+    """All probes, and `frequency` stack samples a second and CPU; `watch` is given what was counted in each interval."""
     from netprobe.engine.observe_groups import GroupObserver
     from netprobe.engine.observe_polling import PollingObserver
     from netprobe.engine.observe_programs import ProgramObserver
@@ -44,7 +44,7 @@ def record_everything(request: Request, frequency: int, watch: Callable[[Counted
         probes,
         "Recording everything",
         observers=observers,
-        block_seconds=_block_seconds(request.seconds, request.light),
+        interval_seconds=_interval_seconds(request.seconds, request.light),
         watch=watch,
         # Kernels that keep perf events for CAP_SYS_ADMIN alone are common.
         dispensable=("stacks",),
@@ -59,8 +59,8 @@ def light_frequency(wanted: int) -> int:
     return min(_MOST_FREQUENT, round(wanted / LIGHT_SHARE) | 1)
 
 
-def _block_seconds(seconds: float | None, light: bool) -> float:
-    """Enough blocks for the spread over time of a short recording; the Run merges those of a long one."""
+def _interval_seconds(seconds: float | None, light: bool) -> float:
+    """Enough intervals for the spread over time of a short recording; the Run merges those of a long one."""
     if seconds is None:
         return _LONGEST_BLOCK_S if light else _SHORTEST_BLOCK_S
     return min(_LONGEST_BLOCK_S, max(_SHORTEST_BLOCK_S, seconds / (_LIGHT_BLOCKS if light else _BLOCKS)))

@@ -27,7 +27,7 @@ def record_load(pid: int, load: Load, rounds: int, frequency: int) -> tuple[list
     with tempfile.TemporaryDirectory(prefix="netprobe-load-") as place:
         order = Path(place, "order.json")
         command = shlex.join(write_order(order, load, rounds))
-        run = record_everything(Request(pids=(pid,), while_command=command, while_words="the load"), frequency)
+        run = record_everything(Request(pids=(pid,), while_command=command, while_text="the load"), frequency)
         recorded = read_results(order)
     requests = {"count": sum(one.requests for one in recorded), "source": "the load generator"}
     return recorded, Model({**run.info, "requests": requests}, run.tables)
@@ -43,11 +43,11 @@ def with_rounds(run: Run, rounds: Sequence[Round]) -> Run:
 
 def write_with_suite(run: Run, folder: Path, suite: bytes) -> bool:
     """Write a Run with bench.json in its directory, each complete or not at all; True in place of an older one."""
-    from flamegraph.writers.registry import written_aside
+    from flamegraph.writers.registry import written_atomically
     from netprobe.run.rounds import SUITE
     from netprobe.run.store import write_run
 
     replaced = write_run(run, folder)
-    with written_aside(folder / SUITE) as file:
+    with written_atomically(folder / SUITE) as file:
         file.write(suite)
     return replaced

@@ -46,7 +46,7 @@ def record_profile(request: Request, sampling: dict[str, Any]) -> tuple[Profile,
     target = request.options()
     observer = StackObserver(target.whole_machine or bool(target.comm), OFF_CPU if off_cpu else "")
     what = "Taking stacks of every wait" if off_cpu else f"Sampling stacks at {options.frequency} Hz"
-    run = record(request, [Probe(options)], what, observers=[observer], block_seconds=_BLOCK_S)
+    run = record(request, [Probe(options)], what, observers=[observer], interval_seconds=_BLOCK_S)
     profile = read_profile(run.tables)
     if not len(profile.samples):
         raise _no_samples(run, off_cpu)
@@ -56,10 +56,10 @@ def record_profile(request: Request, sampling: dict[str, Any]) -> tuple[Profile,
 def _no_samples(run: Run, off_cpu: bool) -> NetprobeError:
     none = f"There is no sample of {run.info['target']['description']} in {run.seconds:.1f} s"
     if off_cpu:
-        return NetprobeError(f"{none}: it left no CPU.", todo="Look at where it runs: leave out --off-cpu.")
+        return NetprobeError(f"{none}: it left no CPU.", hint="Look at where it runs: leave out --off-cpu.")
     return NetprobeError(
         f"{none}: it did not run, or so little that no sample met it.",
-        todo="Put it under load, record for longer (-d), sample more often (-F 997), or see where it waits: --off-cpu.",
+        hint="Put it under load, record for longer (-d), sample more often (-F 997), or see where it waits: --off-cpu.",
     )
 
 

@@ -43,7 +43,7 @@ class Request:
     """The output is one of several Runs in a directory, which is made with the first of them."""
     as_json: bool = False
     while_command: str | None = None
-    while_words: str = ""
+    while_text: str = ""
     """What that is, where the command itself would say nothing to the user."""
     light: bool = False
     """Count for a part of the time only."""
@@ -60,7 +60,7 @@ class Request:
             comm=self.comm,
             command=self.command,
             seconds=seconds,
-            block_seconds=self.interval or 1.0,
+            interval_seconds=self.interval or 1.0,
             while_command=self.while_command,
             counted_share=LIGHT_SHARE if self.light else 1.0,
         )
@@ -125,11 +125,11 @@ def check_request(request: Request) -> None:
     if request.command and (request.pids or request.comm):
         raise NetprobeError(
             "netprobe can start a server or watch running ones, not both at once.",
-            todo="Leave out -p and --comm, or the server's command line.",
+            hint="Leave out -p and --comm, or the server's command line.",
         )
     if request.command and request.command[0].isdigit() and not os.path.exists(request.command[0]):
         number = request.command[0]
-        raise NetprobeError(f"{number!r} is not a program.", todo=f"For process {number} write -p {number}.")
+        raise NetprobeError(f"{number!r} is not a program.", hint=f"For process {number} write -p {number}.")
     seconds = request.options().seconds
     if request.interval and seconds and request.interval > seconds:
         raise NetprobeError(f"The interval (-i {request.interval:g}) is longer than the recording (-d {seconds:g}).")
@@ -142,43 +142,43 @@ def record(
     on_interval: Callable[[Mapping[str, Table], float], None] | None = None,
     observers: Sequence[Observer] = (),
     only_look: bool = False,
-    block_seconds: float | None = None,
+    interval_seconds: float | None = None,
     watch: Callable[[Counted], None] | None = None,
     dispensable: tuple[str, ...] = (),
 ) -> Run:
     """Record. `what` is counted, in words; `on_interval` shows each interval; `only_look` ends at once;
-    `watch` is given what was counted in each block; without the `dispensable` probes there is a result as well.
+    `watch` is given what was counted in each interval; without the `dispensable` probes there is a result as well.
     """
     # What only the result needs is loaded after the recording: the way to the first counted event is short.
     from netprobe.engine.recorder import Recorder
 
-    options = _engine_options(request, only_look, block_seconds)
+    options = _engine_options(request, only_look, interval_seconds)
 
     def attached(seconds: float) -> None:
         if not only_look:
             tell(
-                f"Attached in {seconds:.2f} s. {what} of {options.describe()} {_length(options, request.while_words)}; "
+                f"Attached in {seconds:.2f} s. {what} of {options.describe()} {_length(options, request.while_text)}; "
                 "Ctrl-C ends it early."
             )
 
-    def on_block(counted: Counted) -> None:
+    def end_interval(counted: Counted) -> None:
         if watch:
             watch(counted)
         if on_interval and request.interval and not request.as_json:
             tables = {table.name: table for probe in probes for table in probe.tables(counted)}
-            on_interval(tables, counted.blocks[0].duration_s)
+            on_interval(tables, counted.intervals[0].duration_s)
 
-    recording = Recorder(options, probes, observers, dispensable).run(attached, on_block)
+    recording = Recorder(options, probes, observers, dispensable).run(attached, end_interval)
     from netprobe.engine.to_run import as_run
 
     if recording.command_exit:
-        tell(f"{request.while_words or f'`{options.while_command}`'} ended {_how(recording.command_exit)}.")
+        tell(f"{request.while_text or f'`{options.while_command}`'} ended {_how(recording.command_exit)}.")
     if recording.server_exit:
         tell(f"{options.describe()} ended {_how(recording.server_exit)}.")
     return as_run(recording, options, probes, observers)
 
 
-def _engine_options(request: Request, only_look: bool, block_seconds: float | None) -> RecordOptions:
+def _engine_options(request: Request, only_look: bool, interval_seconds: float | None) -> RecordOptions:
     """What to record; raises `NetprobeError` where the Run could not be written in the end."""
     if request.output:
         from netprobe.run.store import check_destination
@@ -187,7 +187,7 @@ def _engine_options(request: Request, only_look: bool, block_seconds: float | No
     options = request.options()
     if only_look:
         options = replace(options, seconds=0.0)
-    return replace(options, block_seconds=block_seconds) if block_seconds else options
+    return replace(options, interval_seconds=interval_seconds) if interval_seconds else options
 
 
 def _length(options: RecordOptions, words: str) -> str:

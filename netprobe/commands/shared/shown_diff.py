@@ -35,7 +35,7 @@ def deliver_diff(before: Profile, after: Profile, runs: tuple[Run | None, Run | 
 
 
 def _judged(before: Profile, after: Profile, runs: tuple[Run | None, Run | None], options: FlameOptions) -> DiffOptions:
-    """How they are compared, and by what it is judged what is noise."""
+    """How they are compared, and by what it is evaluated what is noise."""
     from flamegraph.diff import DiffOptions
     from netprobe.analysis.compare.frames import halves_judge, judge_for
 
@@ -86,7 +86,7 @@ def _pinned(run: Run | None) -> bool:
     """Whether each of the threads that serve may run on one CPU only; then recordings differ less."""
     from netprobe.analysis.compare.sides import Side
 
-    return run is not None and "blocks" in run.tables and Side([run], "").pinned
+    return run is not None and "intervals" in run.tables and Side([run], "").pinned
 
 
 def _requests(given: float | None, run: Run | None, profile: Profile, options: FlameOptions) -> float | None:
@@ -109,7 +109,7 @@ def _write(found: Diff, options: FlameOptions) -> list[Exception]:
     for path in options.outputs or default_output(options, "diff"):
         try:
             if not path.suffix:
-                raise NetprobeError(f"{path} has no ending that says what to write.", todo=f"For example {path}.html")
+                raise NetprobeError(f"{path} has no ending that says what to write.", hint=f"For example {path}.html")
             write_diff(found, path, **{name: value for name, value in options.drawing.items() if name != "root"})
         except (NetprobeError, ProfileError) as error:
             failures.append(error)

@@ -44,12 +44,12 @@ def _show(profile: Profile, options: FlameOptions, run: Run | None) -> None:
     if options.as_json:
         _print_json(profile, rows, run)
         return
-    from netprobe.render.flame import heading, missed, remarks, top_as_text
+    from netprobe.render.flame import dropped, heading, remarks, top_as_text
     from netprobe.render.text import say, show
 
     say(heading(profile))
     show(top_as_text(rows, profile))
-    for line in remarks(profile) + ([] if run else missed(profile)):
+    for line in remarks(profile) + ([] if run else dropped(profile)):
         say(line)
     if run:
         print_notes(run)
@@ -81,7 +81,7 @@ def _write(profile: Profile, path: Path, options: FlameOptions, run: Run | None,
 
         write_run(run, path)
     else:
-        raise NetprobeError(f"{path} has no ending that says what to write.", todo=f"For example -o {path}.html")
+        raise NetprobeError(f"{path} has no ending that says what to write.", hint=f"For example -o {path}.html")
     tell(f"Written to {path}.{_hint(profile, path)}")
 
 

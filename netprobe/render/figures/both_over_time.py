@@ -12,7 +12,7 @@ from netprobe.render.figures.over_time import local_share
 from netprobe.render.figures.theme import BLUE, ORANGE
 from netprobe.render.figures.timeline import Clock, Line, Row, clock_of
 from netprobe.render.figures.timeline import draw as draw_rows
-from netprobe.rules.facts import MissingDataError
+from netprobe.rules.context import MissingDataError
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -73,7 +73,7 @@ def _sum(run: Run, clock: Clock, table: str, *columns: str) -> Floats | None:
     if table not in run.tables:
         return None
     found = run.tables[table].columns
-    total: Floats = np.sum([clock.rate(found["block"], found[name]) for name in columns], axis=0)
+    total: Floats = np.sum([clock.rate(found["interval"], found[name]) for name in columns], axis=0)
     return total
 
 

@@ -11,7 +11,7 @@ from netprobe.render.figures.label import thread_labels
 from netprobe.render.figures.theme import BLUE, GREY, ORANGE, TEAL
 from netprobe.render.figures.timeline import Clock, Line, Row, clock_of
 from netprobe.render.figures.timeline import draw as draw_rows
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -21,22 +21,24 @@ if TYPE_CHECKING:
 _THREADS = 7
 
 
-def draw(facts: Facts) -> go.Figure:
+def draw(context: RunContext) -> go.Figure:
     """Three rows on one time axis: hits, misses, packets by who took them."""
-    found = facts.polling
+    found = context.polling
     if not any(row.attempts for row in found.rows):
         raise MissingDataError(found.sentence.rstrip("."))
-    clock = clock_of(facts.run)
-    table = facts.run.tables["busy_polls"]
-    rows = [*_polls(table, clock), *_packets(facts, table, clock)]
+    clock = clock_of(context.run)
+    table = context.run.tables["busy_polls"]
+    rows = [*_polls(table, clock), *_packets(context, table, clock)]
     return draw_rows(clock, rows, "Busy polls and packets over time")
 
 
 def _polls(table: Table, clock: Clock) -> Iterator[Row]:
     threads: dict[tuple[int, int, str], list[tuple[int, int, int]]] = {}
-    for block, pid, tid, thread, attempts, hits in table.rows("block", "pid", "tid", "thread", "attempts", "hits"):
+    for interval, pid, tid, thread, attempts, hits in table.rows(
+        "interval", "pid", "tid", "thread", "attempts", "hits"
+    ):
         if tid:
-            threads.setdefault((pid, tid, thread), []).append((block, hits, attempts - hits))
+            threads.setdefault((pid, tid, thread), []).append((interval, hits, attempts - hits))
     busiest = sorted(threads, key=lambda key: -sum(hits + misses for _, hits, misses in threads[key]))[:_THREADS]
     names = thread_labels(busiest)
     some = f"; the {_THREADS} busiest of {len(threads)} threads" if len(threads) > _THREADS else ""
@@ -48,19 +50,19 @@ def _polls(table: Table, clock: Clock) -> Iterator[Row]:
         yield Row(f"{title}{some}", lines)
 
 
-def _packets(facts: Facts, table: Table, clock: Clock) -> Iterator[Row]:
+def _packets(context: RunContext, table: Table, clock: Clock) -> Iterator[Row]:
     """Of the NAPI instances of the server's connections."""
-    own = {napi.napi_id for napi in facts.polling.napis}
+    own = {napi.napi_id for napi in context.polling.napis}
     target, others = np.zeros(len(clock.start_s)), np.zeros(len(clock.start_s))
-    for block, tid, napi, packets, last in table.rows("block", "tid", "napi_id", "packets", "last_poll_packets"):
+    for interval, tid, napi, packets, last in table.rows("interval", "tid", "napi_id", "packets", "last_poll_packets"):
         if napi in own:
-            (target if tid else others)[block] += packets + last
+            (target if tid else others)[interval] += packets + last
     softirq, napi_threads = np.zeros(len(clock.start_s)), np.zeros(len(clock.start_s))
-    for block, napi, threaded, packets in facts.run.tables["softirq_polls"].rows(
-        "block", "napi_id", "threaded", "packets"
+    for interval, napi, threaded, packets in context.run.tables["softirq_polls"].rows(
+        "interval", "napi_id", "threaded", "packets"
     ):
         if napi in own:
-            (napi_threads if threaded else softirq)[block] += packets
+            (napi_threads if threaded else softirq)[interval] += packets
     lines = [
         Line(words, clock.per_second(counts), color)
         for words, counts, color in (

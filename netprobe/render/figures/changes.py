@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from netprobe.render.diff import amount, change, interval
 from netprobe.render.figures.label import label
 from netprobe.render.figures.theme import BLUE, ORANGE, figure
-from netprobe.rules.facts import MissingDataError
+from netprobe.rules.context import MissingDataError
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -9,7 +9,7 @@ from netprobe.render.figures import reported
 from netprobe.render.figures.label import label
 from netprobe.render.figures.theme import BLUE, GREY, ORANGE, RED, figure
 from netprobe.render.figures.throughput import by_round
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -24,15 +24,15 @@ Times = tuple[str, int, Callable[[float], float | None]]
 """What took time, how often, and the time below which a share of them lies, in ns."""
 
 
-def draw(facts: Facts, rounds: list[Rounds]) -> go.Figure:
+def draw(context: RunContext, rounds: list[Rounds]) -> go.Figure:
     """As the load generator measured it, by round or in its report; else percentiles of calls and waits for a CPU."""
     times = [one for one in rounds if one.is_time]
     # Time per request is throughput the other way round.
     if measured := [one for one in times if one.name.startswith("latency")] or times:
         return by_round(measured, "Latency by round of the benchmark")
-    if told := reported.latencies(facts.run):
+    if told := reported.latencies(context.run):
         return reported.draw(told)
-    rows = sorted(_times(facts), key=lambda row: -row[1])
+    rows = sorted(_times(context), key=lambda row: -row[1])
     if not rows:
         raise MissingDataError(
             "no latency was recorded: netprobe bench records that of requests, netprobe syscalls -L that of calls, "
@@ -41,14 +41,14 @@ def draw(facts: Facts, rounds: list[Rounds]) -> go.Figure:
     return _percentiles(rows[:_ROWS], len(rows))
 
 
-def _times(facts: Facts) -> Iterator[Times]:
-    tables = facts.run.tables
+def _times(context: RunContext) -> Iterator[Times]:
+    tables = context.run.tables
     if "syscall_latency" in tables and "syscalls" in tables:
-        for call in facts.calls:
+        for call in context.calls:
             if call.latency.calls:
                 yield label(call.syscall), call.latency.calls, call.latency.percentile_ns
     if "run_queue" in tables and "switches" in tables:
-        for role in facts.switches:
+        for role in context.switches:
             if waits := role.waits_ns.total():
                 yield f"{label(role.thread)} waits for a CPU", waits, role.wait_percentile_ns
 

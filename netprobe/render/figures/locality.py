@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from netprobe.errors import NetprobeError
 from netprobe.render.figures.label import label
 from netprobe.render.figures.theme import BLUE, RED, figure, scale
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -23,15 +23,15 @@ _NUMBERS_UP_TO = 16
 _MOST_TICKS = 16
 
 
-def draw(facts: Facts, thread: str | None = None) -> go.Figure:
+def draw(context: RunContext, thread: str | None = None) -> go.Figure:
     """A heat map: receiving CPU down, reading CPU across; what is read where it was received has its own colour."""
     import plotly.graph_objects as go
 
-    threads = _chosen(facts, thread)
+    threads = _chosen(context, thread)
     cells = _cells(threads)
     if not cells:
         raise MissingDataError("no message was read while recording")
-    received, read, left_out = _axes(cells)
+    received, read, skipped = _axes(cells)
     drawn = figure(max(128 + min(84, max(16, 560 // len(received))) * len(received), 200))
     empty = [[0] * len(read) for _ in received]
     drawn.add_trace(go.Heatmap(z=empty, xgap=2, ygap=2, hoverinfo="skip", **scale("empty")))
@@ -52,17 +52,17 @@ def draw(facts: Facts, thread: str | None = None) -> go.Figure:
                 **scale(name),
             )
         )
-    _label_axes(drawn, received, read, left_out)
+    _label_axes(drawn, received, read, skipped)
     return drawn
 
 
-def _chosen(facts: Facts, thread: str | None) -> Sequence[ThreadMatrix]:
+def _chosen(context: RunContext, thread: str | None) -> Sequence[ThreadMatrix]:
     if thread is None:
-        return facts.thread_matrices
-    chosen = [here for here in facts.thread_matrices if here.thread == thread]
+        return context.thread_matrices
+    chosen = [here for here in context.thread_matrices if here.thread == thread]
     if not chosen:
-        names = ", ".join(sorted({here.thread for here in facts.thread_matrices})[:20])
-        raise NetprobeError(f"No thread {thread!r} read a message in this Run.", todo=f"Those that did: {names}")
+        names = ", ".join(sorted({here.thread for here in context.thread_matrices})[:20])
+        raise NetprobeError(f"No thread {thread!r} read a message in this Run.", hint=f"Those that did: {names}")
     return chosen
 
 
@@ -106,9 +106,9 @@ def _hover(threads: Sequence[ThreadMatrix], row: int, column: int) -> str:
     return "<br>".join([*lines, f"and {more} more threads"] if more > 0 else lines)
 
 
-def _label_axes(drawn: go.Figure, received: list[int], read: list[int], left_out: int) -> None:
+def _label_axes(drawn: go.Figure, received: list[int], read: list[int], skipped: int) -> None:
     down, across = (range(0, len(cpus), -(-len(cpus) // _MOST_TICKS)) for cpus in (received, read))
-    some = f"; the {len(read)} busiest of {len(read) + left_out} CPUs" if left_out else ""
+    some = f"; the {len(read)} busiest of {len(read) + skipped} CPUs" if skipped else ""
     places: dict[str, Any] = {"tickmode": "array", "showgrid": False, "zeroline": False, "ticks": ""}
     drawn.update_xaxes(
         title_text=f"read on CPU{some}", side="top",

@@ -57,7 +57,7 @@ class ComparisonFigures:
             try:
                 getattr(self, name)()
             except NetprobeError as error:
-                found[name] = error.what
+                found[name] = error.message
             else:
                 found[name] = ""
         return found

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from netprobe.errors import NetprobeError
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.run.model import Run
 from netprobe.run.rounds import Rounds, read_rounds
 
@@ -29,9 +29,9 @@ class RunFigures:
     Each raises `NetprobeError` where the Run lacks what it shows; `available()` says so of all.
     """
 
-    def __init__(self, run: Run, facts: Facts | None = None) -> None:
+    def __init__(self, run: Run, context: RunContext | None = None) -> None:
         self.run = run
-        self._facts = facts or Facts(run)
+        self._context = context or RunContext(run)
 
     @cached_property
     def _rounds(self) -> list[Rounds]:
@@ -44,7 +44,7 @@ class RunFigures:
         """
         from netprobe.render.figures.locality import draw
 
-        return drawn("locality", lambda: draw(self._facts, thread))
+        return drawn("locality", lambda: draw(self._context, thread))
 
     def reuseport(self, group: int | None = None) -> go.Figure:
         """A reuseport group: whose packets come to which index, the thread that serves it, the CPU it runs on.
@@ -53,40 +53,40 @@ class RunFigures:
         """
         from netprobe.render.figures.reuseport import draw
 
-        return drawn("reuseport", lambda: draw(self._facts, group))
+        return drawn("reuseport", lambda: draw(self._context, group))
 
     def syscalls(self, per: str = "auto") -> go.Figure:
-        """System calls by thread, and by call and class of its time-out.
+        """System calls by thread, and by call and class of its timeout.
 
         `per`: "request", "second", or "auto": by request where the number of requests is known.
         """
         from netprobe.render.figures.syscalls import draw
 
-        return drawn("syscalls", lambda: draw(self._facts, per))
+        return drawn("syscalls", lambda: draw(self._context, per))
 
     def switches(self, fold: bool = True) -> go.Figure:
         """Who takes over a CPU from whom, in switches a second. `fold`: threads of the same work are one."""
         from netprobe.render.figures.switches import draw
 
-        return drawn("switches", lambda: draw(self._facts, fold))
+        return drawn("switches", lambda: draw(self._context, fold))
 
     def busypoll(self) -> go.Figure:
         """Busy-poll hits and misses, and packets by who took them, a second, over time in seconds."""
         from netprobe.render.figures.busypoll import draw
 
-        return drawn("busypoll", lambda: draw(self._facts))
+        return drawn("busypoll", lambda: draw(self._context))
 
     def throughput(self) -> go.Figure:
         """Requests a second over time in seconds; by round of `netprobe bench` where only that is known."""
         from netprobe.render.figures.throughput import draw
 
-        return drawn("throughput", lambda: draw(self._facts, self._rounds))
+        return drawn("throughput", lambda: draw(self._context, self._rounds))
 
     def latency(self) -> go.Figure:
         """Latency by round of `netprobe bench`; else percentiles of the times in calls and of waits for a CPU."""
         from netprobe.render.figures.latency import draw
 
-        return drawn("latency", lambda: draw(self._facts, self._rounds))
+        return drawn("latency", lambda: draw(self._context, self._rounds))
 
     def over_time(self, requests: bool = True) -> go.Figure:
         """Requests (unless left out), system calls, switches, local messages and time on CPU, a second.
@@ -95,11 +95,11 @@ class RunFigures:
         """
         from netprobe.render.figures.over_time import draw
 
-        return drawn("over_time", lambda: draw(self._facts, requests))
+        return drawn("over_time", lambda: draw(self._context, requests))
 
     def flame(self) -> Profile:
         """The Run's stacks. They show themselves as a flame graph; `.write("flame.html")` keeps it."""
-        return drawn("flame", lambda: self._facts.profile)
+        return drawn("flame", lambda: self._context.profile)
 
     def available(self) -> dict[str, str]:
         """Each figure with "" where there are data for it, else with why there are none."""
@@ -121,5 +121,5 @@ def _reason(draw: Callable[[], object]) -> str:
     try:
         draw()
     except NetprobeError as error:
-        return error.what
+        return error.message
     return ""

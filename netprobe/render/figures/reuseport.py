@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from netprobe.errors import NetprobeError
 from netprobe.render.figures.label import label
 from netprobe.render.figures.theme import BLUE, GREY, ORANGE, RED, figure
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MOST = 48
 _MOST_CPUS = 4
-_FIRST: tuple[Judgement, ...] = ("wrong", "not pinned", "cannot tell", "unsteered", "right", "idle")
+_FIRST: tuple[Judgement, ...] = ("wrong", "not pinned", "inconclusive", "unsteered", "right", "idle")
 _HEADS = ("packets received on", "come to the listener", "that is served by", "which runs on")
 _LOOKS = {
     "right": ("right", BLUE, "solid"),
@@ -27,7 +27,7 @@ _LOOKS = {
     "not pinned": ("not pinned to the CPU of the packets", ORANGE, "dash"),
     "unsteered": ("not steered: gets any CPU's packets", ORANGE, "dot"),
     "idle": ("no packets come here", GREY, "dot"),
-    "cannot tell": ("cannot tell", GREY, "dot"),
+    "inconclusive": ("inconclusive", GREY, "dot"),
 }
 # Half the width and height of a box, in the units of the axes.
 _WIDE, _HIGH = 0.3, 0.32
@@ -58,13 +58,13 @@ class _Picture:
             self.links[key] = _Link(*key, look, words)
 
 
-def draw(facts: Facts, group: int | None = None) -> go.Figure:
+def draw(context: RunContext, group: int | None = None) -> go.Figure:
     """Four columns; a link is red and broken where the thread does not run where the packets arrive.
 
     `group`: the row in the table `reuseport_groups`; None: the first with something wrong, else the largest.
     """
-    chosen = _chosen(facts.groups, group)
-    worst = sorted(chosen.members, key=lambda member: _FIRST.index(member.judgement))
+    chosen = _chosen(context.groups, group)
+    worst = sorted(chosen.members, key=lambda member: _FIRST.index(member.result))
     members = worst[:_MOST]
     picture = _picture(members)
     tallest = max(len(column) for column in picture.columns)
@@ -78,8 +78,8 @@ def draw(facts: Facts, group: int | None = None) -> go.Figure:
 
 def rank(group: Group) -> tuple[int, int]:
     """Sorts groups: first what is worth a look first."""
-    judged = min((_FIRST.index(member.judgement) for member in group.members), default=len(_FIRST))
-    return (judged if group.size > 1 else len(_FIRST), -group.size)
+    evaluated = min((_FIRST.index(member.result) for member in group.members), default=len(_FIRST))
+    return (evaluated if group.size > 1 else len(_FIRST), -group.size)
 
 
 def _chosen(found: Sequence[Group], group: int | None) -> Group:
@@ -88,7 +88,7 @@ def _chosen(found: Sequence[Group], group: int | None) -> Group:
     if group is None:
         return min(found, key=rank)
     if not 0 <= group < len(found):
-        raise NetprobeError(f"There is no group {group}.", todo=f"The Run has groups 0 to {len(found) - 1}.")
+        raise NetprobeError(f"There is no group {group}.", hint=f"The Run has groups 0 to {len(found) - 1}.")
     return found[group]
 
 
@@ -121,8 +121,8 @@ def _add_sources(picture: _Picture, members: Sequence[Member]) -> None:
 
 
 def _add_servers(picture: _Picture, number: int, member: Member) -> None:
-    judged = member.judgement
-    before: Judgement = "right" if judged in ("right", "wrong", "not pinned") else judged
+    evaluated = member.result
+    before: Judgement = "right" if evaluated in ("right", "wrong", "not pinned") else evaluated
     words = _words(member)
     for cpu in ("any",) if member.steered_cpus is None else member.steered_cpus:
         picture.link(0, cpu, number, before, words)
@@ -132,8 +132,8 @@ def _add_servers(picture: _Picture, number: int, member: Member) -> None:
         picture.link(1, number, key, before, words)
         for cpu in _runs_on(server):
             picture.columns[3][cpu] = f"CPU {cpu}"
-            fits = member.steered_cpus is not None and cpu in member.steered_cpus and judged == "wrong"
-            picture.link(2, key, cpu, "right" if fits else judged, f"{words}<br>{_measured(server)}")
+            fits = member.steered_cpus is not None and cpu in member.steered_cpus and evaluated == "wrong"
+            picture.link(2, key, cpu, "right" if fits else evaluated, f"{words}<br>{_measured(server)}")
 
 
 def _runs_on(server: Server) -> tuple[int, ...]:
@@ -146,7 +146,7 @@ def _runs_on(server: Server) -> tuple[int, ...]:
 
 def _words(member: Member) -> str:
     index = "listener" if member.index is None else f"index {member.index}"
-    return f"<b>{index}: {member.judgement}</b>" + (f"<br>{label(member.words, 120)}" if member.words else "")
+    return f"<b>{index}: {member.result}</b>" + (f"<br>{label(member.words, 120)}" if member.words else "")
 
 
 def _measured(server: Server) -> str:
@@ -231,8 +231,8 @@ def _lay_out(drawn: go.Figure, tallest: int, hidden: Sequence[Member]) -> None:
         meta={"alt": "The reuseport group: whose packets come to which index, thread and CPU"},
     )
     if hidden:
-        judged = Counter(member.judgement for member in hidden)
-        words = ", ".join(f"{count:,} {name}" for name, count in judged.items())
+        evaluated = Counter(member.result for member in hidden)
+        words = ", ".join(f"{count:,} {name}" for name, count in evaluated.items())
         drawn.add_annotation(
             text=f"and {len(hidden):,} more listeners, of these {words}", x=1, xref="paper", xanchor="right",
             y=0, yref="paper", yanchor="top", showarrow=False, opacity=0.75,

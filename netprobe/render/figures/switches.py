@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from netprobe.render.figures.label import label, thread_labels
 from netprobe.render.figures.theme import figure, note, scale
 from netprobe.render.units import percent
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -19,12 +19,12 @@ _ROLES, _SUCCESSORS = 16, 6
 _IDLE, _REST = "(idle)", "(others)"
 
 
-def draw(facts: Facts, fold: bool = True) -> go.Figure:
-    """Two maps: who left its CPU (down) and who ran next (across), pre-empted and of its own will, a second.
+def draw(context: RunContext, fold: bool = True) -> go.Figure:
+    """Two maps: who left its CPU (down) and who ran next (across), preempted and of its own will, a second.
 
     `fold`: threads that do the same work are one (`timer-0`, `timer-1` → `timer-N`).
     """
-    known = [row for row in (facts.switches if fold else facts.switches_by_thread) if row.switches]
+    known = [row for row in (context.switches if fold else context.switches_by_thread) if row.switches]
     rows = known[:_ROLES]
     if not rows:
         raise MissingDataError("no context switch was seen")
@@ -32,8 +32,8 @@ def draw(facts: Facts, fold: bool = True) -> go.Figure:
     idle = any(row.to_idle for row in rows)
     drawn = figure(150 + 34 * len(rows))
     # NaN where what was imported does not say how long it took.
-    seconds, unit = (facts.run.seconds, "times a second") if facts.run.seconds > 0 else (1.0, "times in all")
-    _panel(drawn, rows, preempted, "x", ("bad", "pre-empted by", unit), seconds, [row.preempted_by for row in rows])
+    seconds, unit = (context.run.seconds, "times a second") if context.run.seconds > 0 else (1.0, "times in all")
+    _panel(drawn, rows, preempted, "x", ("bad", "preempted by", unit), seconds, [row.preempted_by for row in rows])
     own_will = [row.followed_by + Counter({_IDLE: row.to_idle}) for row in rows]
     names = [*yielded, *([_IDLE] if idle else [])]
     _panel(drawn, rows, names, "x2", ("plain", "left its CPU, then ran", unit), seconds, own_will)

@@ -1,4 +1,4 @@
-"""System calls by thread, and by the time-out that they are given."""
+"""System calls by thread, and by the timeout that they are given."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from netprobe.errors import NetprobeError
 from netprobe.render.figures.label import label, thread_labels
 from netprobe.render.figures.theme import BLUE, GREEN, GREY, ORANGE, PINK, SERIES, TEAL, VIOLET, figure
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PER = ("auto", "request", "second")
 _THREADS, _PARTS = 16, 9
-_WORDS = {"zero": "time-out 0", "positive": "time-out > 0", "infinite": "no time-out", "unreadable": "time-out unknown"}
+_WORDS = {"zero": "timeout 0", "positive": "timeout > 0", "infinite": "no timeout", "unreadable": "timeout unknown"}
 # Waits that never wait stand out, also in print.
 _PATTERNS = {"zero": "x", "positive": "/", "infinite": "", "unreadable": "."}
 
@@ -33,7 +33,7 @@ _COLORS = {
 }
 
 Part = tuple[str, str]
-"""A call, and the class of its time-out ("" where it has none)."""
+"""A call, and the class of its timeout ("" where it has none)."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ class _Bars:
     counts: Counter[tuple[tuple[int, int, str], Part]]
 
 
-def draw(facts: Facts, per: str = "auto") -> go.Figure:
+def draw(context: RunContext, per: str = "auto") -> go.Figure:
     """Stacked bars, one a thread; `per`: "request", "second", or "auto" for requests where they are known."""
-    divisor, unit = denominator(facts, per)
-    bars = _bars(facts.calls_by_thread)
+    divisor, unit = denominator(context, per)
+    bars = _bars(context.calls_by_thread)
     if not bars.threads:
         raise MissingDataError("no system call was seen")
     threads = bars.threads[:_THREADS]
@@ -82,19 +82,19 @@ def colors_of(calls: Iterable[str]) -> dict[str, str]:
     return chosen
 
 
-def denominator(facts: Facts, per: str) -> tuple[float, str]:
+def denominator(context: RunContext, per: str) -> tuple[float, str]:
     """What counts are divided by, and its words."""
     if per not in PER:
         raise ValueError(f"per {per!r} is none of {', '.join(PER)}")
-    requests = facts.requests
+    requests = context.requests
     if per == "request" and requests is None:
         raise NetprobeError(
             "How many requests were served is not known.",
-            todo='Take per="second"; or record with --requests-from or the locality probe.',
+            hint='Take per="second"; or record with --requests-from or the locality probe.',
         )
     if requests is not None and per != "second":
         return requests.count, "per request of the server"
-    return (facts.run.seconds, "a second") if facts.run.seconds > 0 else (1.0, "in all")
+    return (context.run.seconds, "a second") if context.run.seconds > 0 else (1.0, "in all")
 
 
 def _bars(rows: list[SyscallRow]) -> _Bars:
@@ -115,7 +115,7 @@ def _bars(rows: list[SyscallRow]) -> _Bars:
 
 
 def split(row: SyscallRow) -> Iterator[tuple[Part, int]]:
-    """A call's count by class of time-out; what has no class (or was counted before the class was) stands alone."""
+    """A call's count by class of timeout; what has no class (or was counted before the class was) stands alone."""
     for kind, count in row.timeouts.items():
         yield (row.syscall, kind), count
     rest = row.calls - row.timeouts.total()
@@ -124,7 +124,7 @@ def split(row: SyscallRow) -> Iterator[tuple[Part, int]]:
 
 
 def part_words(part: Part) -> str:
-    """`epoll_wait, time-out 0`, as the traced machine spelt the call."""
+    """`epoll_wait, timeout 0`, as the traced machine spelt the call."""
     call, kind = part
     return f"{call}, {_WORDS.get(kind, kind)}" if kind else call
 

@@ -11,7 +11,7 @@ from netprobe.render.figures.over_time import requests
 from netprobe.render.figures.theme import figure
 from netprobe.render.figures.timeline import clock_of
 from netprobe.render.figures.timeline import draw as draw_rows
-from netprobe.rules.facts import Facts, MissingDataError
+from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from netprobe.run.rounds import Rounds
 
 
-def draw(facts: Facts, rounds: list[Rounds]) -> go.Figure:
-    """By time block, as the server read them; without that, by round as the load generator saw them."""
-    if facts.run.tables.get("blocks"):
-        clock = clock_of(facts.run)
-        rows = list(requests(facts.run, clock))
+def draw(context: RunContext, rounds: list[Rounds]) -> go.Figure:
+    """By time interval, as the server read them; without that, by round as the load generator saw them."""
+    if context.run.tables.get("intervals"):
+        clock = clock_of(context.run)
+        rows = list(requests(context.run, clock))
         if rows:
             return draw_rows(clock, rows, "Requests a second over time")
-    measured = served(facts.run) or [one for one in rounds if not one.is_time]
-    if not measured and facts.requests:
+    measured = served(context.run) or [one for one in rounds if not one.is_time]
+    if not measured and context.requests:
         raise MissingDataError(
             "how the throughput went over time is not known, only how many requests there were in all"
         )

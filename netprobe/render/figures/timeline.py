@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from netprobe.render.figures.theme import SERIES, figure
-from netprobe.rules.facts import MissingDataError
+from netprobe.rules.context import MissingDataError
 from netprobe.run.model import Run
 
 if TYPE_CHECKING:
@@ -25,41 +25,41 @@ _ROW, _GAP, _TOP, _BOTTOM = 118, 46, 34, 50
 
 @dataclass(frozen=True)
 class Clock:
-    """Start, middle and length of each time block, in seconds from the start of the recording."""
+    """Start, middle and length of each time interval, in seconds from the start of the recording."""
 
     start_s: Floats
     duration_s: Floats
 
     @property
     def middle_s(self) -> Floats:
-        """Where a block's value is drawn."""
+        """Where an interval's value is drawn."""
         return self.start_s + self.duration_s / 2
 
     @property
     def end_s(self) -> float:
-        """End of the last block."""
+        """End of the last interval."""
         return float(self.start_s[-1] + self.duration_s[-1]) if len(self.start_s) else 0.0
 
-    def by_block(self, blocks: Values, counts: Values) -> Floats:
-        """Counts added up by block."""
-        places, amounts = np.asarray(blocks, np.int64), np.asarray(counts, np.float64)
+    def by_interval(self, intervals: Values, counts: Values) -> Floats:
+        """Counts added up by interval."""
+        places, amounts = np.asarray(intervals, np.int64), np.asarray(counts, np.float64)
         inside = (places >= 0) & (places < len(self.start_s))
         return np.bincount(places[inside], amounts[inside], len(self.start_s)).astype(np.float64)
 
-    def rate(self, blocks: Values, counts: Values) -> Floats:
+    def rate(self, intervals: Values, counts: Values) -> Floats:
         """The same by second."""
-        return self.per_second(self.by_block(blocks, counts))
+        return self.per_second(self.by_interval(intervals, counts))
 
     def per_second(self, counts: Floats) -> Floats:
-        """Counts of each block by second."""
+        """Counts of each interval by second."""
         return np.divide(counts, self.duration_s, out=np.zeros_like(counts), where=self.duration_s > 0)
 
 
 def clock_of(run: Run) -> Clock:
     """Raises `MissingDataError` where a Run has no time."""
-    table = run.tables.get("blocks")
+    table = run.tables.get("intervals")
     if table is None or not len(table):
-        raise MissingDataError("the Run has no time blocks")
+        raise MissingDataError("the Run has no time intervals")
     start, duration = (np.asarray(table.columns[name], np.float64) for name in ("start_s", "duration_s"))
     if not np.isfinite(start + duration).all():
         raise MissingDataError("how long it took is not known")
@@ -68,7 +68,7 @@ def clock_of(run: Run) -> Clock:
 
 @dataclass(frozen=True)
 class Line:
-    """One line: a label that is harmless for plotly, and a value for each block."""
+    """One line: a label that is harmless for plotly, and a value for each interval."""
 
     label: str
     values: Floats
@@ -118,7 +118,7 @@ def draw(clock: Clock, rows: Sequence[Row], alt: str) -> go.Figure:
 
 
 def _to_the_ends(clock: Clock) -> Floats:
-    """A block's value stands at its middle; the first and the last reach to the edges."""
+    """An interval's value stands at its middle; the first and the last reach to the edges."""
     found: Floats = np.concatenate((clock.start_s[:1], clock.middle_s, [clock.end_s]))
     return found
 

@@ -20,9 +20,9 @@ class Comparison(comparison.Comparison):
     @classmethod
     def of(cls, a: Run | Sequence[Run], b: Run | Sequence[Run], per: str = "auto") -> Comparison:
         """Compare two Runs, or two series of Runs."""
-        from netprobe.rules.judged import judged
+        from netprobe.rules.evaluated import evaluated
 
-        found = comparison.compare_sides(*comparison.sides_of(a, b), per, judged)
+        found = comparison.compare_sides(*comparison.sides_of(a, b), per, evaluated)
         return cls(**{one.name: getattr(found, one.name) for one in fields(found)})
 
     @cached_property

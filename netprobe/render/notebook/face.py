@@ -10,9 +10,9 @@ from netprobe.render import diff as words
 from netprobe.render.report.findings import cards, rest
 from netprobe.render.report.html import Html, element, folded, join, listed, table
 from netprobe.render.report.top import facts_line, tiles, verdict, whom
-from netprobe.rules.facts import Facts
+from netprobe.rules.context import RunContext
 from netprobe.rules.finding import Finding
-from netprobe.rules.registry import judge
+from netprobe.rules.registry import evaluate
 from netprobe.run.model import Run
 
 _ROWS = 15
@@ -20,15 +20,15 @@ _ROWS = 15
 
 def of_run(run: Run) -> str:
     """Whom, the verdict, the numbers that matter most, and the findings, each of which opens."""
-    facts, judgements = Facts(run), judge(run)
-    found = [one for one in judgements if isinstance(one, Finding)]
+    context, results = RunContext(run), evaluate(run)
+    found = [one for one in results if isinstance(one, Finding)]
     return _framed(
         element("p", whom(run), class_="name"),
         facts_line(run),
-        verdict(judgements),
-        tiles(facts),
+        verdict(results),
+        tiles(context),
         cards(found, ()),
-        rest(judgements),
+        rest(results),
         folded("Tables", element("p", ", ".join(sorted(run.tables)))),
     )
 
@@ -46,7 +46,7 @@ def of_comparison(comparison: Comparison) -> str:
         else "",
         table(words.changes_as_text(counted, _ROWS), "What changed") if counted else "",
         listed(words.meaning(comparison)),
-        join(element("p", line, class_="soft") for line in (*words.unseen(comparison), *comparison.left_out)),
+        join(element("p", line, class_="soft") for line in (*words.unseen(comparison), *comparison.skipped)),
     )
 
 

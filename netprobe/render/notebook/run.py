@@ -11,8 +11,8 @@ from netprobe.run.store import read_run
 
 if TYPE_CHECKING:
     from netprobe.render.figures.of_run import RunFigures
-    from netprobe.rules.facts import Facts
-    from netprobe.rules.finding import Finding, Judgement
+    from netprobe.rules.context import RunContext
+    from netprobe.rules.finding import Finding, Result
 
 
 class Run(model.Run):
@@ -29,19 +29,19 @@ class Run(model.Run):
         return cls(read.info, read.tables, Path(path))
 
     @cached_property
-    def _facts(self) -> Facts:
-        from netprobe.rules.facts import Facts
+    def _context(self) -> RunContext:
+        from netprobe.rules.context import RunContext
 
-        return Facts(self)
+        return RunContext(self)
 
-    def judgements(self) -> list[Judgement]:
+    def results(self) -> list[Result]:
         """What every rule says: findings first, the most costly first; then what cannot be told; then what is clear."""
-        from netprobe.rules.registry import judge
+        from netprobe.rules.registry import evaluate
 
-        return judge(self)
+        return evaluate(self)
 
     def findings(self) -> list[Finding]:
-        """What is wrong, the most costly first: code, severity, claim, evidence, why, remedy, source, cost_pct."""
+        """What is wrong, the most costly first: code, severity, claim, evidence, why, fix, source, cost_pct."""
         from netprobe.rules.registry import findings
 
         return findings(self)
@@ -51,7 +51,7 @@ class Run(model.Run):
         """Figures as plotly objects: `run.figures.locality()` …"""
         from netprobe.render.figures.of_run import RunFigures
 
-        return RunFigures(self, self._facts)
+        return RunFigures(self, self._context)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from netprobe.render.notebook.face import of_run

@@ -13,7 +13,7 @@ from netprobe.render.report.html import Html, counted, element, folded, join, li
 from netprobe.render.report.parts import Section
 from netprobe.render.report.top import facts_line, whom
 from netprobe.rules.finding import Finding
-from netprobe.rules.registry import judge
+from netprobe.rules.registry import evaluate
 from netprobe.run.model import Run
 
 Names = tuple[str, str]
@@ -44,7 +44,7 @@ def _verdict(comparison: Comparison) -> Html:
     counted = [row for row in comparison.changed if row.kind == "metric"]
     chips = [
         element("span", f"{became[name]} {name}", class_=f"badge {name.replace(' ', '-')}")
-        for name in ("appeared", "went away", "stayed", "cannot tell")
+        for name in ("appeared", "went away", "stayed", "inconclusive")
         if became[name]
     ]
     said = headline(comparison)
@@ -89,7 +89,7 @@ def _findings(comparison: Comparison, anchors: Sequence[str]) -> Html:
     others = []
     for one in comparison.findings:
         full = before.get(one.code) if one.became == "went away" else after.get(one.code) or before.get(one.code)
-        if full is None or one.became == "cannot tell":
+        if full is None or one.became == "inconclusive":
             others.append(
                 element("p", element("strong", f"{one.became} "), element("code", one.code), f": {one.words}")
             )
@@ -101,4 +101,4 @@ def _findings(comparison: Comparison, anchors: Sequence[str]) -> Html:
 
 
 def _found(run: Run) -> dict[str, Finding]:
-    return {one.code: one for one in judge(run) if isinstance(one, Finding)}
+    return {one.code: one for one in evaluate(run) if isinstance(one, Finding)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from netprobe.render.report.html import Html, counted, element, folded, join, listed, pairs
-from netprobe.rules.finding import CannotTell, Clear, Finding, Judgement
+from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
 
 _SEVERITY = {1: "note", 2: "minor", 3: "major"}
 # Where the evidence of a finding is drawn.
@@ -35,13 +35,13 @@ def cards(found: Sequence[Finding], anchors: Iterable[str]) -> Html:
 
 
 def card(one: Finding, anchors: set[str], opened: bool = False, badge: str = "") -> Html:
-    """The claim, and below it evidence, why, remedy and source."""
+    """The claim, and below it evidence, why, fix and source."""
     severity = _SEVERITY[one.severity]
     summary = element(
         "summary",
         element("span", severity, class_=f"badge {severity}"),
         element("span", badge, class_=f"badge {badge.replace(' ', '-')}") if badge else "",
-        element("span", counted(one.claim), class_="claim"),
+        element("span", counted(one.summary), class_="summary"),
         element("code", one.code, class_="code"),
     )
     body = element(
@@ -51,7 +51,7 @@ def card(one: Finding, anchors: set[str], opened: bool = False, badge: str = "")
         pairs(
             (
                 ("Why it matters", one.why),
-                ("What to do", element("strong", one.remedy)),
+                ("What to do", element("strong", one.fix)),
                 ("Estimated cost", f"{one.cost_pct:.1f} % of the server's CPU time" if one.cost_pct else ""),
                 ("Source", one.source),
                 ("More", element("span", element("code", f"netprobe explain {one.code}"), _link(one.code, anchors))),
@@ -69,14 +69,14 @@ def _link(code: str, anchors: set[str]) -> Html:
     return Html("")
 
 
-def rest(judgements: Sequence[Judgement]) -> Html:
+def rest(results: Sequence[Result]) -> Html:
     """What was looked at and is clear, and what cannot be told."""
-    clear = [one for one in judgements if isinstance(one, Clear)]
-    unknown = [one for one in judgements if isinstance(one, CannotTell)]
+    clear = [one for one in results if isinstance(one, Pass)]
+    unknown = [one for one in results if isinstance(one, Inconclusive)]
     parts = []
     if unknown:
         lines = [element("span", element("code", one.code), f" {one.reason}") for one in unknown]
-        parts.append(folded(f"{len(unknown)} rule{'' if len(unknown) == 1 else 's'} cannot tell", listed(lines)))
+        parts.append(folded(f"{len(unknown)} rule{'' if len(unknown) == 1 else 's'} inconclusive", listed(lines)))
     if clear:
         lines = [element("span", element("code", one.code), f" {one.words}") for one in clear]
         parts.append(folded(f"{len(clear)} rule{'' if len(clear) == 1 else 's'} found nothing", listed(lines)))

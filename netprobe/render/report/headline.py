@@ -34,14 +34,14 @@ def headline(comparison: Comparison) -> Headline:
     if row.changed:
         at = f"; at 95 %: {known}" if known else ""
         return Headline(f"{values} ({moved}{at}).{_load(comparison)}", fell)
-    if row.verdict == "cannot tell":
+    if row.verdict == "inconclusive":
         return Headline(f"{values} ({moved}; whether that is more than noise cannot be told).", fell)
     at = f", at 95 % {known}" if known else ""
     return Headline(f"{values}, within noise ({moved}{at}).", fell)
 
 
 def throughput(comparison: Comparison) -> Change | None:
-    """The row that the load generator's numbers made; else one of the requests by block."""
+    """The row that the load generator's numbers made; else one of the requests by interval."""
     for row in comparison.rows:
         if (row.group, row.name, row.per) == ("load", "requests served", "second"):
             return row

@@ -21,7 +21,7 @@ def _over_time(figure: Any) -> TextTable:
     titles = [_plain(note["text"]) for note in figure["layout"].get("annotations", ())]
     rows = []
     for trace in figure["data"]:
-        # Both ends repeat the first and the last block.
+        # Both ends repeat the first and the last interval.
         values = numbers(trace["y"])[1:-1]
         known = values[np.isfinite(values)]
         row = int(trace.get("yaxis", "y")[1:] or 1) - 1

@@ -17,7 +17,7 @@ from netprobe.render.report.parts import Charts, Section
 from netprobe.render.report.run_sections import Source
 from netprobe.render.report.shared_scales import share_scales
 from netprobe.render.report.taken import how, missing
-from netprobe.rules.facts import Facts
+from netprobe.rules.context import RunContext
 
 _ROWS = 60
 _SIDES: tuple[tuple[str, str, Callable[[Source], Html]], ...] = (
@@ -25,7 +25,7 @@ _SIDES: tuple[tuple[str, str, Callable[[Source], Html]], ...] = (
     ("locality", "Locality", run_sections.matrix),
     ("reuseport", "Reuseport group", run_sections.group),
     ("syscalls", "System calls", run_sections.calls),
-    ("switches", "Context switches", run_sections.takeovers),
+    ("switches", "Context switches", run_sections.next_tasks),
     ("busypoll", "Busy polling", run_sections.polling),
 )
 
@@ -35,8 +35,8 @@ def render(comparison: Comparison, names: Names = ("A", "B"), title: str = "") -
     charts = Charts()
     figures = ComparisonFigures(comparison)
     sides = (
-        Source(Facts(comparison.a.run), figures.a, charts, "a-", comparison.per),
-        Source(Facts(comparison.b.run), figures.b, charts, "b-", comparison.per),
+        Source(RunContext(comparison.a.run), figures.a, charts, "a-", comparison.per),
+        Source(RunContext(comparison.b.run), figures.b, charts, "b-", comparison.per),
     )
     shown = list(_sections(comparison, figures, sides, names, charts))
     share_scales(charts.figures)
@@ -56,11 +56,11 @@ def _sections(
         body = _beside(names, (make(side) for side in sides), wide=anchor == "switches")
         yield Section(anchor, title, body, "Load" if anchor == "load" else "")
     yield Section("flame", "Where the time goes", _stacks(comparison, figures, charts))
-    lacking = [missing(side.facts.run, []) for side in sides]
-    body = join((_beside(names, lacking), listed((*comparison.left_out, *charts.missing))))
+    lacking = [missing(side.context.run, []) for side in sides]
+    body = join((_beside(names, lacking), listed((*comparison.skipped, *charts.missing))))
     yield Section("missing", "What could not be measured", body, "Not measured")
     yield Section(
-        "taken", "How the data was taken", _beside(names, (how(side.facts.run) for side in sides)), "How taken"
+        "taken", "How the data was taken", _beside(names, (how(side.context.run) for side in sides)), "How taken"
     )
 
 
@@ -109,4 +109,4 @@ def _stacks(comparison: Comparison, figures: ComparisonFigures, charts: Charts) 
     try:
         return frame_of_diff(figures.flame().diff)
     except NetprobeError as error:
-        return charts.lacking(error.what)
+        return charts.lacking(error.message)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from netprobe.errors import NetprobeError
 from netprobe.render.report.html import Html, element, folded, join, table
 from netprobe.render.report.numbers import table_of
-from netprobe.rules.facts import MissingDataError
+from netprobe.rules.context import MissingDataError
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -44,7 +44,7 @@ class Charts:
         try:
             drawn = draw()
         except NetprobeError as error:
-            return self.lacking(error.what)
+            return self.lacking(error.message)
         # Each page has the templates once, for light and for dark.
         drawn.update_layout(template=None)
         plain = json.loads(drawn.to_json(validate=False))
@@ -76,7 +76,7 @@ class Charts:
         except MissingDataError as missing:
             return self.lacking(str(missing))
         except NetprobeError as error:
-            return self.lacking(error.what)
+            return self.lacking(error.message)
         except KeyError as missing:
             return self.lacking(f"the Run has no {missing}")
 

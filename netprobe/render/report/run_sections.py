@@ -15,7 +15,7 @@ from netprobe.render.report.html import Html, counted, element, folded, join, li
 from netprobe.render.report.parts import Charts, Section, or_nothing
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent
-from netprobe.rules.facts import Facts
+from netprobe.rules.context import RunContext
 
 _ROWS, _GROUPS = 40, 6
 
@@ -24,7 +24,7 @@ _ROWS, _GROUPS = 40, 6
 class Source:
     """A Run with its figures. `prefix`: of the charts' names, where a page shows two Runs; `per`: of system calls."""
 
-    facts: Facts
+    context: RunContext
     figures: RunFigures
     charts: Charts
     prefix: str = ""
@@ -42,20 +42,20 @@ def sections(source: Source) -> Iterator[Section]:
     yield Section("locality", "Locality", matrix(source))
     yield Section("reuseport", "Reuseport group", group(source))
     yield Section("syscalls", "System calls", calls(source))
-    yield Section("switches", "Context switches", takeovers(source))
+    yield Section("switches", "Context switches", next_tasks(source))
     yield Section("busypoll", "Busy polling", polling(source))
     yield Section("flame", "Where the time goes", stacks(source))
 
 
 def load(source: Source) -> Html:
     """Throughput over time; latency where it is known; the load generator's report."""
-    requests = source.facts.requests
+    requests = source.context.requests
     words = Html("")
-    if requests and source.facts.run.seconds > 0:
+    if requests and source.context.run.seconds > 0:
         about = "About " if requests.estimated else ""
         words = element(
             "p",
-            f"{about}{requests.count / source.facts.run.seconds:,.0f} requests a second; source: {requests.source}.",
+            f"{about}{requests.count / source.context.run.seconds:,.0f} requests a second; source: {requests.source}.",
         )
     figures = source.figures
     return join(
@@ -63,15 +63,15 @@ def load(source: Source) -> Html:
             words,
             source.charts.place(source.name("throughput"), figures.throughput, numbers=True),
             source.charts.place(source.name("latency"), figures.latency, numbers=True),
-            _reported(source.facts),
+            _reported(source.context),
         )
     )
 
 
-def _reported(facts: Facts) -> Html:
-    if "load_results" not in facts.run.tables:
+def _reported(context: RunContext) -> Html:
+    if "load_results" not in context.run.tables:
         return Html("")
-    rows = facts.run.columns("load_results").rows("quantity", "statistic", "text")
+    rows = context.run.columns("load_results").rows("quantity", "statistic", "text")
     columns = [Column("QUANTITY"), Column("STATISTIC"), Column("VALUE", True)]
     shown = [[str(cell) for cell in row] for row in rows if row[0] != "latency spectrum"]
     return _same("The load generator's report", TextTable(columns, shown))
@@ -91,32 +91,32 @@ def matrix(source: Source) -> Html:
     """The sentence, the heat map, threads, TX queues."""
     from netprobe.analysis.locality import verdict
 
-    facts = source.facts
+    context = source.context
     return join(
         (
-            or_nothing(lambda: element("p", counted(verdict(facts.groups, facts.matrix).sentence))),
+            or_nothing(lambda: element("p", counted(verdict(context.groups, context.matrix).sentence))),
             source.charts.place(source.name("locality"), source.figures.locality),
             or_nothing(
                 lambda: _same(
                     "Messages by thread",
-                    locality.threads_as_text(facts.thread_matrices, _ROWS),
-                    locality.threads_rest(facts.thread_matrices, _ROWS),
+                    locality.threads_as_text(context.thread_matrices, _ROWS),
+                    locality.threads_rest(context.thread_matrices, _ROWS),
                 )
             ),
             or_nothing(
                 lambda: _same(
-                    "Messages by CPU", locality.matrix_as_text(facts.matrix), locality.matrix_rest(facts.matrix)
+                    "Messages by CPU", locality.matrix_as_text(context.matrix), locality.matrix_rest(context.matrix)
                 )
             ),
-            or_nothing(lambda: _sent(facts)),
+            or_nothing(lambda: _sent(context)),
         )
     )
 
 
-def _sent(facts: Facts) -> Html:
+def _sent(context: RunContext) -> Html:
     return join(
         _same(f"Packets sent by {here.device}", locality.tx_as_text(here), locality.matrix_rest(here))
-        for here in facts.tx
+        for here in context.tx
     )
 
 
@@ -126,7 +126,7 @@ def group(source: Source) -> Html:
 
 
 def _groups(source: Source) -> Html:
-    found = source.facts.groups
+    found = source.context.groups
     if not found:
         return element("p", "The server has no listener that could share its port.", class_="missing")
     order = sorted(range(len(found)), key=lambda number: rank(found[number]))
@@ -141,48 +141,48 @@ def _groups(source: Source) -> Html:
 
 
 def calls(source: Source) -> Html:
-    """By thread and class of time-out, by request where that is known."""
-    facts = source.facts
+    """By thread and class of timeout, by request where that is known."""
+    context = source.context
     return join(
         (
             source.charts.place(source.name("syscalls"), lambda: source.figures.syscalls(source.per)),
-            or_nothing(lambda: _same("System calls by thread", *_calls_table(facts, source.per))),
+            or_nothing(lambda: _same("System calls by thread", *_calls_table(context, source.per))),
         )
     )
 
 
-def _calls_table(facts: Facts, per: str) -> tuple[TextTable, str]:
+def _calls_table(context: RunContext, per: str) -> tuple[TextTable, str]:
     from netprobe.render.figures.syscalls import denominator, part_words, split
 
-    divisor, unit = denominator(facts, per)
-    total = sum(row.calls for row in facts.calls_by_thread)
+    divisor, unit = denominator(context, per)
+    total = sum(row.calls for row in context.calls_by_thread)
     columns = [
-        Column("PID", True), Column("TID", True), Column("THREAD"), Column("SYSTEM CALL"), Column("COUNT", True),
+        Column("PID", True), Column("TID", True), Column("THREAD"), Column("SYSCALL"), Column("COUNT", True),
         Column(unit.upper(), True), Column("SHARE %", True),
     ]  # fmt: skip
     rows = [
         (count, [str(row.pid or "-"), str(row.tid or "-"), row.thread, part_words(part), f"{count:,}",
                  f"{count / divisor:,.3g}", percent(count, total)])
-        for row in facts.calls_by_thread
+        for row in context.calls_by_thread
         for part, count in split(row)
     ]  # fmt: skip
     rows.sort(key=lambda row: -row[0])
-    left_out = _more(len(rows) - _ROWS, sum(count for count, _ in rows[_ROWS:]), total, "calls")
-    return TextTable(columns, [cells for _, cells in rows[:_ROWS]]), left_out
+    skipped = _more(len(rows) - _ROWS, sum(count for count, _ in rows[_ROWS:]), total, "calls")
+    return TextTable(columns, [cells for _, cells in rows[:_ROWS]]), skipped
 
 
-def takeovers(source: Source) -> Html:
+def next_tasks(source: Source) -> Html:
     """Who takes over from whom."""
-    facts = source.facts
-    waits = "run_queue" in facts.run.tables
+    context = source.context
+    waits = "run_queue" in context.run.tables
     return join(
         (
             source.charts.place(source.name("switches"), source.figures.switches),
             or_nothing(
                 lambda: _same(
                     "Switches by thread",
-                    switches.threads_as_text(facts.switches_by_thread, facts.seconds, _ROWS, False, waits),
-                    switches.rest(facts.switches_by_thread, _ROWS),
+                    switches.threads_as_text(context.switches_by_thread, context.seconds, _ROWS, False, waits),
+                    switches.rest(context.switches_by_thread, _ROWS),
                 )
             ),
         )
@@ -195,18 +195,18 @@ def polling(source: Source) -> Html:
 
 
 def _polling(source: Source) -> Html:
-    facts = source.facts
-    found = facts.polling
+    context = source.context
+    found = context.polling
     parts = [element("p", counted(found.sentence))]
     if any(row.attempts for row in found.rows):
         parts.append(source.charts.place(source.name("busypoll"), source.figures.busypoll))
     parts.append(table(busypoll.links_as_text(found.links), "The chain of conditions"))
-    parts.append(listed(busypoll.remedies(found.links), "remedies"))
+    parts.append(listed(busypoll.fixes(found.links), "fixes"))
     if found.rows:
-        shown = busypoll.rows_as_text(found.rows, found.napis, facts.run.seconds, _ROWS)
+        shown = busypoll.rows_as_text(found.rows, found.napis, context.run.seconds, _ROWS)
         attempts = [row.attempts for row in found.rows]
-        left_out = _more(len(attempts) - _ROWS, sum(attempts[_ROWS:]), sum(attempts), "attempts")
-        parts.append(_same("Busy polls by thread", shown, left_out))
+        skipped = _more(len(attempts) - _ROWS, sum(attempts[_ROWS:]), sum(attempts), "attempts")
+        parts.append(_same("Busy polls by thread", shown, skipped))
     if found.napis:
         parts.append(_same("Who took the packets of each NAPI instance", busypoll.napis_as_text(found.napis)))
     return join(parts)
@@ -219,20 +219,20 @@ def stacks(source: Source) -> Html:
     try:
         profile = source.figures.flame()
     except NetprobeError as error:
-        return source.charts.lacking(error.what)
+        return source.charts.lacking(error.message)
     return join(
         (
             frame_of(profile),
-            or_nothing(lambda: _same("Functions that take most time themselves", frames_as_text(source.facts))),
+            or_nothing(lambda: _same("Functions that take most time themselves", frames_as_text(source.context))),
         )
     )
 
 
-def _same(title: str, shown: TextTable, left_out: str = "") -> Html:
-    """`left_out`: what the table does not have, as a terminal says it."""
+def _same(title: str, shown: TextTable, skipped: str = "") -> Html:
+    """`skipped`: what the table does not have, as a terminal says it."""
     if not shown.rows:
         return Html("")
-    line = element("p", left_out.removesuffix("; -T 0 shows all"), class_="soft") if left_out else ""
+    line = element("p", skipped.removesuffix("; -T 0 shows all"), class_="soft") if skipped else ""
     return folded(f"{title}, as a table", table(shown, title), line)
 
 

@@ -18,7 +18,7 @@ def missing(run: Run, lacking: Iterable[str]) -> Html:
     unknown = _list(_mapping(run.info.get("imported")).get("unknown"))
     lines = [
         *(f"Not available: {words}" for words in _list(run.info.get("unavailable"))),
-        *(f"Not complete: {words}" for words in _list(run.info.get("missed"))),
+        *(f"Not complete: {words}" for words in _list(run.info.get("dropped"))),
         *(f"Not known, as it was imported: {words}" for words in unknown),
         *(f"{words[:1].upper()}{words[1:]}" for words in lacking),
     ]
@@ -31,7 +31,7 @@ def how(run: Run) -> Html:
     """Machine, target, time, probes and what they cost."""
     info = run.info
     host, target = (_mapping(info.get(name)) for name in ("host", "target"))
-    facts = pairs(
+    context = pairs(
         (
             ("Target", target.get("description") or ""),
             ("Command", " ".join(map(str, _list(target.get("command"))))),
@@ -42,24 +42,24 @@ def how(run: Run) -> Html:
             ("Boot parameters", host.get("boot_parameters") or ""),
             ("Requests", _requests(info)),
             ("Probes", ", ".join(map(str, _list(info.get("probes"))))),
-            ("Ways", "; ".join(f"{what}: {way}" for what, way in _mapping(info.get("ways")).items())),
+            ("Ways", "; ".join(f"{what}: {way}" for what, way in _mapping(info.get("attach_mechanisms")).items())),
             ("Written by", f"netprobe {info.get('netprobe_version', '?')}"),
             ("Run format", info.get("format_version", "?")),
             ("Cost", "" if run.imported else or_nothing(lambda: cost(run))),
         )
     )
-    return join((facts, _sources(info), or_nothing(lambda: _programs(run)), or_nothing(lambda: _attached(info))))
+    return join((context, _sources(info), or_nothing(lambda: _programs(run)), or_nothing(lambda: _attached(info))))
 
 
 def _times(run: Run) -> list[tuple[str, object]]:
-    window = _mapping(run.info.get("window"))
-    blocks = window.get("blocks")
-    several = isinstance(blocks, int) and blocks > 1 and run.seconds > 0
+    window = _mapping(run.info.get("recording"))
+    intervals = window.get("intervals")
+    several = isinstance(intervals, int) and intervals > 1 and run.seconds > 0
     length = run.length_in_words(2) if run.seconds > 0 else "for a time that is not known"
     return [
         ("Recorded", f"{window.get('started') or 'at a time that is not known'}, {length}"),
-        ("Time blocks", f"{blocks}, about {run.seconds / (blocks or 1):.2f} s each" if several else ""),
-        ("Ended by", window.get("ended_by") or ""),
+        ("Time intervals", f"{intervals}, about {run.seconds / (intervals or 1):.2f} s each" if several else ""),
+        ("Ended by", window.get("stopped_by") or ""),
     ]
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from netprobe.errors import NetprobeError
 from netprobe.render.report.html import Html, counted, element, join
 from netprobe.render.units import percent, rate
-from netprobe.rules.facts import Facts, MissingDataError
-from netprobe.rules.finding import CannotTell, Clear, Finding, Judgement
+from netprobe.rules.context import MissingDataError, RunContext
+from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
 from netprobe.run.model import Run
 
 Tile = tuple[str, str, str, str]
@@ -28,7 +28,7 @@ def whom(run: Run) -> str:
 
 def facts_line(run: Run) -> Html:
     """When, where and how long."""
-    host, window, target = (_mapping(run.info.get(name)) for name in ("host", "window", "target"))
+    host, window, target = (_mapping(run.info.get(name)) for name in ("host", "recording", "target"))
     parts = [
         str(window.get("started") or "")[:19].replace("T", " "),
         run.length_in_words(),
@@ -47,16 +47,16 @@ def _mapping(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def verdict(judgements: Sequence[Judgement]) -> Html:
+def verdict(results: Sequence[Result]) -> Html:
     """One sentence on what the findings say, and how many of each sort there are."""
-    found = [one for one in judgements if isinstance(one, Finding)]
-    unknown = sum(isinstance(one, CannotTell) for one in judgements)
-    clear = sum(isinstance(one, Clear) for one in judgements)
+    found = [one for one in results if isinstance(one, Finding)]
+    unknown = sum(isinstance(one, Inconclusive) for one in results)
+    clear = sum(isinstance(one, Pass) for one in results)
     counts = Counter(one.severity.name.lower() for one in found)
     words, tone = _sentence(found, unknown, clear)
     chips = [(name, counts[name]) for name in ("major", "minor", "note")]
     shown = [element("span", f"{count} {name}", class_=f"badge {name}") for name, count in chips if count]
-    told = f"{clear} rule{'' if clear == 1 else 's'} found nothing" + (f", {unknown} cannot tell" if unknown else "")
+    told = f"{clear} rule{'' if clear == 1 else 's'} found nothing" + (f", {unknown} inconclusive" if unknown else "")
     return element(
         "div",
         element("p", counted(words), class_="sentence"),
@@ -69,20 +69,20 @@ def _sentence(found: Sequence[Finding], unknown: int, clear: int) -> tuple[str, 
     if found:
         tone = found[0].severity.name.lower()
         more = len(found) - 1
-        return found[0].claim + (f" And {more} more finding{'' if more == 1 else 's'}." if more else ""), tone
+        return found[0].summary + (f" And {more} more finding{'' if more == 1 else 's'}." if more else ""), tone
     if not clear:
-        return "Cannot tell what holds this server back: the Run has nothing that a rule could judge.", "note"
+        return "Inconclusive what holds this server back: the Run has nothing that a rule could evaluate.", "note"
     if unknown:
-        return "Nothing was found in what could be judged; some rules lack what they need.", "note"
+        return "Nothing was found in what could be evaluated; some rules lack what they need.", "note"
     return "Nothing was found that makes this server slower than the kernel allows.", "good"
 
 
-def tiles(facts: Facts) -> Html:
+def tiles(context: RunContext) -> Html:
     """The numbers that matter most, of those that are known."""
     found: list[Tile] = []
     for make in (_requests, _locality, _calls, _polling, _preempted):
         try:
-            if tile := make(facts):
+            if tile := make(context):
                 found.append(tile)
         except (MissingDataError, NetprobeError, KeyError):
             continue
@@ -96,42 +96,42 @@ def _tile(label: str, value: str, below: str, tone: str) -> Html:
     )  # fmt: skip
 
 
-def _requests(facts: Facts) -> Tile | None:
-    known = facts.requests
-    if known is None or not facts.run.seconds > 0:
+def _requests(context: RunContext) -> Tile | None:
+    known = context.requests
+    if known is None or not context.run.seconds > 0:
         return None
     return (
         "Requests a second",
-        f"{known.count / facts.run.seconds:,.0f}",
+        f"{known.count / context.run.seconds:,.0f}",
         ("about; " * known.estimated) + known.source,
         "",
     )
 
 
-def _locality(facts: Facts) -> Tile | None:
-    share = facts.matrix.local_pct
+def _locality(context: RunContext) -> Tile | None:
+    share = context.matrix.local_pct
     if share is None:
         return None
-    below = f"of {facts.matrix.total:,} messages read on the CPU that received them"
+    below = f"of {context.matrix.total:,} messages read on the CPU that received them"
     return "Local messages", f"{share:.1f} %", below, "good" if share >= 99 else "bad" if share < 90 else ""
 
 
-def _calls(facts: Facts) -> Tile | None:
-    known, calls = facts.requests, sum(row.calls for row in facts.calls)
+def _calls(context: RunContext) -> Tile | None:
+    known, calls = context.requests, sum(row.calls for row in context.calls)
     if not calls:
         return None
     if known and known.count:
-        below = f"{calls / facts.run.seconds:,.0f} a second" if facts.run.seconds > 0 else f"{calls:,} in all"
+        below = f"{calls / context.run.seconds:,.0f} a second" if context.run.seconds > 0 else f"{calls:,} in all"
         return "System calls per request", f"{calls / known.count:.2f}", below, ""
     below = "how many requests is not known"
-    if facts.run.seconds > 0:
-        return "System calls a second", f"{calls / facts.run.seconds:,.0f}", below, ""
+    if context.run.seconds > 0:
+        return "System calls a second", f"{calls / context.run.seconds:,.0f}", below, ""
     return "System calls", f"{calls:,}", f"{below}, nor how long it took", ""
 
 
-def _polling(facts: Facts) -> Tile | None:
-    found = facts.polling
-    if found.verdict == "cannot tell":
+def _polling(context: RunContext) -> Tile | None:
+    found = context.polling
+    if found.verdict == "inconclusive":
         return None
     if found.verdict == "none":
         asked = found.asked_by_server or found.asked_by_machine
@@ -142,14 +142,14 @@ def _polling(facts: Facts) -> Tile | None:
     return "Taken by busy polling", f"{found.share_pct:.1f} %" if found.share_pct is not None else "?", below, tone
 
 
-def _preempted(facts: Facts) -> Tile | None:
-    count = sum(row.involuntary for row in facts.switches)
-    switches = sum(row.switches for row in facts.switches)
-    if not facts.run.seconds > 0:
+def _preempted(context: RunContext) -> Tile | None:
+    count = sum(row.involuntary for row in context.switches)
+    switches = sum(row.switches for row in context.switches)
+    if not context.run.seconds > 0:
         return "Pre-emptions", f"{count:,}", f"of {switches:,} switches", ""
     return (
         "Pre-emptions a second",
-        rate(count, facts.run.seconds),
-        f"of {switches / facts.run.seconds:,.0f} switches",
+        rate(count, context.run.seconds),
+        f"of {switches / context.run.seconds:,.0f} switches",
         "",
     )

@@ -1,4 +1,4 @@
-"""Runs made of known rates, with what real ones have: a load that drifts, blocks that resemble their neighbours."""
+"""Runs made of known rates, with what real ones have: a load that drifts, intervals that resemble their neighbours."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,61 +32,63 @@ class Server:
     info: dict[str, Any] = field(default_factory=dict)
 
 
-def run_of(server: Server, seed: int, seconds: float = 10.0, blocks: int = 40, without: tuple[str, ...] = ()) -> Run:
+def run_of(server: Server, seed: int, seconds: float = 10.0, intervals: int = 40, without: tuple[str, ...] = ()) -> Run:
     """A Run of it."""
     random = np.random.default_rng(seed)
-    length = np.full(blocks, seconds / blocks)
-    requests = random.poisson(server.load * random.lognormal(0, 0.04) * length * np.exp(_drift(random, blocks, 0.15)))
-    columns: dict[str, list[Any]] = {name: [] for name in ("block", "tid", "thread", "syscall", "calls")}
-    waits = random.lognormal(0, 0.08) * np.exp(_drift(random, blocks, 0.1))
-    for block in range(blocks):
+    length = np.full(intervals, seconds / intervals)
+    requests = random.poisson(
+        server.load * random.lognormal(0, 0.04) * length * np.exp(_drift(random, intervals, 0.15))
+    )
+    columns: dict[str, list[Any]] = {name: [] for name in ("interval", "tid", "thread", "syscall", "calls")}
+    waits = random.lognormal(0, 0.08) * np.exp(_drift(random, intervals, 0.1))
+    for interval in range(intervals):
         for name, rate in server.calls.items():
-            mean = requests[block] * rate
-            count = int(random.poisson(mean * waits[block])) if "wait" in name else round(mean)
-            _add(columns, block, 11, "reactor-0", name, count)
-        _add(columns, block, 12, "timer-0", "read", int(random.poisson(server.ticks * length[block])))
+            mean = requests[interval] * rate
+            count = int(random.poisson(mean * waits[interval])) if "wait" in name else round(mean)
+            _add(columns, interval, 11, "reactor-0", name, count)
+        _add(columns, interval, 12, "timer-0", "read", int(random.poisson(server.ticks * length[interval])))
     tables = _tables(columns, requests, length, server) + profile_tables(_profile(server, random, requests, length))
     info = {
         "host": {"hostname": "lab", "kernel": "6.1", "cpus_online": "0-1", "boot_parameters": "quiet"},
         "target": {"description": "process 11"},
-        "window": {"seconds": seconds, "blocks": blocks},
+        "recording": {"seconds": seconds, "intervals": intervals},
         "probes": ["syscalls", "switches", "locality", "stacks"],
-        "missed": [],
+        "dropped": [],
         "unavailable": [],
-        "ways": {},
+        "attach_mechanisms": {},
     } | server.info
     return Run(info, {table.name: table for table in tables if table.name not in without})
 
 
-def _drift(random: np.random.Generator, blocks: int, size: float) -> np.ndarray:
-    steps = random.normal(0, 1, blocks)
-    for place in range(1, blocks):
+def _drift(random: np.random.Generator, intervals: int, size: float) -> np.ndarray:
+    steps = random.normal(0, 1, intervals)
+    for place in range(1, intervals):
         steps[place] += 0.5 * steps[place - 1]
     return size * steps * np.sqrt(0.75)
 
 
-def _add(columns: dict[str, list[Any]], block: int, tid: int, thread: str, call: str, count: int) -> None:
-    for name, value in zip(columns, (block, tid, thread, call, count), strict=True):
+def _add(columns: dict[str, list[Any]], interval: int, tid: int, thread: str, call: str, count: int) -> None:
+    for name, value in zip(columns, (interval, tid, thread, call, count), strict=True):
         columns[name].append(value)
 
 
 def _tables(columns: dict[str, list[Any]], requests: Any, length: Any, server: Server) -> list[Table]:
-    rows = len(columns["block"])
+    rows = len(columns["interval"])
     names = {"pid": [11] * rows, "process": ["server"] * rows}
-    blocks = range(len(length))
+    intervals = range(len(length))
     waits = [i for i, name in enumerate(columns["syscall"]) if name == "epoll_wait"]
     kept = {name: [values[i] for i in waits] for name, values in (columns | names).items()}
-    many = len(blocks)
+    many = len(intervals)
     messages = {
-        "block": list(blocks), "pid": [11] * many, "tid": [11] * many, "process": ["server"] * many,
+        "interval": list(intervals), "pid": [11] * many, "tid": [11] * many, "process": ["server"] * many,
         "thread": ["reactor-0"] * many, "rx_cpu": [0] * many, "cpu": [0] * many, "messages": requests,
         "accepted": requests,
     }  # fmt: skip
     timeouts = kept | {
-        "timeout": [server.timeout] * len(waits), "octave": [-1] * len(waits), "timeout_total_ns": [0] * len(waits)
+        "timeout": [server.timeout] * len(waits), "timeout_log2_us": [-1] * len(waits), "timeout_total_ns": [0] * len(waits)
     }  # fmt: skip
     return [
-        Table("blocks", {"block": list(blocks), "duration_s": length, "machine_switches": [500] * many,
+        Table("intervals", {"interval": list(intervals), "duration_s": length, "machine_switches": [500] * many,
                          "machine_forks": [0] * many}),
         Table("threads", {"pid": [11, 11], "tid": [11, 12], "process": ["server"] * 2,
                           "thread": ["reactor-0", "timer-0"], "cpus_allowed": ["0", "0"]}),
@@ -105,10 +107,10 @@ def _profile(server: Server, random: np.random.Generator, requests: Any, length:
     share = np.array(list(server.stacks.values()))
     busy = 0.6 * length * server.frequency * requests / requests.mean() * random.lognormal(0, 0.03)
     counts = random.poisson(busy[:, None] * share)
-    block, stack = np.nonzero(counts)
-    count = counts[block, stack]
+    interval, stack = np.nonzero(counts)
+    count = counts[interval, stack]
     period = 1e9 / server.frequency
     info = Info("cpu-clock", "ns", float(length.sum()), float(length[0]), len(length))
-    samples = Samples(stack, np.zeros(len(stack), np.int64), block, count, count * period)
+    samples = Samples(stack, np.zeros(len(stack), np.int64), interval, count, count * period)
     frames = [Frame(name, "server", Kind.USER) for name in names]
     return Profile(frames, Stacks(start, frame), [Thread(11, 11, "reactor-0")], samples, info)

@@ -59,9 +59,9 @@ def with_calls(**calls):
         (with_calls(fcntl=0.5), "fcntl, reactor-0", ("new",)),
         (with_calls(sendto=1.2), "sendto, reactor-0", ("more",)),
         (replace(Server(), ticks=2000), "read, timer-0", ("more",)),
-        (replace(Server(), timeout="zero"), "epoll_wait with time-out", ("new", "gone")),
+        (replace(Server(), timeout="zero"), "epoll_wait with timeout", ("new", "gone")),
     ],
-    ids=["another call", "a new call", "more of a call", "a faster timer", "another time-out"],
+    ids=["another call", "a new call", "more of a call", "a faster timer", "another timeout"],
 )
 @pytest.mark.parametrize("seed", range(5))
 def test_what_changed_comes_first(changed, name, verdict, seed):
@@ -123,8 +123,8 @@ def test_a_missing_table_is_no_zero():
     found = compared(run_of(Server(), 1), run_of(Server(), 2, without=("syscalls", "profile_samples")))
     assert not found.changed
     assert not [one for one in found.rows if one.group in ("system calls", "functions", "CPU time")]
-    assert any("CANNOT TELL about system calls: B has no table syscalls" in one for one in found.left_out)
-    assert any("CANNOT TELL about functions" in one or "CANNOT TELL about CPU time" in one for one in found.left_out)
+    assert any("INCONCLUSIVE about system calls: B has no table syscalls" in one for one in found.skipped)
+    assert any("INCONCLUSIVE about functions" in one or "INCONCLUSIVE about CPU time" in one for one in found.skipped)
 
 
 def without_threads(run):
@@ -146,18 +146,20 @@ def test_a_side_without_threads_is_compared_by_call():
         assert [(row.name, row.verdict) for row in found.changed] == [("fcntl", verdict)]
         calls = [row for row in found.rows if row.group == "system calls"]
         assert len({row.name for row in calls}) == len(calls)
-        # Those of the timer are among the reads, and time-outs still have threads.
+        # Those of the timer are among the reads, and timeouts still have threads.
         assert row(found, "read").rate_a > 0
-        assert row(found, "epoll_wait with time-out infinite, reactor-0")
+        assert row(found, "epoll_wait with timeout infinite, reactor-0")
 
 
 def test_a_column_that_one_side_lacks_is_no_zero():
     a, b = run_of(Server(), 1), run_of(Server(), 2)
-    blocks = {name: values for name, values in b.tables["blocks"].columns.items() if not name.startswith("machine")}
-    b = type(b)(b.info, {**b.tables, "blocks": type(b.tables["blocks"])("blocks", blocks)})
+    intervals = {
+        name: values for name, values in b.tables["intervals"].columns.items() if not name.startswith("machine")
+    }
+    b = type(b)(b.info, {**b.tables, "intervals": type(b.tables["intervals"])("intervals", intervals)})
     found = compared(a, b)
     assert not [one for one in found.rows if one.group == "machine"]
-    assert any("CANNOT TELL about machine: B has no column machine_switches" in one for one in found.left_out)
+    assert any("INCONCLUSIVE about machine: B has no column machine_switches" in one for one in found.skipped)
 
 
 def test_failed_calls_that_one_side_did_not_count_are_no_zero():
@@ -166,7 +168,7 @@ def test_failed_calls_that_one_side_did_not_count_are_no_zero():
     errors = type(calls)("syscall_errors", {**calls.columns, "errno": ["EAGAIN"] * len(calls)})
     found = compared(a, type(b)(b.info, {**b.tables, "syscall_errors": errors}))
     assert not found.changed
-    assert any("CANNOT TELL about failed calls: A has no table" in one for one in found.left_out)
+    assert any("INCONCLUSIVE about failed calls: A has no table" in one for one in found.skipped)
 
 
 def test_without_requests_by_second():
@@ -176,11 +178,11 @@ def test_without_requests_by_second():
         compared(a, b, "request")
 
 
-def test_too_few_blocks_cannot_tell():
+def test_too_few_intervals_cannot_tell():
     found = compared(run_of(Server(), 1, 2.0, 2), run_of(with_calls(fcntl=5.0), 2, 2.0, 2))
     assert not found.changed
-    assert {one.verdict for one in found.rows} == {"cannot tell"}
-    assert any("time blocks" in one for one in found.left_out)
+    assert {one.verdict for one in found.rows} == {"inconclusive"}
+    assert any("time intervals" in one for one in found.skipped)
 
 
 def test_what_would_have_been_seen():
@@ -204,7 +206,7 @@ def test_a_series_is_silent():
 
 
 def test_a_series_sees_less():
-    """A bit more, that one recording cannot tell from the next."""
+    """A bit more, that one recording inconclusive from the next."""
     more = with_calls(sendto=1.04)
     assert not compared(run_of(Server(), 1), run_of(more, 2)).changed
     assert compared(series(Server(), 1), series(more, 2)).changed[0].name == "sendto, reactor-0"
@@ -237,7 +239,7 @@ def test_another_host_is_said(host, words):
     ("info", "words"),
     [
         ({"probes": ["syscalls", "stacks"]}, "only A has locality, switches; what both have is compared"),
-        ({"missed": ["3 messages are missing"]}, "B: 3 messages are missing"),
+        ({"dropped": ["3 messages are missing"]}, "B: 3 messages are missing"),
     ],
 )
 def test_another_recording_is_said(info, words):
@@ -298,9 +300,9 @@ def test_load_and_length_are_said():
 
 def test_a_light_recording_has_seen_its_part_of_the_requests_and_is_called_one():
     a, b = run_of(Server(), 1), run_of(Server(), 2)
-    window = b.info["window"] | {"elapsed_seconds": 4 * b.seconds}
+    window = b.info["recording"] | {"elapsed_seconds": 4 * b.seconds}
     told = {"count": 4 * requests_of(b).count, "source": "wrk.txt"}
-    light = type(b)(b.info | {"window": window, "requests": told}, b.tables)
+    light = type(b)(b.info | {"recording": window, "requests": told}, b.tables)
     assert requests_of(light).count == pytest.approx(requests_of(b).count)
     assert f"{b.seconds:.1f} s counted of {4 * b.seconds:.1f} s" in repr(light)
     found = compared(a, light)
@@ -324,7 +326,7 @@ def test_the_python_interface():
     frame = found.changes
     assert frame.loc[0, "name"] == "fcntl, reactor-0"
     assert frame.loc[0, "verdict"] == "new"
-    assert set(frame["verdict"]) <= {"new", "gone", "more", "less", "no change seen", "cannot tell"}
+    assert set(frame["verdict"]) <= {"new", "gone", "more", "less", "no change seen", "inconclusive"}
     assert isinstance(found.findings, tuple)
 
 
@@ -383,4 +385,4 @@ def test_regressions_of_form_and_load():
     names = {one.name for one in compared(a, run_of(more, 2)).regressions(5)}
     assert names == {"read, reactor-0", "receives and reads of any form, reactor-0"}
     spins = compared(a, run_of(replace(Server(), timeout="zero"), 2)).regressions()
-    assert {one.name for one in spins} == {"epoll_wait with time-out zero, reactor-0"}
+    assert {one.name for one in spins} == {"epoll_wait with timeout zero, reactor-0"}

@@ -11,7 +11,7 @@ from netprobe.analysis.compare.regressions import regressions
 
 VOLUNTARY = Metric("switches", "voluntary switches", "reactor-N", unit="switches")
 WAIT = Metric("system calls", "epoll_wait", "reactor-N", unit="calls")
-ZERO = Metric("time-outs", "epoll_wait", "reactor-N", "with time-out zero", unit="calls")
+ZERO = Metric("timeouts", "epoll_wait", "reactor-N", "with timeout zero", unit="calls")
 
 
 def rows(**counts):
@@ -24,8 +24,8 @@ def rows(**counts):
     [
         (WAIT, "more"),
         (ZERO, "more"),
-        (Metric("time-outs", "epoll_wait", "reactor-N", "with time-out infinite"), ""),
-        (Metric("time-outs", "epoll_wait", "", "mean positive time-out", "mean", "ns"), ""),
+        (Metric("timeouts", "epoll_wait", "reactor-N", "with timeout infinite"), ""),
+        (Metric("timeouts", "epoll_wait", "", "mean positive timeout", "mean", "ns"), ""),
         (Metric("preemptions", "preempted", "reactor-N", "by timer-N"), "more"),
         (Metric("machine", "switches, whole machine", unit="switches"), "more"),
         (Metric("machine", "forks, whole machine", unit="forks", by_others=True), ""),
@@ -90,8 +90,8 @@ def test_the_machines_switches_that_are_the_targets_waits():
     assert names(machine, change("switches", "voluntary switches", 0.1, 0.2, way="")) == ["switches, whole machine"]
 
 
-def test_families_of_calls_and_of_time_outs():
-    assert family_of(ZERO) == Metric("time-outs", "epoll waits of any form", "reactor-N", ZERO.detail, unit="calls")
+def test_families_of_calls_and_of_timeouts():
+    assert family_of(ZERO) == Metric("timeouts", "epoll waits of any form", "reactor-N", ZERO.detail, unit="calls")
     assert family_of(VOLUNTARY) is None
     read, recv = (Metric("system calls", name, unit="calls") for name in ("read", "recvfrom"))
     before, after = with_families({read: (np.array([3.0]), None)}, {recv: (np.array([5.0]), None)})

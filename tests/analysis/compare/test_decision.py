@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from netprobe.analysis.compare.blocks import Totals, cosines, fast_cosines, over_blocks, projected
 from netprobe.analysis.compare.decision import compare
 from netprobe.analysis.compare.discoveries import first_threshold, threshold
+from netprobe.analysis.compare.intervals import Totals, cosines, fast_cosines, over_intervals, projected
 
 NO_LOAD = (np.ones(1), np.ones(1))
 # Independent events of which everything is known.
@@ -52,17 +52,17 @@ def test_size_with_run_to_run_variation(tau):
     for length in (16, 40):
         mean = 400 * np.exp(random.normal(0, tau, rows))
         counts = random.poisson(mean[:, None], (rows, length)).astype(float)
-        sides.append(over_blocks(counts, np.ones(length)))
+        sides.append(over_intervals(counts, np.ones(length)))
     p = compare(*sides, np.full(rows, tau), load(1, 1, rows)).p
     assert np.mean(p < 0.05) <= 0.06
     assert np.mean(p < 0.001) <= 0.003
 
 
-def sampled(random, weights, blocks, weight):
-    """Samples by function that weigh so much each, with a mean weight by block."""
-    counts = weight * random.poisson(np.outer(weights / weight, np.ones(blocks)))
-    basis = np.vstack((cosines(blocks), fast_cosines(blocks)))
-    found = projected(counts.sum(1), counts @ basis.T, float(blocks), basis.sum(1), blocks)
+def sampled(random, weights, intervals, weight):
+    """Samples by function that weigh so much each, with a mean weight by interval."""
+    counts = weight * random.poisson(np.outer(weights / weight, np.ones(intervals)))
+    basis = np.vstack((cosines(intervals), fast_cosines(intervals)))
+    found = projected(counts.sum(1), counts @ basis.T, float(intervals), basis.sum(1), intervals)
     return replace(found, event=weight)
 
 
@@ -71,7 +71,7 @@ def sampled(random, weights, blocks, weight):
 def test_size_of_samples_at_different_rates(weights, mean):
     random = np.random.default_rng(12)
     rows = np.full(8000, mean)
-    sides = [sampled(random, rows, blocks, weight) for blocks, weight in zip((9, 12), weights, strict=True)]
+    sides = [sampled(random, rows, intervals, weight) for intervals, weight in zip((9, 12), weights, strict=True)]
     p = compare(*sides, np.full(8000, 0.01), load(1, 1, 8000)).p
     assert np.mean(p < 0.05) <= 0.06
     assert np.mean(p < 0.001) <= 0.003
@@ -83,10 +83,10 @@ def test_new_and_gone_are_certain():
 
 
 def test_a_burst_is_one_event():
-    """16 accepts in one block of one recording, none in the other."""
+    """16 accepts in one interval of one recording, none in the other."""
     burst = np.zeros((1, 40))
     burst[0, 7] = 16
-    before, after = (over_blocks(counts, np.ones(40)) for counts in (burst, 0 * burst))
+    before, after = (over_intervals(counts, np.ones(40)) for counts in (burst, 0 * burst))
     found = compare(before, after, np.full(1, 0.01), NO_LOAD)
     assert found.p[0] > 0.01
 
@@ -110,10 +110,12 @@ def test_detectable_is_detected():
     """With the stated power: four out of five such changes are seen."""
     random = np.random.default_rng(9)
     rows, tau, limit = 6000, 0.05, 1e-3
-    before = over_blocks(random.poisson(100 * np.exp(random.normal(0, tau, (rows, 1))), (rows, 40)) * 1.0, np.ones(40))
+    before = over_intervals(
+        random.poisson(100 * np.exp(random.normal(0, tau, (rows, 1))), (rows, 40)) * 1.0, np.ones(40)
+    )
     growth = np.median(compare(before, before, np.full(rows, tau), load(1, 1, rows)).detectable(limit))
     mean = 100 * (1 + growth) * np.exp(random.normal(0, tau, (rows, 1)))
-    after = over_blocks(random.poisson(mean, (rows, 40)) * 1.0, np.ones(40))
+    after = over_intervals(random.poisson(mean, (rows, 40)) * 1.0, np.ones(40))
     seen = np.mean(compare(before, after, np.full(rows, tau), load(1, 1, rows)).p < limit)
     assert 0.7 <= seen <= 0.95
 

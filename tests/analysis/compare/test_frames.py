@@ -1,4 +1,4 @@
-"""The judge for flame-graph diffs: grey where it is noise, by blocks of time."""
+"""The judge for flame-graph diffs: grey where it is noise, by intervals of time."""
 
 import importlib.util
 from dataclasses import replace
@@ -11,7 +11,7 @@ from flamegraph.diff import DiffOptions, diff
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info, Profile, Samples, Stacks
 from flamegraph.verdicts import NothingKnown, Verdict
-from netprobe.analysis.compare.frames import BlockJudge, halves_judge, judge_for
+from netprobe.analysis.compare.frames import IntervalJudge, halves_judge, judge_for
 from netprobe.run.profile import read_profile
 
 _SPEC = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
@@ -26,7 +26,7 @@ def _made():
     _SPEC.loader.exec_module(made)
 
 
-QUIET = {"unchanged", "noise", "cannot tell"}
+QUIET = {"unchanged", "noise", "inconclusive"}
 
 
 def profile_of(server, seed, seconds=10.0):
@@ -77,20 +77,20 @@ def test_what_changed_has_its_colour():
     assert boxes["main"] in (Verdict.UNCHANGED, Verdict.NOISE)
 
 
-# nginx alone, sampled often, and the whole machine, sampled seldom, while another program came up: samples by block.
+# nginx alone, sampled often, and the whole machine, sampled seldom, while another program came up: samples by interval.
 CALLS = [46, 57, 52, 55, 57, 49, 39, 50, 37], [12, 15, 13, 15, 12, 8, 3, 8, 0, 5, 10, 2]
 NEW = [0] * 9, [0, 4, 2, 11, 4, 13, 12, 10, 16, 13, 9, 11]
 REST = [43, 36, 27, 39, 41, 41, 41, 29, 19], [14, 9, 14, 7, 14, 14, 19, 19, 17, 16, 17, 13]
 
 
-def recorded(side, frequency, block_s):
+def recorded(side, frequency, interval_s):
     rows = (CALLS[side], NEW[side], REST[side])
     counts = np.array(rows)
-    stack, block = np.nonzero(counts)
-    count = counts[stack, block]
-    samples = Samples(stack, np.zeros(len(stack), np.int64), block, count, count * (1e9 / frequency))
+    stack, interval = np.nonzero(counts)
+    count = counts[stack, interval]
+    samples = Samples(stack, np.zeros(len(stack), np.int64), interval, count, count * (1e9 / frequency))
     frames = [Frame(name, "libc.so.6", Kind.USER) for name in ("writev", "write", "rest")]
-    info = Info("cpu-clock", "ns", counts.shape[1] * block_s, block_s, counts.shape[1])
+    info = Info("cpu-clock", "ns", counts.shape[1] * interval_s, interval_s, counts.shape[1])
     return Profile(frames, Stacks(np.arange(4), np.arange(3)), [Thread(1, 1, "nginx")], samples, info)
 
 
@@ -103,7 +103,7 @@ def test_what_was_not_there_at_all_is_no_noise():
     assert back["write"] is Verdict.GONE
 
 
-def test_half_as_much_in_uneven_blocks_is_not_called_noise():
+def test_half_as_much_in_uneven_intervals_is_not_called_noise():
     a, b = recorded(0, 661, 0.1452), recorded(1, 99, 0.25)
     verdicts = {one.frame.name: one.verdict for one in diff(a, b, DiffOptions(judge=judge_for(a, b))).top(0)}
     assert verdicts["writev"] is Verdict.CANNOT_TELL
@@ -128,9 +128,9 @@ def test_equal_servers_sampled_at_other_rates_are_grey(per, frequencies):
 
 def test_without_time_nothing_can_be_told():
     a = profile_of(made.Server(), 1)
-    timeless = replace(a, info=replace(a.info, block_s=0.0, blocks=1))
+    timeless = replace(a, info=replace(a.info, interval_s=0.0, intervals=1))
     assert isinstance(judge_for(timeless, a), NothingKnown)
-    assert isinstance(judge_for(a, a), BlockJudge)
+    assert isinstance(judge_for(a, a), IntervalJudge)
     assert "5 %" in str(judge_for(a, a))
 
 

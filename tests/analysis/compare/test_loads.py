@@ -24,8 +24,8 @@ def bench(rate, seed, us=200, rounds=10, **tables):
             Round(1.7e9 + number, 1.0, served, 0, {round(us / factor): served - 100, round(5 * us / factor): 100})
         )
     info = {
-        "host": {}, "target": {"description": "load"}, "window": {"seconds": float(rounds), "blocks": 0},
-        "probes": [], "missed": [], "unavailable": [], "ways": {},
+        "host": {}, "target": {"description": "load"}, "recording": {"seconds": float(rounds), "intervals": 0},
+        "probes": [], "dropped": [], "unavailable": [], "attach_mechanisms": {},
         "requests": {"count": sum(one.requests for one in made), "source": "the load generator"},
     }  # fmt: skip
     return Run(info, {table.name: table for table in round_tables(made)} | tables)
@@ -49,8 +49,8 @@ def test_the_same():
     assert (served.unit, served.per) == ("requests", "second")
     assert served.low_pct < 0 < served.high_pct
     assert found.per == "request"
-    (sentence,) = found.left_out
-    assert sentence.startswith("CANNOT TELL about system calls, time-outs, ")
+    (sentence,) = found.skipped
+    assert sentence.startswith("CANNOT TELL about system calls, timeouts, ")
 
 
 def test_less_throughput_and_longer_latencies():
@@ -75,7 +75,7 @@ def test_a_series_of_benchmarks_sees_less():
 
 def test_one_round_cannot_tell():
     rows = load_rows(compared(bench(50_000, 1, rounds=1), bench(20_000, 2)))
-    assert {row.verdict for row in rows.values()} == {"cannot tell"}
+    assert {row.verdict for row in rows.values()} == {"inconclusive"}
 
 
 def report(rate):
@@ -90,26 +90,26 @@ def test_a_benchmark_and_a_report():
     imported = Run(imported.info, {"load_results": report(51_000.0)})
     rows = load_rows(compared(bench(50_000, 1), imported))
     assert {name: row.verdict for name, row in rows.items()} == {
-        "requests served": "cannot tell", "latency p99": "cannot tell"
+        "requests served": "inconclusive", "latency p99": "inconclusive"
     }  # fmt: skip
     assert rows["requests served"].rate_b == pytest.approx(51_000)
 
 
 def test_a_recording_beside_a_benchmark(checkout):
-    """`bench --record` has both: counts by block, the load by round."""
+    """`bench --record` has both: counts by interval, the load by round."""
     sides = []
-    for seed, name in enumerate(("faulty", "mended")):
+    for seed, name in enumerate(("faulty", "fixed")):
         run = netprobe.load(checkout / "dashboards" / "runs" / name)
         sides.append(Run(run.info, dict(run.tables) | dict(bench(20_000 * (1 + 2 * seed), seed).tables)))
     found = compared(*sides)
     assert load_rows(found)["requests served"].verdict == "more"
     assert {row.name for row in found.changed} >= {"recvfrom, reactor-N", "read, reactor-N"}
-    assert not [one for one in found.left_out if "load" in one]
-    alone = compared(sides[0], netprobe.load(checkout / "dashboards" / "runs" / "mended"))
-    assert "CANNOT TELL about load: B has no table load_rounds (netprobe bench)" in alone.left_out
-    # The rounds of a benchmark are no blocks of a recording.
+    assert not [one for one in found.skipped if "load" in one]
+    alone = compared(sides[0], netprobe.load(checkout / "dashboards" / "runs" / "fixed"))
+    assert "CANNOT TELL about load: B has no table load_rounds (netprobe bench)" in alone.skipped
+    # The rounds of a benchmark are no intervals of a recording.
     beside = compared(sides[0], bench(50_000, 3))
     assert {row.group for row in beside.rows} == {"load"}
-    (sentence,) = beside.left_out
+    (sentence,) = beside.skipped
     assert "switches" in sentence
-    assert sentence.endswith("CPU time: B has no table blocks (every recording has it)")
+    assert sentence.endswith("CPU time: B has no table intervals (every recording has it)")

@@ -66,7 +66,7 @@ def test_every_field_ahead_of_the_chain(perf, save, extra):
     profile = perf.read(save([event], event.comm("w"), event.mmap(A, 0x1000, 0x1000), *samples))
     assert perf.stacks(profile) == {("w", 10, 10, ("[a]",)): 3}
     assert profile.total == 3 * (9 if extra & perf.period else 500)
-    assert bool(profile.info.block_s) == bool(extra & perf.time)
+    assert bool(profile.info.interval_s) == bool(extra & perf.time)
 
 
 @pytest.mark.parametrize("size", [64, 72, 80, 96, 104, 112, 120, 128, 136])
@@ -358,7 +358,7 @@ def test_several_events(perf, tmp_path, form):
     assert (profile.count, profile.total, profile.info.other_events) == (2, 14, ("cycles",))
     with pytest.raises(ProfileError, match="no event page-faults") as failure:
         perf.read(path, event="page-faults")
-    assert failure.value.todo == "It has: cycles, instructions."
+    assert failure.value.hint == "It has: cycles, instructions."
 
 
 def test_events_with_layouts_of_their_own(perf, save):
@@ -401,24 +401,24 @@ def test_stacks_at_the_limit(perf, save, limit, cut):
     assert perf.read(save([event], *(event.sample(chain) for chain in chains))).info.truncated == cut
 
 
-def test_time_blocks(perf, save):
+def test_time_intervals(perf, save):
     event = perf.event()
     times = [10**18 + n * 10**8 + 5 for n in (0, 0, 3, 599)]
     profile = perf.read(save([event], *(event.sample([perf.user, 0x10], time=time) for time in times)))
-    assert (profile.info.blocks, profile.info.block_s, round(profile.info.seconds, 6)) == (600, 0.1, 59.9)
-    assert list(zip(profile.samples.block.tolist(), profile.samples.count.tolist(), strict=True)) == [
+    assert (profile.info.intervals, profile.info.interval_s, round(profile.info.seconds, 6)) == (600, 0.1, 59.9)
+    assert list(zip(profile.samples.interval.tolist(), profile.samples.count.tolist(), strict=True)) == [
         (0, 2),
         (3, 1),
         (599, 1),
     ]
 
 
-def test_long_recordings_have_longer_blocks(perf, save):
+def test_long_recordings_have_longer_intervals(perf, save):
     event = perf.event()
     times = [10**9 + n * 10**8 for n in range(0, 5000, 10)]
     profile = perf.read(save([event], *(event.sample([perf.user, 0x10], time=time) for time in times)))
-    assert (profile.info.block_s, profile.info.blocks, profile.count) == (1.6, 312, 500)
-    assert max(profile.samples.block.tolist()) == 311
+    assert (profile.info.interval_s, profile.info.intervals, profile.count) == (1.6, 312, 500)
+    assert max(profile.samples.interval.tolist()) == 311
 
 
 def test_samples_before_the_first_of_the_file(perf, save):
@@ -426,8 +426,8 @@ def test_samples_before_the_first_of_the_file(perf, save):
     times = [10**10, 10**10 - 250_000_000, 10**10 + 50_000_000]
     profile = perf.read(save([event], *(event.sample([perf.user, 0x10], time=time) for time in times)))
     assert profile.count == 3
-    assert profile.info.blocks == 4
-    assert profile.samples.block.min() == 0
+    assert profile.info.intervals == 4
+    assert profile.samples.interval.min() == 0
 
 
 def packed(data: bytes, kind: int, size: int = 300) -> list[bytes]:
@@ -493,7 +493,7 @@ def test_the_other_byte_order_is_refused(tmp_path):
     path.write_bytes(b"2ELIFREP" + struct.pack(">8Q", 104, 144, 104, 0, 104, 0, 0, 0) + b"\0" * 32)
     with pytest.raises(ProfileError, match="big-endian recording, which this little-endian machine") as failure:
         read_any(path)
-    assert "big-endian machine" in failure.value.todo
+    assert "big-endian machine" in failure.value.hint
 
 
 def test_it_is_recognised(tmp_path, perf):
@@ -529,6 +529,6 @@ def test_unwinding_without_perf(perf, save, monkeypatch):
     ):
         with pytest.raises(ProfileError, match=f"recorded with {option}.*not installed") as failure:
             perf.read(save([event], event.sample([perf.user, 0x10])))
-        assert "Install perf" in failure.value.todo
+        assert "Install perf" in failure.value.hint
     ordinary = perf.event(perf.usual | 1 << 11)
     assert perf.read(save([ordinary], ordinary.sample([perf.user, 0x10]))).count == 1

@@ -63,9 +63,9 @@ def outcome(perf, path: Path, **options) -> str:
     try:
         profile = perf.read(path, **options)
     except BrokenProfileError as broken:
-        return broken.what if re.search(r"byte \d+", broken.what) else pytest.fail(f"no byte: {broken.what}")
+        return broken.message if re.search(r"byte \d+", broken.message) else pytest.fail(f"no byte: {broken.message}")
     except ProfileError as error:
-        return error.what
+        return error.message
     assert profile.samples.stack.max(initial=-1) < len(profile.stacks)
     return ""
 
@@ -134,7 +134,7 @@ def test_the_byte_that_is_named(perf, save):
     good = event.sample([perf.user, 0x99])
     path = save([event], good, good, struct.pack("<IHH", 9, 2, 0), good)
     at = path.read_bytes().index(struct.pack("<IHH", 9, 2, 0))
-    assert outcome(perf, path) == f"{path} is damaged at byte {at}: a record of 0 bytes."
+    assert outcome(perf, path) == f"{path} is corrupt at byte {at}: a record of 0 bytes."
     saved = perf.read(path, salvage=True)
     assert saved.count == 2
     assert f"byte {at} " in saved.info.notes[0]
@@ -196,7 +196,7 @@ def test_a_recording_that_was_not_finished(perf, save):
     assert any("read to its end" in note for note in saved.info.notes)
 
 
-def test_random_damage(perf, tmp_path):
+def test_random_corruption(perf, tmp_path):
     """300 files with some bytes changed: an answer or an error of ours, soon."""
     random.seed(11)
     event, records = kinds(perf)
@@ -207,12 +207,12 @@ def test_random_damage(perf, tmp_path):
         )
     began = time.monotonic()
     for number in range(300):
-        damaged = bytearray(wholes[number % 2])
+        corrupt = bytearray(wholes[number % 2])
         for _ in range(random.randrange(1, 8)):
-            damaged[random.randrange(8, len(damaged))] = random.choice(
+            corrupt[random.randrange(8, len(corrupt))] = random.choice(
                 (0, 1, 8, 9, 0x7F, 0x80, 0xFF, random.randrange(256))
             )
-        path.write_bytes(damaged)
+        path.write_bytes(corrupt)
         outcome(perf, path, salvage=bool(number & 2))
     assert time.monotonic() - began < 60
 
@@ -237,11 +237,11 @@ def test_compressed_rubbish(perf, save):
     body = zstandard.compress(good * 20)
     random.seed(3)
     for number in range(200):
-        damaged = bytearray(body)
-        damaged[random.randrange(len(damaged))] ^= 1 << random.randrange(8)
+        corrupt = bytearray(body)
+        corrupt[random.randrange(len(corrupt))] ^= 1 << random.randrange(8)
         if number % 4 == 0:
-            damaged = damaged[: random.randrange(len(damaged))]
-        path = save([event], good, struct.pack("<IHH", 81, 0, 8 + len(damaged)) + damaged)
+            corrupt = corrupt[: random.randrange(len(corrupt))]
+        path = save([event], good, struct.pack("<IHH", 81, 0, 8 + len(corrupt)) + corrupt)
         outcome(perf, path)
         assert perf.read(path, salvage=True).count >= 1
     path = save([event], good, struct.pack("<IHHQ", 83, 0, 24, 1 << 40) + b"x" * 8)
@@ -268,7 +268,7 @@ try:
     with open_source(sys.argv[1]) as source:
         print(perf_data.read(source, ReadOptions(downloads=False)).count)
 except BrokenProfileError as error:
-    print("refused", error.what)
+    print("refused", error.message)
 # Not ru_maxrss: that counts what the parent had when it forked.
 status = dict(line.split(":", 1) for line in open("/proc/self/status"))
 print(time.monotonic() - began, int(status["VmHWM"].split()[0]) >> 10)
@@ -330,17 +330,17 @@ def test_times_all_over_the_place(perf, save):
     times = [0, 1, 1 << 40, 1 << 62, 1 << 63, (1 << 64) - 1]
     profile = perf.read(save([event], *(event.sample([perf.user, 1], time=time) for time in times)))
     assert profile.count == len(times)
-    assert profile.info.blocks <= 600
-    assert profile.samples.block.max() < profile.info.blocks
+    assert profile.info.intervals <= 600
+    assert profile.samples.interval.max() < profile.info.intervals
 
 
-def test_torn_gzip(perf, save, tmp_path):
+def test_truncated_gzip(perf, save, tmp_path):
     event = perf.event()
     path = save([event], *(event.sample([perf.user, n]) for n in range(5000)))
-    torn = tmp_path / "torn.gz"
-    torn.write_bytes(gzip.compress(path.read_bytes())[:-200])
-    assert "cannot be read on" in outcome(perf, torn)
-    saved = perf.read(torn, salvage=True)
+    truncated = tmp_path / "truncated.gz"
+    truncated.write_bytes(gzip.compress(path.read_bytes())[:-200])
+    assert "cannot be read on" in outcome(perf, truncated)
+    saved = perf.read(truncated, salvage=True)
     assert 0 < saved.count < 5000
     assert saved.info.notes
 

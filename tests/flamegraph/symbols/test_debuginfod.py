@@ -199,7 +199,7 @@ def test_the_symboliser_fetches_a_program_that_is_gone(server, environment, prog
     assert frames == [("inner", "/gone", Kind.USER)]
 
 
-def test_a_time_out_is_noted(server, environment, program, stripped, tmp_path, monkeypatch):
+def test_a_timeout_is_noted(server, environment, program, stripped, tmp_path, monkeypatch):
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("DEBUGINFOD_MAXTIME", "0.3")

@@ -80,14 +80,14 @@ def test_symbols_can_be_built_from_columns_and_moved():
 
 
 @pytest.mark.parametrize(
-    "torn",
+    "truncated",
     [b"", b"\n", b"x", b"ffff", b"ffffffff81000000", b"ffffffff81000000 T", b"ffffffff81000000 T ", b"\xff" * 99],
 )
-def test_torn_lines_are_left_out_and_counted(torn):
-    symbols = KernelSymbols.parse(b"ffffffff80000000 T whole\n" + torn)
+def test_truncated_lines_are_left_out_and_counted(truncated):
+    symbols = KernelSymbols.parse(b"ffffffff80000000 T whole\n" + truncated)
     assert list(symbols.names) == ["whole"]
-    assert symbols.torn == bool(torn.strip(b"\n"))
-    assert len(KernelSymbols.parse(torn)) == 0
+    assert symbols.truncated == bool(truncated.strip(b"\n"))
+    assert len(KernelSymbols.parse(truncated)) == 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to see the kernel's addresses")

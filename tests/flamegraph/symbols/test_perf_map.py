@@ -25,13 +25,13 @@ def test_names_keep_their_spaces_and_sizes_their_ends():
     assert found(one, 0x7EFF, 0x7F00, 0x7F0F, 0x7F10, 0x8007, 0x9001) == [
         None, "LazyCompile:~run /srv/a b.js:3", "LazyCompile:~run /srv/a b.js:3", None, "second", "Foo::bar",
     ]  # fmt: skip
-    assert one.torn == 0
+    assert one.truncated == 0
 
 
-def test_torn_lines_are_left_out_and_counted():
+def test_truncated_lines_are_left_out_and_counted():
     one = PerfMap(b"7f00 10 good\n7f2\n7f30 10\nzz 10 x\n-1 10 x\n11112222333344445 1 x\n\n7f40 10 half a na")
     assert len(one) == 1
-    assert one.torn == 6
+    assert one.truncated == 6
 
 
 def test_where_code_was_replaced_the_newest_line_holds():
@@ -74,7 +74,7 @@ def test_of_a_map_that_is_too_large_the_newest_part_is_read(tmp_path, monkeypatc
     (tmp_path / "m").write_text("1000 10 oldest\n2000 10 older\n3000 10 new\n")
     one = read_perf_map(tmp_path, "m", {os.geteuid()})
     assert found(one, 0x1000, 0x3000) == [None, "new"]
-    assert (one.cut, one.torn) == (True, 0)
+    assert (one.cut, one.truncated) == (True, 0)
 
 
 def test_a_dead_process_has_its_map_in_tmp(tmp_path):

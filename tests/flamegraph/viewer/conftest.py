@@ -180,12 +180,12 @@ def _known() -> Profile:
     helper = builder.thread(Thread(7, 10, "helper"))
     main, alpha, beta = (builder.frame(Frame(name, "/bin/server")) for name in ("main", "alpha", "beta"))
     write_ = builder.frame(Frame("write", "[kernel]", Kind.KERNEL))
-    for block in range(10):
-        name = alpha if block < 5 else beta
-        weight = 12 if block < 5 else 6
+    for interval in range(10):
+        name = alpha if interval < 5 else beta
+        weight = 12 if interval < 5 else 6
         for thread in threads:
-            builder.add(builder.stack([main, name]), thread, block, count=weight // 2, weight=weight / 2)
-        builder.add(builder.stack([main, write_]), helper, block, count=1)
+            builder.add(builder.stack([main, name]), thread, interval, count=weight // 2, weight=weight / 2)
+        builder.add(builder.stack([main, write_]), helper, interval, count=1)
     return builder.profile(Info("cpu-clock", "samples", 10.0, 1.0, 10, 2, 1, "Known", ("One note.",)))
 
 

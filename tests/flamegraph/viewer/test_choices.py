@@ -34,7 +34,7 @@ def test_strip_follows_the_zoom(browser, known):
 def test_without_times_there_is_no_strip(browser, known):
     from dataclasses import replace
 
-    flat = replace(known, info=replace(known.info, block_s=0.0))
+    flat = replace(known, info=replace(known.info, interval_s=0.0))
     browser.open(flat)
     assert browser.hidden("time")
 

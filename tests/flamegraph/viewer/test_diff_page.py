@@ -51,7 +51,7 @@ def test_words_signs_and_numbers(browser, change):
         "fresh": "✚ new",
         "grows": "+ grown",
         "lost": "✕ gone",
-        "rare": "? cannot tell",
+        "rare": "? inconclusive",
         "wanes": "− shrunk",
     }
     assert words(browser)["grows"][1:4] == ["+15.00", "10.00", "25.00"]
@@ -68,7 +68,7 @@ def test_the_other_order(browser, change):
     assert told["lost"][0] == "✚ new"
     assert told["grows"][:4] == ["− shrunk", "−15.00", "25.00", "10.00"]
     assert told["wanes"][0] == "+ grown"
-    assert told["rare"][0] == "? cannot tell"
+    assert told["rare"][0] == "? inconclusive"
     assert "swap=1" in browser.address()
     browser.keys("x")
     browser.until_text("order", "old → new")
@@ -94,7 +94,7 @@ def test_where_nothing_can_be_told_paler_colours_lean(browser):
     browser.open(diff(_side(0), _side(1), options))
     legend = browser.text("legend")
     # What stands on one side only is told all the same.
-    assert legend == "✕ gone2? less: cannot tell2= unchanged3? more: cannot tell4✚ new2"
+    assert legend == "✕ gone2? less: inconclusive2= unchanged3? more: inconclusive4✚ new2"
     more, less = (browser.color(PLACES[name], 1) for name in ("grows", "wanes"))
     assert more[0] > more[2]
     assert less[2] > less[0]
@@ -166,4 +166,4 @@ def test_large_diff(browser, large):
     half = large.filter(time=(0, 25))
     browser.open(diff(half, large.filter(time=(25, 50)), DiffOptions(fold_threads=True)))
     assert browser.run("return performance.getEntriesByName('drawn')[0].startTime") < 3000
-    assert "cannot tell" in browser.text("legend")
+    assert "inconclusive" in browser.text("legend")

@@ -117,7 +117,7 @@ class Look:
         (group,) = self.document["groups"]
         return dict(group)
 
-    def judged(self) -> list[tuple[int, str, str]]:
+    def evaluated(self) -> list[tuple[int, str, str]]:
         """(index, thread that serves, verdict) of each member; one thread a member."""
         found = []
         for member in self.group["members"]:

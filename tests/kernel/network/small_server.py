@@ -1,7 +1,7 @@
 """A small HTTP server: `small_server.py WAY ADDRESS PORT [OPTION]…`; it answers like the lab's.
 
 WAY: `blocking` (a thread a connection, blocking recv), `poll`, `select` (one thread), `accept` (two threads that
-block in accept() on listeners of their own, in one SO_REUSEPORT group), `closing` (answers with the time, then
+interval in accept() on listeners of their own, in one SO_REUSEPORT group), `closing` (answers with the time, then
 closes at once). `busy-poll` sets SO_BUSY_POLL=50 on the listener, whose connections inherit it; `cbpf` steers
 a group by CPU; `name=HEX` names its threads.
 """

@@ -41,7 +41,7 @@ def test_a_switched_off(polled):
     link = seen.link("busy polling is switched on")
     assert link["state"] == "broken"
     assert "net.core.busy_poll = 0" in link["evidence"]
-    assert "net.core.busy_poll=50" in link["remedy"]
+    assert "net.core.busy_poll=50" in link["fix"]
     assert link["evidence"] in seen.verdict["sentence"]
     assert seen.link("connections have")["state"] == "ok"
     (napi,) = seen.document["napis"]
@@ -53,12 +53,12 @@ def test_a_switched_off(polled):
     }  # fmt: skip
 
 
-def test_b_time_out_of_zero(polled):
+def test_b_timeout_of_zero(polled):
     """(b) The article's finding."""
     seen = polled({"busy_poll_us": 50}, {"epoll_timeout_us": 0})
     assert seen.document["polls"] == []
     assert seen.verdict["kind"] == "none"
-    assert "time-out of 0" in seen.verdict["sentence"]
+    assert "timeout of 0" in seen.verdict["sentence"]
     assert seen.link("waits may wait")["state"] == "broken"
     assert int(re.search(r"all (\d+) waits", seen.link("waits may wait")["evidence"])[1]) > 10_000
     assert [link["name"] for link in seen.document["links"] if link["state"] == "broken"] == ["waits may wait"]
@@ -74,8 +74,8 @@ def test_c_the_softirq_is_first(polled):
     link = seen.link("the softirq leaves")
     assert link["state"] == "broken"
     assert "napi_defer_hard_irqs 0, gro_flush_timeout 0" in link["evidence"]
-    assert "echo 2 > /sys/class/net/veth-server/napi_defer_hard_irqs" in link["remedy"]
-    assert "prefer" in link["remedy"]
+    assert "echo 2 > /sys/class/net/veth-server/napi_defer_hard_irqs" in link["fix"]
+    assert "prefer" in link["fix"]
     assert {row["budget"] for row in seen.document["polls"]} == {8}
 
 
@@ -90,7 +90,7 @@ def test_d_deferral_and_preference(polled, connections):
     assert (row["thread"], row["budget"]) == ("reactor-0", 8)
     assert row["attempts"] > row["hits"] > 1000
     assert row["packets"] >= row["hits"]
-    assert 0.05 < row["polling_ns"] / 1e9 < seen.document["window"]["seconds"]
+    assert 0.05 < row["polling_ns"] / 1e9 < seen.document["recording"]["seconds"]
     (napi,) = seen.document["napis"]
     assert (napi["defer_hard_irqs"], napi["gro_flush_timeout_ns"]) == (2, 200_000)
     # Requests come one in a packet; acknowledgements go with them.
@@ -147,7 +147,7 @@ def test_e_loopback(look):
     link = seen.link("connections have")
     assert link["state"] == "broken"
     assert re.fullmatch(r"none of 8 connections has one: .*", link["evidence"])
-    assert "Loopback" in link["remedy"]
+    assert "Loopback" in link["fix"]
     assert seen.verdict["kind"] == "none"
     assert link["evidence"] in seen.verdict["sentence"]
     assert seen.link("busy polling is switched on")["state"] == "ok"
@@ -175,7 +175,7 @@ def test_f_two_napi_ids_in_one_set(lab, recording, load, napi_ids, shown, defer)
     assert "veth-server queue 0" in link["evidence"]
     assert "veth-server queue 1" in link["evidence"]
     assert f"process {server.pid} " in link["evidence"]
-    assert "netprobe locality" in link["remedy"]
+    assert "netprobe locality" in link["fix"]
     assert {napi["queue"] for napi in seen.document["napis"]} == {0, 1}
     if not defer:
         assert seen.verdict["kind"] == "mixed"
@@ -199,7 +199,7 @@ def test_g_budgets(polled, budget):
 
 
 def test_g_budget_64_without_polling(polled):
-    """Parameters are there, but the time-out is 0: softirqs in this thread's time are no polls."""
+    """Parameters are there, but the timeout is 0: softirqs in this thread's time are no polls."""
     seen = polled({"busy_poll_us": 50}, {"epoll_timeout_us": 0, "busy_poll_us": 200, "busy_poll_budget": 64})
     assert seen.total("attempts") == 0
     (napi,) = seen.document["napis"]
@@ -278,7 +278,7 @@ def test_rates_do_not_depend_on_the_length(lab, recording, load, shown):
             session = recording("busypoll", "-p", server.pid, "-d", seconds, "--json", attached=False)
             with load(url, cpus=(1,), connections=16, namespace=up.client.namespace):
                 seen = shown(session.finish().json(), 0)
-            length = seen.document["window"]["seconds"]
+            length = seen.document["recording"]["seconds"]
             assert length == pytest.approx(seconds, abs=0.2)
             found = {column: seen.total(column) / length for column in ("attempts", "packets", "polling_ns")}
             return found | {"share": seen.verdict["share_pct"]}
@@ -293,7 +293,7 @@ def test_a_server_without_load(lab, netprobe, shown):
     up = lab(queues=1, **DEFER)
     with Server(ServerOptions(address=up.server.address, **PREFER), namespace=up.server.namespace) as server:
         seen = shown(netprobe("busypoll", "-p", str(server.pid), "-d", "0.3", "--json").json(), 0)
-    assert seen.verdict["kind"] == "cannot tell"
+    assert seen.verdict["kind"] == "inconclusive"
     assert seen.link("connections have")["state"] == "unknown"
     assert seen.verdict["share_pct"] is None
 
@@ -317,10 +317,10 @@ def test_the_whole_machine(lab, recording, load, shown):
 @pytest.mark.parametrize("way", ["fentry", "kprobe"])
 def test_forced_ways_into_the_loop(netprobe, monkeypatch, way):
     """What only adds to the result is missing without a failure, and is said to be."""
-    monkeypatch.setenv("NETPROBE_TEST_WAY", way)
+    monkeypatch.setenv("NETPROBE_TEST_ATTACH_MECHANISM", way)
     done = netprobe("busypoll", "-d", "0.2", "--json")
     if done.status == 0:
-        assert done.json()["ways"]["entries into the poll loop"] in (way, "not on this kernel")
+        assert done.json()["attach_mechanisms"]["entries into the poll loop"] in (way, "not on this kernel")
     else:
         assert "order in which listeners join" in done.refused()
 
@@ -361,7 +361,7 @@ def test_remedies_are_printed(lab, recording, load):
             lines = session.stop().out.splitlines()
     assert any(line.startswith("BROKEN  waits may wait") for line in lines)
     assert any(line.startswith("No busy polling: all ") and line.endswith("before it polls.") for line in lines)
-    assert any(line.startswith("To do: Wait with a time-out") for line in lines)
+    assert any(line.startswith("To do: Wait with a timeout") for line in lines)
 
 
 def test_hostile_device_names(lab, inside, recording, load):

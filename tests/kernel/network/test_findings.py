@@ -63,7 +63,7 @@ class Said:
 
     def text(self, code: str) -> str:
         one = self.by_code[code]
-        return " | ".join([one["claim"], *(fact["text"] for fact in one["evidence"]), one["remedy"]])
+        return " | ".join([one["summary"], *(fact["text"] for fact in one["evidence"]), one["fix"]])
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_each_case_gets_its_findings(said, case):
         (code,) = case.codes
         assert re.search(words, seen.text(code))
     if case.name in ALL_CLEAR:
-        assert [one["code"] for one in seen.document["cannot_tell"]] == []
+        assert [one["code"] for one in seen.document["inconclusive"]] == []
 
 
 def test_the_words_are_of_cases():
@@ -123,6 +123,6 @@ def test_nobody_asks(netprobe, destination):
         document = netprobe("record", "-p", server.pid, "-d", 0.3, "--json", "-o", destination).json()
     seen = Said(document)
     assert set(seen.codes) <= {FROM_OUTSIDE}
-    cannot = {one["code"] for one in document["cannot_tell"]}
+    cannot = {one["code"] for one in document["inconclusive"]}
     assert {"locality-broken", "hot-frame", "reactor-preempted", "syscalls-per-request"} <= cannot
-    assert {"reuseport-order", "listener-thread-unpinned"} <= set(document["clear"])
+    assert {"reuseport-order", "listener-thread-unpinned"} <= set(document["pass"])

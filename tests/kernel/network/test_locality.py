@@ -22,8 +22,8 @@ def test_right_order(look):
     with Server(ServerOptions(**TWO, steer="cbpf")) as server:
         seen = look("locality", server)
     assert (seen.group["steering"], seen.group["size"], seen.group["port"]) == ("cbpf", 2, server.port)
-    assert "returns the CPU number" in seen.group["steering_words"]
-    assert seen.judged() == [(0, "reactor-0", "right"), (1, "reactor-1", "right")]
+    assert "returns the CPU number" in seen.group["steering_text"]
+    assert seen.evaluated() == [(0, "reactor-0", "right"), (1, "reactor-1", "right")]
     assert [member["steered_cpus"] for member in seen.group["members"]] == [[0], [1]]
     assert [list(m["served_by"][0]["messages_by_cpu"]) for m in seen.group["members"]] == [["0"], ["1"]]
     assert seen.diagonal_pct >= 99
@@ -36,7 +36,7 @@ def test_right_order(look):
 def test_reversed_order(look):
     with Server(ServerOptions(**TWO, steer="cbpf", listen_order="reversed")) as server:
         seen = look("locality", server)
-    assert seen.judged() == [(0, "reactor-1", "wrong"), (1, "reactor-0", "wrong")]
+    assert seen.evaluated() == [(0, "reactor-1", "wrong"), (1, "reactor-0", "wrong")]
     assert [member["why"] for member in seen.group["members"]] == [
         "CPU 0's packets; reactor-1 runs on 1", "CPU 1's packets; reactor-0 runs on 0",
     ]  # fmt: skip
@@ -61,11 +61,11 @@ def test_the_articles_order(groups):
     options = ServerOptions(threads=4, cpus=(0, 1, 0, 1), steer="cbpf", listen_order=(0, 2, 1, 3))
     with Server(options) as server:
         seen, _ = groups(server.pid)
-    judged = seen.judged()
-    assert judged[:2] == [(0, "reactor-0", "right"), (1, "reactor-2", "wrong")]
+    evaluated = seen.evaluated()
+    assert evaluated[:2] == [(0, "reactor-0", "right"), (1, "reactor-2", "wrong")]
     # Only CPUs that are online have packets.
     cpus = os.cpu_count()
-    assert judged[2:] == [
+    assert evaluated[2:] == [
         (2, "reactor-1", "idle" if cpus < 3 else "wrong"),
         (3, "reactor-3", "idle" if cpus < 4 else "wrong"),
     ]
@@ -75,8 +75,8 @@ def test_no_steering(look):
     with Server(ServerOptions(**TWO)) as server:
         seen = look("locality", server, connections=48)
     assert seen.group["steering"] == "none"
-    assert "hash" in seen.group["steering_words"]
-    assert seen.judged() == [(0, "reactor-0", "unsteered"), (1, "reactor-1", "unsteered")]
+    assert "hash" in seen.group["steering_text"]
+    assert seen.evaluated() == [(0, "reactor-0", "unsteered"), (1, "reactor-1", "unsteered")]
     assert 25 < seen.diagonal_pct < 75
     assert seen.verdict["kind"] == "broken"
     assert "no steering" in seen.verdict["sentence"]
@@ -88,7 +88,7 @@ def test_a_thread_that_is_not_pinned(look, threads_of, groups):
         seen = look("locality", server)
         still, _ = groups(server.pid)
     for here in (seen, still):
-        assert here.judged() == [(0, "reactor-0", "right"), (1, "reactor-1", "not pinned")]
+        assert here.evaluated() == [(0, "reactor-0", "right"), (1, "reactor-1", "not pinned")]
         assert here.group["members"][1]["why"] == "CPU 1's packets; reactor-1 may run on 0, 1"
     assert still.verdict["kind"] == "broken"
     assert "reactor-1" in still.verdict["sentence"]
@@ -100,7 +100,7 @@ def test_ebpf_steering(look):
     with Server(ServerOptions(**TWO, steer="ebpf")) as server:
         seen = look("locality", server)
     assert seen.group["steering"] == "ebpf"
-    assert [member["verdict"] for member in seen.group["members"]] == ["cannot tell"] * 2
+    assert [member["verdict"] for member in seen.group["members"]] == ["inconclusive"] * 2
     assert [member["steered_cpus"] for member in seen.group["members"]] == [None, None]
     assert seen.diagonal_pct >= 99
     assert seen.verdict["kind"] == "perfect"
@@ -115,10 +115,10 @@ def test_incoming_cpu(look, threads_of, swapped, diagonal):
             for name, cpu in (("reactor-0", 1), ("reactor-1", 0)):
                 os.sched_setaffinity(threads_of(server.pid)[name], {cpu})
         seen = look("locality", server)
-    judgement = "wrong" if swapped else "right"
+    result = "wrong" if swapped else "right"
     assert seen.group["steering"] == "incoming-cpu"
     assert [member["steered_cpus"] for member in seen.group["members"]] == [[1], [0]]
-    assert seen.judged() == [(0, "reactor-1", judgement), (1, "reactor-0", judgement)]
+    assert seen.evaluated() == [(0, "reactor-1", result), (1, "reactor-0", result)]
     assert diagonal[0] <= seen.diagonal_pct <= diagonal[1]
     assert seen.verdict["kind"] == ("broken" if swapped else "perfect")
 
@@ -130,7 +130,7 @@ def test_pre_forked_workers(look):
     workers = [member["served_by"][0]["pid"] for member in (first, second)]
     assert set(first["owner_pids"]) == set(second["owner_pids"]) == {server.pid, *workers}
     assert len({server.pid, *workers}) == 3
-    assert [verdict for _, _, verdict in seen.judged()] == ["right", "right"]
+    assert [verdict for _, _, verdict in seen.evaluated()] == ["right", "right"]
     assert seen.diagonal_pct >= 99
     assert {row["pid"] for row in seen.document["messages"]} == set(workers)
 
@@ -142,7 +142,7 @@ def test_every_message_is_counted(look, connections):
     assert seen.requests > 40_000
     assert seen.messages == pytest.approx(seen.requests, rel=0.01)
     assert seen.verdict["messages"] == pytest.approx(seen.messages, abs=2)
-    assert seen.document["missed"] == []
+    assert seen.document["dropped"] == []
     served = {index: counts.requests for index, counts in server.counts.items()}
     by_thread: Counter[str] = Counter()
     for row in seen.document["messages"]:
@@ -175,7 +175,7 @@ def test_every_message_counts(gated, recording):
     document = session.finish().json()
     assert messages / (ns / 1e9) > 100_000
     assert sum(row["messages"] for row in document["messages"]) == messages
-    assert not document["missed"]
+    assert not document["dropped"]
 
 
 def test_accepted_connections_are_told_apart(recording, load, tmp_path):
@@ -201,7 +201,7 @@ def test_clients_of_this_host_are_told_apart(look, tmp_path, listens, reached):
     messages = package.load(tmp_path / "run").table("messages")
     assert messages["same_host"].sum() == messages["messages"].sum() > 1000
     assert seen.diagonal_pct < 10
-    assert seen.verdict["kind"] == "cannot tell"
+    assert seen.verdict["kind"] == "inconclusive"
     assert "clients run on this host" in seen.verdict["reasons"][0]
 
 
@@ -257,21 +257,21 @@ def test_the_matrix_agrees_with_bpftrace(look, recording, load, steer, shown):
 
 
 def test_the_tracepoint_way(recording, monkeypatch):
-    monkeypatch.setenv("NETPROBE_TEST_WAY", "tracepoint")
+    monkeypatch.setenv("NETPROBE_TEST_ATTACH_MECHANISM", "tracepoint")
     session = recording("locality", "--json", "--", build(), "--threads=2")
     document = session.stop().json()
-    assert document["ways"] == {"order in which listeners join": "tracepoint"}
+    assert document["attach_mechanisms"] == {"order in which listeners join": "tracepoint"}
     assert [member["joined_by"] for member in document["groups"][0]["members"]] == ["reactor-0", "reactor-1"]
 
 
 @pytest.mark.parametrize("way", ["fentry", "kprobe"])
 def test_forced_ways(netprobe, monkeypatch, way):
     """Where the kernel refuses the way it says so; where it does not, the way works."""
-    monkeypatch.setenv("NETPROBE_TEST_WAY", way)
+    monkeypatch.setenv("NETPROBE_TEST_ATTACH_MECHANISM", way)
     with Server(ServerOptions(threads=2)) as server:
         done = netprobe("locality", "-p", str(server.pid), "-d", "0.2", "--json")
     if done.status == 0:
-        assert done.json()["ways"] == {"order in which listeners join": way}
+        assert done.json()["attach_mechanisms"] == {"order in which listeners join": way}
         return
     said = done.refused()
     assert "order in which listeners join" in said

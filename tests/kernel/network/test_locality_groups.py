@@ -45,7 +45,7 @@ def test_addresses(look, address, ask, dual_stack):
             assert seen.group["address"] == address
             if dual_stack is not None:
                 assert seen.group["dual_stack"] is dual_stack
-            assert [verdict for _, _, verdict in seen.judged()] == ["right", "right"]
+            assert [verdict for _, _, verdict in seen.evaluated()] == ["right", "right"]
             assert seen.messages > 1000
             assert seen.diagonal_pct >= 99
 
@@ -57,7 +57,7 @@ def test_udp(groups, order, verdict, address):
         seen, _ = groups(server.pid)
     assert (seen.group["protocol"], seen.group["size"], seen.group["port"]) == ("udp", 2, server.port)
     threads = ["reactor-0", "reactor-1"]
-    assert seen.judged() == [
+    assert seen.evaluated() == [
         (index, name, verdict) for index, name in enumerate(threads if verdict == "right" else threads[::-1])
     ]
 
@@ -71,11 +71,11 @@ def test_the_last_moves_into_the_place_of_a_closed_one(recording, groups, wait_f
         wait_for(lambda: groups(server.pid)[0].group["size"] == 2, "the closed listener")
         after, _ = groups(server.pid)
         during = session.stop().json()
-    assert [(index, name) for index, name, _ in before.judged()] == [
+    assert [(index, name) for index, name, _ in before.evaluated()] == [
         (0, "reactor-0"), (1, "reactor-1"), (2, "reactor-2"),
     ]  # fmt: skip
-    assert before.judged()[1][2] == "wrong"
-    assert after.judged() == [(0, "reactor-0", "right"), (1, "reactor-2", "right")]
+    assert before.evaluated()[1][2] == "wrong"
+    assert after.evaluated() == [(0, "reactor-0", "right"), (1, "reactor-2", "right")]
     assert during["groups"][0]["changed_while_recording"] is True
     assert [m["index"] for m in during["groups"][0]["members"]] == [0, 1]
     assert after.group["changed_while_recording"] is False
@@ -115,13 +115,13 @@ def test_a_late_look_at_an_idle_server(groups):
     with Server(ServerOptions(**TWO, steer="cbpf")) as server:
         time.sleep(0.2)
         seen, _ = groups(server.pid)
-    assert seen.judged() == [(0, "reactor-0", "right"), (1, "reactor-1", "right")]
+    assert seen.evaluated() == [(0, "reactor-0", "right"), (1, "reactor-1", "right")]
     assert {m["served_by"][0]["how"] for m in seen.group["members"]} == {"epoll"}
-    assert seen.verdict["kind"] == "cannot tell"
+    assert seen.verdict["kind"] == "inconclusive"
     assert "no TCP message" in seen.verdict["sentence"]
 
 
-def test_threads_that_block_in_accept(start, script, groups):
+def test_threads_that_interval_in_accept(start, script, groups):
     port = free_port()
     server = start(script("accept", "127.0.0.1", port), "127.0.0.1", port)
     time.sleep(0.2)
@@ -136,7 +136,7 @@ def test_another_network_namespace(look, lab):
     with Server(options, namespace=up.server.namespace) as server:
         seen = look("locality", server, namespace=up.client.namespace, after=True)
     assert (seen.group["address"], seen.group["port"]) == (up.server.address, server.port)
-    assert seen.judged() == [(0, "reactor-0", "right"), (1, "reactor-1", "right")]
+    assert seen.evaluated() == [(0, "reactor-0", "right"), (1, "reactor-1", "right")]
     assert seen.messages == pytest.approx(seen.requests, rel=0.01)
 
 
@@ -196,6 +196,6 @@ def test_redis(redis, redis_load, recording, shown):
     assert {(row["process"], row["tid"]) for row in seen.document["messages"]} == {("redis-server", server.pid)}
     assert seen.messages > 1000
     # Over loopback the load decides on which CPU it is received.
-    assert seen.verdict["kind"] in ("cannot tell", "perfect")
-    if seen.verdict["kind"] == "cannot tell":
+    assert seen.verdict["kind"] in ("inconclusive", "perfect")
+    if seen.verdict["kind"] == "inconclusive":
         assert "the clients run on this host" in seen.verdict["sentence"]

@@ -1,4 +1,4 @@
-// Calls that may wait, each class a prime number of times. Every descriptor waited for without a time-out is ready.
+// Calls that may wait, each class a prime number of times. Every descriptor waited for without a timeout is ready.
 #define _GNU_SOURCE
 #include "gate.h"
 #include <linux/io_uring.h>

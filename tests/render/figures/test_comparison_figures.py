@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module")
 def comparison():
-    return netprobe.compare(*(netprobe.load(ROOT / "dashboards/runs" / name) for name in ("faulty", "mended")))
+    return netprobe.compare(*(netprobe.load(ROOT / "dashboards/runs" / name) for name in ("faulty", "fixed")))
 
 
 def test_changes(comparison):
@@ -41,8 +41,8 @@ def test_over_time_has_both_sides(comparison):
     figure = comparison.figures.over_time()
     for side, run in (("A", comparison.a.run), ("B", comparison.b.run)):
         line = next(trace for trace in figure.data if trace.name == side)
-        blocks = run.table("blocks")
-        served = (np.asarray(line.y)[1:-1] * blocks["duration_s"].to_numpy()).sum()
+        intervals = run.table("intervals")
+        served = (np.asarray(line.y)[1:-1] * intervals["duration_s"].to_numpy()).sum()
         assert served == pytest.approx(run.table("messages")["accepted"].sum())
 
 

@@ -10,15 +10,15 @@ from netprobe.render.figures import locality, reuseport, switches
 
 def test_cpus_that_are_not_in_the_map():
     cells = Counter({(cpu, cpu): 1000 - cpu for cpu in range(128)})
-    facts = SimpleNamespace(thread_matrices=[ThreadMatrix(1, 1, "server", "worker", Matrix(cells))])
-    layout = locality.draw(facts).layout
+    context = SimpleNamespace(thread_matrices=[ThreadMatrix(1, 1, "server", "worker", Matrix(cells))])
+    layout = locality.draw(context).layout
     assert "the 64 busiest of 128 CPUs" in layout.xaxis.title.text
     assert layout.yaxis.ticktext == layout.xaxis.ticktext == tuple(str(cpu) for cpu in range(0, 64, 4))
 
 
 def test_listeners_that_are_not_in_the_picture():
-    def member(index, judgement):
-        return Member(index, "1", (), (index,), judgement, "", None, "", None)
+    def member(index, result):
+        return Member(index, "1", (), (index,), result, "", None, "", None)
 
     members = tuple(member(index, "wrong" if index < 128 else "right") for index in range(300))
     group = Group("tcp", "0.0.0.0", 80, False, 300, "cbpf", "by CPU", None, False, members)
@@ -28,7 +28,7 @@ def test_listeners_that_are_not_in_the_picture():
 
 def test_threads_that_are_not_in_the_map():
     rows = [SwitchRow("server", f"worker-{number}", {(1, number)}, 10, 0, Counter({0: 10})) for number in range(20)]
-    facts = SimpleNamespace(switches=rows, switches_by_thread=rows, run=SimpleNamespace(seconds=2.0))
-    layout = switches.draw(facts).layout
+    context = SimpleNamespace(switches=rows, switches_by_thread=rows, run=SimpleNamespace(seconds=2.0))
+    layout = switches.draw(context).layout
     assert layout.annotations[-1].text == "and 4 more threads, with 20.0 % of the switches"
-    assert layout.xaxis.title.text == "pre-empted by, times a second"
+    assert layout.xaxis.title.text == "preempted by, times a second"

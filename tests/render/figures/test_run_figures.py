@@ -62,7 +62,7 @@ def test_locality_of_a_thread(faulty):
     assert cells(faulty.figures.locality(thread="reactor-0")).total() == own
     with pytest.raises(NetprobeError, match="No thread 'nobody'") as refused:
         faulty.figures.locality(thread="nobody")
-    assert "reactor-1" in refused.value.todo
+    assert "reactor-1" in refused.value.hint
 
 
 def wrong_links(figure):
@@ -74,9 +74,9 @@ def test_reuseport_draws_wrong_links_wrong(faulty):
     assert wrong.line.dash == "dash"
     ends = [(wrong.y[place], wrong.y[place + 24]) for place in (0, 26)]
     assert sorted(ends) == [(0, 1), (1, 0)]
-    mended = netprobe.load(ROOT / "dashboards/runs/mended").figures.reuseport()
-    assert wrong_links(mended) == []
-    assert {trace.name for trace in mended.data} == {"right"}
+    fixed = netprobe.load(ROOT / "dashboards/runs/fixed").figures.reuseport()
+    assert wrong_links(fixed) == []
+    assert {trace.name for trace in fixed.data} == {"right"}
     unsteered = netprobe.load(ROOT / "dashboards/runs/unsteered").figures.reuseport()
     assert {trace.name for trace in unsteered.data} == {"not steered: gets any CPU's packets"}
 
@@ -100,17 +100,17 @@ def test_syscalls(faulty, per):
         faulty.figures.syscalls(per="minute")
 
 
-def test_time_outs_are_told_apart(polling):
-    (waits,) = (trace for trace in polling.figures.syscalls().data if "time-out" in trace.name)
-    assert waits.name == "epoll_pwait2, time-out &gt; 0"
+def test_timeouts_are_told_apart(polling):
+    (waits,) = (trace for trace in polling.figures.syscalls().data if "timeout" in trace.name)
+    assert waits.name == "epoll_pwait2, timeout &gt; 0"
     assert waits.marker.pattern.shape == "/"
 
 
 def test_switches(faulty):
-    table = faulty.table("takeovers")
+    table = faulty.table("next_tasks")
     wanted = table[(table["thread"].str.startswith("reactor")) & (table["next_thread"].str.startswith("timer"))]
     figure = faulty.figures.switches()
-    preempted = next(trace for trace in figure.data if trace.name == "pre-empted by")
+    preempted = next(trace for trace in figure.data if trace.name == "preempted by")
     names = list(figure.layout.xaxis.ticktext)
     row = [title.startswith("reactor-N") for title in figure.layout.yaxis.ticktext].index(True)
     value = preempted.z[row][names.index("timer-N")]
@@ -130,7 +130,7 @@ def by_title(figure):
 
 def counts(figure, title, run):
     """What the lines of a row add up to over the recording."""
-    durations = run.table("blocks")["duration_s"].to_numpy()
+    durations = run.table("intervals")["duration_s"].to_numpy()
     (lines,) = (lines for name, lines in by_title(figure).items() if name.startswith(title))
     return sum((np.asarray(line.y)[1:-1] * durations).sum() for line in lines)
 
@@ -142,7 +142,7 @@ def test_busy_polling(polling):
     assert counts(figure, "Hits", polling) == pytest.approx(own["hits"].sum())
     assert counts(figure, "Misses", polling) == pytest.approx((own["attempts"] - own["hits"]).sum())
     named = {line.name: line for line in by_title(figure)["Packets a second, by who took them"]}
-    durations = polling.table("blocks")["duration_s"].to_numpy()
+    durations = polling.table("intervals")["duration_s"].to_numpy()
     taken = (np.asarray(named["by the server's busy polling"].y)[1:-1] * durations).sum()
     mine = own[own["napi_id"] == 4208]
     assert taken == pytest.approx((mine["packets"] + mine["last_poll_packets"]).sum())

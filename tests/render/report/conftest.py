@@ -26,7 +26,7 @@ RUNS = {
     "polling": DATA / "polling",
     "few-probes": DATA / "recv-few-probes",
     "faulty": SHIPPED / "faulty",
-    "mended": SHIPPED / "mended",
+    "fixed": SHIPPED / "fixed",
     "unsteered": SHIPPED / "unsteered",
     "same-1": SHIPPED / "same" / "1",
     "same-2": SHIPPED / "same" / "2",
@@ -66,7 +66,7 @@ class Browser:
         """Where a chart's (first) plotting area is in the window, brought into its middle."""
         x, y, width, height = self.run(
             "const place = document.getElementById(`chart-${arguments[0]}`);"
-            "place.scrollIntoView({block: 'center'});"
+            "place.scrollIntoView({interval: 'center'});"
             "const e = place.querySelector('.nsewdrag').getBoundingClientRect(); return [e.x, e.y, e.width, e.height]",
             chart,
         )

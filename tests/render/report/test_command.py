@@ -55,13 +55,13 @@ def test_refused(netprobe, checkout, tmp_path, run, output, said):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run", "series"]
 
 
-def test_an_older_page_stays_when_a_run_is_damaged(netprobe, checkout, tmp_path):
-    damaged = tmp_path / "run"
-    damaged.mkdir()
+def test_an_older_page_stays_when_a_run_is_corrupt(netprobe, checkout, tmp_path):
+    corrupt = tmp_path / "run"
+    corrupt.mkdir()
     for file in (checkout / "tests/data/runs/recv-few-probes").iterdir():
         content = file.read_bytes()
-        (damaged / file.name).write_bytes(content[: len(content) // 2] if file.name == "syscalls.parquet" else content)
+        (corrupt / file.name).write_bytes(content[: len(content) // 2] if file.name == "syscalls.parquet" else content)
     page = tmp_path / "page.html"
     page.write_text("older")
-    assert "syscalls.parquet cannot be read" in netprobe("report", damaged, "-o", page).refused()
+    assert "syscalls.parquet cannot be read" in netprobe("report", corrupt, "-o", page).refused()
     assert page.read_text() == "older"

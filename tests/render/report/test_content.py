@@ -54,18 +54,18 @@ def test_the_verdict_comes_first_with_its_findings(pages, run_named):
     found = run_named("faulty").findings()
     assert found[0].code == "reuseport-order"
     for one in found:
-        assert html.counted(one.claim) in shown["findings"]
-        assert one.remedy in shown["findings"]
+        assert html.counted(one.summary) in shown["findings"]
+        assert one.fix in shown["findings"]
         assert all(html.counted(evidence.text) in shown["findings"] for evidence in one.evidence)
 
 
 def test_a_server_without_faults(pages):
-    assert "Nothing was found" in words(pages("mended"))["findings"]
+    assert "Nothing was found" in words(pages("fixed"))["findings"]
 
 
 def test_how_it_was_taken(pages, run_named):
     shown, info = words(pages("faulty"))["taken"], run_named("faulty").info
-    for value in (info["host"]["kernel"], info["window"]["started"], info["target"]["description"]):
+    for value in (info["host"]["kernel"], info["recording"]["started"], info["target"]["description"]):
         assert value in shown
     assert all(probe in shown for probe in info["probes"])
     assert all(one["program"] in shown for one in info["cost"]["programs"])
@@ -81,7 +81,7 @@ def test_what_is_missing_is_said_where_it_is_missing_and_at_the_end(pages):
 
 def test_what_was_dropped_is_said(run_named):
     run = run_named("few-probes")
-    info = {**run.info, "missed": ["17 events of <thread> had no room"], "unavailable": ["on_send: no BTF"]}
+    info = {**run.info, "dropped": ["17 events of <thread> had no room"], "unavailable": ["on_send: no BTF"]}
     shown = words(of_run.render(Run(info, run.tables)))["missing"]
     assert "Not complete: 17 events of <thread> had no room" in shown
     assert "Not available: on_send: no BTF" in shown
@@ -158,13 +158,13 @@ def test_imported_switches(netprobe, tmp_path):
 
 
 def test_a_run_without_any_table():
-    info = {"format_version": 1, "target": {"description": "nothing"}, "window": {"seconds": 1.0}, "tables": []}
+    info = {"format_version": 1, "target": {"description": "nothing"}, "recording": {"seconds": 1.0}, "tables": []}
     shown = words(of_run.render(Run(info, {})))
-    assert "Cannot tell" in shown["findings"]
+    assert "Inconclusive" in shown["findings"]
 
 
 def test_both_sides_and_what_changed(pages):
-    page = pages("faulty", "mended")
+    page = pages("faulty", "fixed")
     shown = words(page)
     assert "3 findings went away" in shown["findings"]
     assert "read, reactor-N" in shown["changes"]
@@ -172,7 +172,7 @@ def test_both_sides_and_what_changed(pages):
     assert "No change seen in" in shown["changes"]
     for section in ("load", "locality", "reuseport", "syscalls", "switches", "busypoll", "taken"):
         assert "A: faulty" in shown[section]
-        assert "B: mended" in shown[section]
+        assert "B: fixed" in shown[section]
     assert len(re.findall(rb'class="chart" ', page)) == 12
 
 
@@ -193,7 +193,7 @@ def test_two_recordings_of_the_same_differ_by_noise(pages):
 
 
 def test_findings_of_two_are_sorted_by_what_they_cost(pages):
-    page = pages("faulty", "mended").decode()
+    page = pages("faulty", "fixed").decode()
     cards = re.findall(r'<details class="finding (\w+)" id="finding-([\w-]+)"( open)?', page)
     ranks = [["major", "minor", "note"].index(severity) for severity, *_ in cards]
     assert ranks == sorted(ranks)
@@ -221,21 +221,21 @@ def test_long_numbers_are_grouped_and_those_that_are_names_are_not():
 
 
 def long_run(run, times):
-    """The same blocks again and again, as of a longer recording."""
-    blocks = len(run.tables["blocks"])
+    """The same intervals again and again, as of a longer recording."""
+    intervals = len(run.tables["intervals"])
     tables = {}
     for name, table in run.tables.items():
-        if "block" not in table.columns:
+        if "interval" not in table.columns:
             tables[name] = table
             continue
         columns = {key: np.tile(np.asarray(values, object), times) for key, values in table.columns.items()}
         shift = np.repeat(np.arange(times), len(table))
-        columns["block"] = columns["block"].astype(int) + shift * blocks
-        if name == "blocks":
+        columns["interval"] = columns["interval"].astype(int) + shift * intervals
+        if name == "intervals":
             columns["start_s"] = columns["start_s"].astype(float) + shift * run.seconds
         tables[name] = Table(name, {key: values.tolist() for key, values in columns.items()})
-    window = {**run.info["window"], "seconds": run.seconds * times, "blocks": blocks * times}
-    return Run({**run.info, "window": window}, tables)
+    window = {**run.info["recording"], "seconds": run.seconds * times, "intervals": intervals * times}
+    return Run({**run.info, "recording": window}, tables)
 
 
 def test_a_minute_is_less_than_6_mb(run_named):
@@ -248,16 +248,16 @@ def test_a_minute_is_less_than_6_mb(run_named):
 
 
 def test_nothing_is_loaded(pages):
-    for page in (pages("faulty"), pages("faulty", "mended")):
+    for page in (pages("faulty"), pages("faulty", "fixed")):
         text = page.decode()
         assert not re.search(r"""(src|href)=["'](?!#|data:)""", text.split('id="plotly"')[0])
         assert "default-src 'none'" in text
         assert "unsafe-eval" not in text
 
 
-@pytest.mark.parametrize("damage", ["not json", '{"benchmarks": [{"runs": [{"values": ["x", NaN]}]}]}', "[]"])
-def test_a_broken_suite_is_no_suite(run_named, tmp_path, damage):
-    (tmp_path / "bench.json").write_text(damage)
+@pytest.mark.parametrize("corruption", ["not json", '{"benchmarks": [{"runs": [{"values": ["x", NaN]}]}]}', "[]"])
+def test_a_broken_suite_is_no_suite(run_named, tmp_path, corruption):
+    (tmp_path / "bench.json").write_text(corruption)
     run = run_named("few-probes")
     with pytest.raises(NetprobeError, match="no latency"):
         _ = OpenedRun(run.info, run.tables, tmp_path).figures.latency()

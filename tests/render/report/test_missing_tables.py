@@ -9,17 +9,17 @@ import pytest
 import netprobe
 from netprobe.render.diff import as_json
 from netprobe.render.report import of_comparison, of_run
-from netprobe.rules.finding import CannotTell
-from netprobe.rules.registry import judge
+from netprobe.rules.finding import Inconclusive
+from netprobe.rules.registry import evaluate
 
 RUN = Path(__file__).parent.parent.parent / "data" / "runs" / "polling"
 TABLES = json.loads((RUN / "run.json").read_text())["tables"]
 # What is counted of each, by the name that the diff has for it.
 GROUPS = {
     "syscalls": "system calls",
-    "syscall_timeouts": "time-outs",
+    "syscall_timeouts": "timeouts",
     "switches": "switches",
-    "takeovers": "preemptions",
+    "next_tasks": "preemptions",
     "messages": "locality",
     "busy_polls": "busy polling",
     "softirq_polls": "packets",
@@ -52,8 +52,8 @@ def test_a_missing_table(lacking, table):
         group = GROUPS.get(table)
         if group:
             assert not [row for row in found.rows if row.group == group]
-            assert any(f"CANNOT TELL about {group}: " in sentence for sentence in found.left_out)
-        assert table != "blocks" or not found.rows
+            assert any(f"INCONCLUSIVE about {group}: " in sentence for sentence in found.skipped)
+        assert table != "intervals" or not found.rows
     page = of_comparison.render(netprobe.compare(whole, run))
     assert b"Traceback" not in page
     assert of_run.render(run)
@@ -61,15 +61,15 @@ def test_a_missing_table(lacking, table):
 
 @pytest.mark.parametrize("table", ["profile_frames", "softirq_polls"])
 def test_tables_that_are_of_no_use_alone(lacking, table):
-    """All of the probe's are left, which is said, and its rules cannot tell."""
+    """All of the probe's are left, which is said, and its rules inconclusive."""
     run = lacking(table)
-    (sentence,) = run.info["missed"]
+    (sentence,) = run.info["dropped"]
     assert sentence.endswith(f"cannot be used: the Run has no table {table}")
     rule = {"profile_frames": "hot-frame", "softirq_polls": "busy-poll-softirq-first"}[table]
-    assert rule in {one.code for one in judge(run) if isinstance(one, CannotTell)}
+    assert rule in {one.code for one in evaluate(run) if isinstance(one, Inconclusive)}
 
 
 def test_the_kernels_own_count_is_not_needed(lacking):
     """It only checks what was counted."""
-    whole, run = judge(netprobe.load(RUN)), judge(lacking("polling_kernel"))
+    whole, run = evaluate(netprobe.load(RUN)), evaluate(lacking("polling_kernel"))
     assert [one.code for one in run] == [one.code for one in whole]

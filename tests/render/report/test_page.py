@@ -8,13 +8,13 @@ from netprobe.render.report import of_run
 from netprobe.run.model import Run
 from netprobe.run.table import Table
 
-SINGLE = ["read", "recv", "polling", "few-probes", "faulty", "mended", "unsteered", "same-1"]
+SINGLE = ["read", "recv", "polling", "few-probes", "faulty", "fixed", "unsteered", "same-1"]
 # Chart -> what hovering over its middle (across, down) says.
 HOVERS = {
     "locality": ((0.75, 0.25), "messages received on CPU 0, read on CPU 1"),
     "reuseport-0": ((0.5, 0.4), "index 0: wrong"),
     "syscalls": ((0.1, 0.2), "per request of the server"),
-    "time": ((0.5, 0.5), "pre-empted : "),
+    "time": ((0.5, 0.5), "preempted : "),
 }
 
 
@@ -31,16 +31,16 @@ def marks(browser, chart):
     )
 
 
-@pytest.mark.parametrize("names", [[name] for name in SINGLE] + [["faulty", "mended"]], ids="-".join)
+@pytest.mark.parametrize("names", [[name] for name in SINGLE] + [["faulty", "fixed"]], ids="-".join)
 def test_every_chart_draws(browser, pages, names):
     browser.open(pages(*names))
     drawn = charts(browser)
-    assert {"few-probes": 2, "polling": 7, "faulty-mended": 12}.get("-".join(names), 6) <= len(drawn)
+    assert {"few-probes": 2, "polling": 7, "faulty-fixed": 12}.get("-".join(names), 6) <= len(drawn)
     assert {chart: marks(browser, chart) for chart in drawn if not marks(browser, chart)} == {}
 
 
 @pytest.mark.parametrize("width", [1440, 800])
-@pytest.mark.parametrize("names", [["polling"], ["faulty", "mended"]], ids="-".join)
+@pytest.mark.parametrize("names", [["polling"], ["faulty", "fixed"]], ids="-".join)
 def test_nothing_is_wider_than_the_window(browser, pages, names, width):
     browser.look(width=width)
     browser.open(pages(*names))
@@ -101,7 +101,7 @@ def test_one_selection_for_all_that_goes_by_time(browser, pages):
 
 
 def test_one_selection_for_both_sides(browser, pages):
-    browser.open(pages("faulty", "mended"))
+    browser.open(pages("faulty", "fixed"))
     browser.drag("b-throughput", 0.25, 0.5)
     browser.until("return document.querySelector('.chosen table') !== null")
     begin, end = times(browser)
@@ -122,7 +122,7 @@ def test_a_latency_chart_draws(browser, run_named):
     assert marks(browser, "latency") == 3  # Two dots and the line between them.
 
 
-def test_selected_means_are_those_of_the_blocks(browser, pages, run_named):
+def test_selected_means_are_those_of_the_intervals(browser, pages, run_named):
     browser.open(pages("polling"))
     for end, value in (("from", 1.0), ("to", 2.0)):
         browser.run(
@@ -134,10 +134,10 @@ def test_selected_means_are_those_of_the_blocks(browser, pages, run_named):
         ".find((r) => r.textContent.startsWith('Requests')).cells].map((c) => c.textContent)"
     )
     run = run_named("polling")
-    accepted = run.table("messages").groupby("block")["accepted"].sum()
-    blocks = run.table("blocks").set_index("block")
-    rates = accepted / blocks["duration_s"]
-    chosen = rates[(blocks["start_s"] + blocks["duration_s"] / 2).between(1.0, 2.0)]
+    accepted = run.table("messages").groupby("interval")["accepted"].sum()
+    intervals = run.table("intervals").set_index("interval")
+    rates = accepted / intervals["duration_s"]
+    chosen = rates[(intervals["start_s"] + intervals["duration_s"] / 2).between(1.0, 2.0)]
     shown = [float(cell.replace(",", "")) for cell in cells[1:3]]
     assert shown == pytest.approx([chosen.mean(), rates.mean()], rel=1e-3)
 

@@ -10,7 +10,7 @@ from netprobe.render.report.shared_scales import numbers, share_scales
 @pytest.fixture(scope="module")
 def shared(run_named):
     charts = Charts()
-    for side, name in (("a", "faulty"), ("b", "mended")):
+    for side, name in (("a", "faulty"), ("b", "fixed")):
         figures = RunFigures(run_named(name))
         for figure in ("throughput", "syscalls", "locality", "switches"):
             charts.place(f"{side}-{figure}", getattr(figures, figure))

@@ -39,10 +39,10 @@ def test_the_loop_and_the_tracepoint_agree(lab, serve, recording, ask, tmp_path,
     entered = int(loops[loops["what"] == "entered"]["value"].sum())
     episodes = int(polls["episodes"].sum())
     if way == "tracepoint":
-        assert document["ways"][ENTRIES] == "not on this kernel"
+        assert document["attach_mechanisms"][ENTRIES] == "not on this kernel"
         assert entered == 0
     else:
-        assert document["ways"][ENTRIES] == way + suffix
+        assert document["attach_mechanisms"][ENTRIES] == way + suffix
         # A loop that the softirq keeps from the instance has no episode; the one under way at either end is cut. One
         # that is asked to let another thread run gives the instance back and begins anew (net/core/dev.c, restart): as
         # often as it lost its CPU, and where it kept it in the end, which nothing counts. A tenth is left for these.
@@ -66,7 +66,7 @@ def test_io_uring(lab, serve, recording, ask, kernel_functions, holds):
         assert document["verdict"]["kind"] == "none"
         holds("io_uring's busy polling", "-", "not in this kernel (since 6.9), and netprobe says that nobody polls")
         return
-    assert document["ways"][ENTRIES] == "fentry"
+    assert document["attach_mechanisms"][ENTRIES] == "fentry"
     assert {row["thread"] for row in document["polls"]} == {"reactor-0"}
     check = document["cross_check"]
     assert check["counted_packets"] == check["kernel_busy_poll_rx_packets"] > 0

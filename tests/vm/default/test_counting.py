@@ -1,7 +1,7 @@
 """Exact numbers of known workloads: those that tests/kernel counts on the developers' machine."""
 
 SHARES = {"alpha": 5003, "beta": 3001, "gamma": 2003}
-# System call -> calls by class of its time-out (tests/kernel/workloads/waits.c).
+# System call -> calls by class of its timeout (tests/kernel/workloads/waits.c).
 WAITS = {
     "epoll_wait": {"zero": 17, "infinite": 5},
     "epoll_pwait2": {"positive": 19, "infinite": 3, "zero": 2, "unreadable": 1},
@@ -18,15 +18,15 @@ def test_system_calls_by_thread_and_failure(record_workload, holds):
     done, _ = record_workload("counted", [], "syscalls", "--by", "thread", "--json")
     result = done.json()
     assert {row["thread"]: row["calls"] for row in result["syscalls"] if row["syscall"] == "getppid"} == SHARES
-    assert result["missed"] == []
+    assert result["dropped"] == []
     holds("system calls by thread", "raw tracepoint", "5003 + 3001 + 2003 calls and 7 failures, exactly")
 
 
-def test_waits_by_time_out(record_workload, holds):
+def test_waits_by_timeout(record_workload, holds):
     result = record_workload("waits", [], "syscalls", "--json")[0].json()
     counted = {row["syscall"]: row["timeouts"] for row in result["syscalls"] if row["syscall"] in WAITS}
     assert counted == WAITS
-    holds("waits by class of time-out", "raw tracepoint", "71 waits of three calls, each in its class")
+    holds("waits by class of timeout", "raw tracepoint", "71 waits of three calls, each in its class")
 
 
 def test_context_switches(record_workload, holds):

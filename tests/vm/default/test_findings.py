@@ -58,14 +58,14 @@ def hooked(wait_for):
         subprocess.run(["auditctl", "-e", "0"], check=True)
 
 
-def test_hooks_and_mitigations(record_served, hooked, judged, holds):
+def test_hooks_and_mitigations(record_served, hooked, evaluated, holds):
     run = record_served(hooked)
-    hooks, mitigations = judged(run, "kernel-hooks"), judged(run, "mitigation-cost")
+    hooks, mitigations = evaluated(run, "kernel-hooks"), evaluated(run, "mitigation-cost")
     assert isinstance(hooks, Finding), hooks
     seen = " | ".join(fact.text for fact in hooks.evidence)
     for kind in ("netfilter: ", "auditing: ", "packet taps: "):
         assert kind in seen
-    holds("kernel-hooks", "samples by cpu-clock", f"netfilter, an audit rule and a packet socket: {hooks.claim}")
+    holds("kernel-hooks", "samples by cpu-clock", f"netfilter, an audit rule and a packet socket: {hooks.summary}")
     assert isinstance(mitigations, Finding), mitigations
     assert "boot parameters about them: none" in " | ".join(fact.text for fact in mitigations.evidence)
-    holds("mitigation-cost", "samples by cpu-clock", f"default boot: {mitigations.claim}")
+    holds("mitigation-cost", "samples by cpu-clock", f"default boot: {mitigations.summary}")

@@ -36,14 +36,14 @@ def test_the_wrong_order_by_each_way(recording, ask, wait_for, way, holds):
     for cpu, count in REQUESTS.items():
         ask(cpu, "127.0.0.1", options.port, count)
     document = session.stop().json()
-    assert document["ways"]["order in which listeners join"] == way
+    assert document["attach_mechanisms"]["order in which listeners join"] == way
     assert [one["joined_by"] for one in document["groups"][0]["members"]] == [f"reactor-{cpu}" for cpu in WRONG]
     assert members(document) == [
         (0, "reactor-0", "right"), (1, "reactor-2", "wrong"), (2, "reactor-1", "wrong"), (3, "reactor-3", "right"),
     ]  # fmt: skip
     assert matrix(document) == {(0, 0): 23, (1, 2): 29, (2, 1): 31, (3, 3): 37}
     assert document["verdict"]["kind"] == "broken"
-    assert document["missed"] == []
+    assert document["dropped"] == []
     holds("order in which listeners join", way, "threads on CPUs 0, 2, 1, 3 by name, index 1 and 2 wrong")
     holds("messages by receiving and reading CPU", "BTF tracepoint", "23, 29, 31 and 37 messages, each in its cell")
 

@@ -182,7 +182,7 @@ def test_samples_by_each_event(recording, spinning, tmp_path, way, holds):
     if reason is None:
         done = recording(*command, way=way).finish()
         assert done.status == 0, done.err
-        assert netprobe.load(tmp_path / "run").info["ways"]["samples"] == way
+        assert netprobe.load(tmp_path / "run").info["attach_mechanisms"]["samples"] == way
         holds("samples of stacks", way, "a process that never sleeps is sampled")
         return
     assert reason in (errno.ENOENT, errno.EOPNOTSUPP)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.rules.finding import Clear
+from netprobe.rules.finding import Pass
 
 LOCKDOWN = Path("/sys/kernel/security/lockdown")
 
@@ -15,12 +15,12 @@ def test_boot_parameters():
     assert "[integrity]" in LOCKDOWN.read_text()
 
 
-def test_neither_mitigations_nor_hooks(record_served, judged, holds):
+def test_neither_mitigations_nor_hooks(record_served, evaluated, holds):
     run = record_served()
-    mitigations, hooks = judged(run, "mitigation-cost"), judged(run, "kernel-hooks")
-    assert isinstance(mitigations, Clear), mitigations
+    mitigations, hooks = evaluated(run, "mitigation-cost"), evaluated(run, "kernel-hooks")
+    assert isinstance(mitigations, Pass), mitigations
     holds("mitigation-cost", "samples by cpu-clock", f"mitigations=off: {mitigations.words}")
-    assert isinstance(hooks, Clear), hooks
+    assert isinstance(hooks, Pass), hooks
     holds("kernel-hooks", "samples by cpu-clock", f"without hooks: {hooks.words}")
 
 
@@ -28,7 +28,7 @@ def test_neither_mitigations_nor_hooks(record_served, judged, holds):
 def test_integrity_leaves_the_ways_in(recording, serve, way, holds):
     server = serve(threads=2, cpus=(0, 1), steer="cbpf")
     document = recording("locality", "-p", server.pid, "-d", "0.5", "--json", way=way).finish().json()
-    assert document["ways"]["order in which listeners join"] == way
+    assert document["attach_mechanisms"]["order in which listeners join"] == way
     assert document["groups"][0]["size"] == 2
     holds("lockdown=integrity", way, "attaches as without lockdown")
 

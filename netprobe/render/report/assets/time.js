@@ -92,7 +92,7 @@ function* seriesOf(list) {
   }
 }
 
-// Without both ends, which repeat the first and the last block.
+// Without both ends, which repeat the first and the last interval.
 const inner = (values) => Array.from(values?._inputArray ?? values ?? []).slice(1, -1);
 
 // Labels are escaped for plotly; here they are text.

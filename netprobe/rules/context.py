@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 from netprobe.analysis.requests import Requests, requests_of
-from netprobe.rules.finding import CannotTell, Clear, Finding, Judgement
+from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
 from netprobe.run.model import Run
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # Table -> the probe that makes it, where that has another name.
 _PROBE_OF = {
-    **dict.fromkeys(("takeovers",), "switches"),
+    **dict.fromkeys(("next_tasks",), "switches"),
     **dict.fromkeys(("messages", "sent_packets"), "locality"),
     **dict.fromkeys(("reuseport_groups", "reuseport_members"), "sockets, serving"),
     **dict.fromkeys(("busy_polls", "napis", "softirq_polls"), "busypoll"),
@@ -43,27 +43,27 @@ class Rule(Protocol):
     CODE: str
     """Its stable name, such as `reuseport-order`."""
 
-    def judge(self, facts: Facts) -> Judgement:
+    def evaluate(self, context: RunContext) -> Result:
         """Look at a Run."""
 
 
-class Facts:
+class RunContext:
     """A Run for rules. Each property raises `MissingDataError` where the Run lacks what it needs."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._answers: dict[str, Judgement] = {}
+        self._answers: dict[str, Result] = {}
 
-    def ask(self, rule: Rule) -> Judgement:
-        """What a rule says, judged once: "cannot tell" where the Run lacks what the rule needs."""
+    def ask(self, rule: Rule) -> Result:
+        """What a rule says, evaluated once: "inconclusive" where the Run lacks what the rule needs."""
         if rule.CODE not in self._answers:
             try:
-                self._answers[rule.CODE] = rule.judge(self)
+                self._answers[rule.CODE] = rule.evaluate(self)
             except MissingDataError as missing:
-                self._answers[rule.CODE] = CannotTell(rule.CODE, str(missing))
-            if isinstance(self._answers[rule.CODE], CannotTell) and self.pollers:
+                self._answers[rule.CODE] = Inconclusive(rule.CODE, str(missing))
+            if isinstance(self._answers[rule.CODE], Inconclusive) and self.pollers:
                 # What the kernel's network stack would show is not missing: it is not used.
-                self._answers[rule.CODE] = Clear(rule.CODE, "does not apply: poll-mode, past the kernel")
+                self._answers[rule.CODE] = Pass(rule.CODE, "does not apply: poll-mode, past the kernel")
         return self._answers[rule.CODE]
 
     def cause(self, *rules: Any) -> str:
@@ -85,7 +85,7 @@ class Facts:
     @property
     def timed(self) -> bool:
         """Whether the length of the recording is known."""
-        return self.run.info["window"]["seconds"] is not None
+        return self.run.info["recording"]["seconds"] is not None
 
     def often(self, count: float, per_second: float) -> bool:
         """Whether it happened so often; of an unknown length, as if that had been ten minutes."""
@@ -139,7 +139,7 @@ class Facts:
     @cached_property
     def switches(self) -> list[SwitchRow]:
         """Context switches by role (`timer-N`)."""
-        self.need("switches", *(() if self.imported else ("takeovers",)))
+        self.need("switches", *(() if self.imported else ("next_tasks",)))
         from netprobe.analysis.switches import summarise
 
         return summarise(self.run.tables, fold=True)
@@ -147,7 +147,7 @@ class Facts:
     @cached_property
     def switches_by_thread(self) -> list[SwitchRow]:
         """Context switches by thread."""
-        self.need("switches", "takeovers")
+        self.need("switches", "next_tasks")
         from netprobe.analysis.switches import summarise
 
         return summarise(self.run.tables, fold=False)
@@ -183,7 +183,7 @@ class Facts:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Reuseport groups with their members judged."""
+        """Reuseport groups with their members evaluated."""
         self.need("reuseport_groups", "reuseport_members")
         from netprobe.analysis.locality import groups
 

@@ -1,13 +1,13 @@
-"""Rates over time blocks, with a variance that allows for blocks that resemble their neighbours.
+"""Rates over time intervals, with a variance that allows for intervals that resemble their neighbours.
 
-A rate is a ratio of sums, R = sum(y) / sum(x): y what was counted in a block, x its requests or seconds. What
+A rate is a ratio of sums, R = sum(y) / sum(x): y what was counted in an interval, x its requests or seconds. What
 spreads are the residuals u = y - R x (Cochran, Sampling Techniques, chapter 6). Their long-run variance is
 estimated by projecting them on the first B cosines, each of which gives one independent value, so that the
 studentised rate follows Student's t with B degrees of freedom also under autocorrelation (Lazarus, Lewis, Stock
 and Watson, HAR Inference: Recommendations for Practice, JBES 2018; Müller, HAC Corrections for Strongly
-Autocorrelated Time Series, JBES 2014). B goes with n^(2/3), as they recommend. With few blocks even the first
+Autocorrelated Time Series, JBES 2014). B goes with n^(2/3), as they recommend. With few intervals even the first
 cosines are too fast for what is slow: each is set right by the spectrum that a first-order autoregression of the
-blocks' own correlation has (prewhitening; Andrews and Monahan, Econometrica 60 (1992)).
+intervals' own correlation has (prewhitening; Andrews and Monahan, Econometrica 60 (1992)).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-# Fewer blocks than this say nothing about their spread.
+# Fewer intervals than this say nothing about their spread.
 FEWEST_BLOCKS = 4
 _FACTOR, _FEWEST_COSINES, _MOST_COSINES = 0.4, 4, 16
 # Beyond this a correlation cannot be told from a drift.
@@ -33,8 +33,8 @@ _MOST_CORRELATED = 0.9
 class Totals:
     """Sums over one side's time. `count`, `variance`: one for each metric; `exposure`: what it is divided by.
 
-    `variance` is of `count`, given the exposure, from the spread between blocks or Runs; `dof` its degrees of
-    freedom (0: nothing is known of the spread). `short`, with `short_dof`: what it would be if the blocks did not
+    `variance` is of `count`, given the exposure, from the spread between intervals or Runs; `dof` its degrees of
+    freedom (0: nothing is known of the spread). `short`, with `short_dof`: what it would be if the intervals did not
     depend on each other, from what is fast in them; None where only the whole is known. `rough`: it is known too
     little of that to be told from a drift by it, but where one side has next to nothing of a metric (decision.py).
     `event`: the variance of one independent event, in counts; of samples counted in a unit of both sides it is not 1.
@@ -67,71 +67,71 @@ class Totals:
         return replace(self, count=count, exposure=exposure, variance=variance, short=short)
 
 
-def cosines(blocks: int) -> Floats:
-    """The basis for a number of blocks: cosines x blocks, each of length 1; none for too few blocks."""
-    return _basis(blocks, range(1, _slow(blocks) + 1))
+def cosines(intervals: int) -> Floats:
+    """The basis for a number of intervals: cosines x intervals, each of length 1; none for too few intervals."""
+    return _basis(intervals, range(1, _slow(intervals) + 1))
 
 
-def fast_cosines(blocks: int) -> Floats:
-    """The fastest ones that `cosines` has not: what spreads from one block to the next; none for few blocks."""
-    rest = blocks - 1 - _slow(blocks)
-    return _basis(blocks, range(blocks - min(rest, _MOST_COSINES), blocks if rest >= _FEWEST_COSINES else 0))
+def fast_cosines(intervals: int) -> Floats:
+    """The fastest ones that `cosines` has not: what spreads from one interval to the next; none for few intervals."""
+    rest = intervals - 1 - _slow(intervals)
+    return _basis(intervals, range(intervals - min(rest, _MOST_COSINES), intervals if rest >= _FEWEST_COSINES else 0))
 
 
-def _slow(blocks: int) -> int:
-    if blocks < FEWEST_BLOCKS:
+def _slow(intervals: int) -> int:
+    if intervals < FEWEST_BLOCKS:
         return 0
-    wanted = int(np.clip(round(_FACTOR * blocks ** (2 / 3)), _FEWEST_COSINES, _MOST_COSINES))
-    return min(wanted, blocks - 1)
+    wanted = int(np.clip(round(_FACTOR * intervals ** (2 / 3)), _FEWEST_COSINES, _MOST_COSINES))
+    return min(wanted, intervals - 1)
 
 
-def _basis(blocks: int, numbers: range) -> Floats:
-    place = (np.arange(blocks) + 0.5) / max(blocks, 1)
-    basis: Floats = np.sqrt(2 / max(blocks, 1)) * np.cos(np.pi * np.outer(np.array(numbers, np.float64), place))
+def _basis(intervals: int, numbers: range) -> Floats:
+    place = (np.arange(intervals) + 0.5) / max(intervals, 1)
+    basis: Floats = np.sqrt(2 / max(intervals, 1)) * np.cos(np.pi * np.outer(np.array(numbers, np.float64), place))
     return basis
 
 
-def over_blocks(counts: Floats, exposure: Floats) -> Totals:
-    """Totals of metrics x blocks; `exposure`: by block, or metrics x blocks where each has its own."""
-    blocks = counts.shape[1]
-    basis, exposure = cosines(blocks), np.broadcast_to(exposure, counts.shape)
+def over_intervals(counts: Floats, exposure: Floats) -> Totals:
+    """Totals of metrics x intervals; `exposure`: by interval, or metrics x intervals where each has its own."""
+    intervals = counts.shape[1]
+    basis, exposure = cosines(intervals), np.broadcast_to(exposure, counts.shape)
     totals = Totals(counts.sum(1), exposure.sum(1), np.zeros(len(counts)), len(basis))
     if not len(basis):
         return totals
     residual = counts - totals.rate[:, None] * exposure
-    power = (residual @ basis.T) ** 2 / _spectrum(_correlation(residual), len(basis), blocks)
+    power = (residual @ basis.T) ** 2 / _spectrum(_correlation(residual), len(basis), intervals)
     # Of neighbours' differences (von Neumann, Annals of Mathematical Statistics 12 (1941)).
-    short = blocks * (np.diff(residual) ** 2).mean(1) / 2
-    return Totals(totals.count, totals.exposure, blocks * power.mean(1), len(basis), short, 2 * blocks / 3)
+    short = intervals * (np.diff(residual) ** 2).mean(1) / 2
+    return Totals(totals.count, totals.exposure, intervals * power.mean(1), len(basis), short, 2 * intervals / 3)
 
 
 def _correlation(residual: Floats) -> Floats:
-    """Of neighbouring blocks, less the bias that comes from the mean (Kendall, Biometrika 41 (1954)); 0 or more."""
-    squares, blocks = (residual**2).sum(1), residual.shape[1]
+    """Of neighbouring intervals, less the bias that comes from the mean (Kendall, Biometrika 41 (1954)); 0 or more."""
+    squares, intervals = (residual**2).sum(1), residual.shape[1]
     products = (residual[:, 1:] * residual[:, :-1]).sum(1)
     found = np.divide(products, squares, out=np.zeros_like(squares), where=squares > 0)
-    correlation: Floats = np.clip(found + (1 + 4 * found) / blocks, 0, _MOST_CORRELATED)
+    correlation: Floats = np.clip(found + (1 + 4 * found) / intervals, 0, _MOST_CORRELATED)
     return correlation
 
 
-def _spectrum(correlation: Floats, count: int, blocks: int) -> Floats:
+def _spectrum(correlation: Floats, count: int, intervals: int) -> Floats:
     """Power of a first-order autoregression at the cosines' frequencies, over that at frequency 0."""
-    phi, frequency = correlation[:, None], np.pi * np.arange(1, count + 1) / blocks
+    phi, frequency = correlation[:, None], np.pi * np.arange(1, count + 1) / intervals
     power: Floats = (1 - phi) ** 2 / (1 - 2 * phi * np.cos(frequency) + phi**2)
     return power
 
 
-def projected(total: Floats, on_basis: Floats, exposure: float, exposure_on_basis: Floats, blocks: int) -> Totals:
+def projected(total: Floats, on_basis: Floats, exposure: float, exposure_on_basis: Floats, intervals: int) -> Totals:
     """The same from sums and projections (metrics x cosines) on `cosines` and `fast_cosines`, without prewhitening.
 
-    For frames: a row of blocks for each of many thousands would be too large, and their few samples hardly
+    For frames: a row of intervals for each of many thousands would be too large, and their few samples hardly
     depend on each other.
     """
-    slow = _slow(blocks)
+    slow = _slow(intervals)
     totals = Totals(total, np.full_like(total, exposure), np.zeros_like(total), slow)
     if not slow:
         return totals
-    power = blocks * (on_basis - totals.rate[:, None] * exposure_on_basis) ** 2
+    power = intervals * (on_basis - totals.rate[:, None] * exposure_on_basis) ** 2
     totals, fast = replace(totals, variance=power[:, :slow].mean(1)), power[:, slow:]
     return replace(totals, short=fast.mean(1), short_dof=slow, rough=True) if fast.shape[1] else totals
 

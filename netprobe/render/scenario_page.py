@@ -1,4 +1,4 @@
-"""The ladder's report: one HTML file that needs nothing else, with its chart, tables, findings and flame graphs."""
+"""The scenario's report: one HTML file that needs nothing else, with its chart, tables, findings and flame graphs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from netprobe.render.diff import amount, change, interval
 from netprobe.render.figures.theme import template
-from netprobe.render.ladder import Step, as_text, gain, gain_interval, latencies, verdict, with_margin
 from netprobe.render.plotly_js import plotly_js
 from netprobe.render.report.html import Html, element, folded, join, listed, table
+from netprobe.render.scenario import MeasuredStep, as_text, gain, gain_interval, latencies, verdict, with_margin
 from netprobe.render.text import Column, TextTable
 
 if TYPE_CHECKING:
@@ -21,25 +21,25 @@ _ASSETS = Path(__file__).parent
 _CHANGES = 15
 _HEIGHT = 640
 _CLAIM = (
-    "Each rung mends the fault that netprobe named on the rung below. Client and server share the CPUs of one machine, "
+    "Each step fixes the fault that netprobe named on the step below. Client and server share the CPUs of one machine, "
     "so gains are what this machine shows, not what a server with a client of its own would gain; the claim is that "
-    "the right fault is named on each rung, and gone on the next."
+    "the right fault is named on each step, and gone on the next."
 )
 
 
-def page(steps: Sequence[Step], pictures: Mapping[int, tuple[str, str]], notes: Sequence[str]) -> str:
-    """The whole page. `pictures`: by rung its flame graph and the flame graph of the difference, as pages."""
-    from netprobe.render.ladder_chart import draw
+def page(steps: Sequence[MeasuredStep], pictures: Mapping[int, tuple[str, str]], notes: Sequence[str]) -> str:
+    """The whole page. `pictures`: by step its flame graph and the flame graph of the difference, as pages."""
+    from netprobe.render.scenario_chart import draw
 
-    host = steps[0].facts.run.info["host"]
+    host = steps[0].context.run.info["host"]
     body = join(
         (
-            element("h1", "The ladder, as measured"),
+            element("h1", "The scenario, as measured"),
             element("p", _CLAIM),
             element("p", _machine(host), class_="soft"),
             listed(notes),
-            element("div", id="chart", role="img", aria_label="Throughput by rung; the same as a table below"),
-            table(as_text(steps, ()), "Every rung; throughput and gain with 95 % intervals"),
+            element("div", id="chart", role="img", aria_label="Throughput by step; the same as a table below"),
+            table(as_text(steps, ()), "Every step; throughput and gain with 95 % intervals"),
             table(latencies(steps), "Latency of the same rounds, means with 95 % intervals"),
             *(_section(steps, step, pictures.get(step.number, ("", ""))) for step in steps),
         )
@@ -48,12 +48,12 @@ def page(steps: Sequence[Step], pictures: Mapping[int, tuple[str, str]], notes: 
     data = {"chart": chart, "looks": {look: template(look) for look in ("light", "dark")}}
     return "".join(
         (
-            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>netprobe lab ladder</title>',
+            '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>netprobe lab scenario</title>',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<style>{_asset('ladder.css')}</style></head><body><main>{body}</main>",
+            f"<style>{_asset('scenario.css')}</style></head><body><main>{body}</main>",
             f"<script>{plotly_js()}</script>",
             f'<script type="application/json" id="data">{_data(data)}</script>',
-            f"<script>{_asset('ladder.js')}</script></body></html>\n",
+            f"<script>{_asset('scenario.js')}</script></body></html>\n",
         )
     )
 
@@ -72,41 +72,41 @@ def _machine(host: Mapping[str, Any]) -> str:
     return ", ".join(f"{words} {host[name]}" for words, name in known if host.get(name))
 
 
-def _section(steps: Sequence[Step], step: Step, pictures: tuple[str, str]) -> Html:
+def _section(steps: Sequence[MeasuredStep], step: MeasuredStep, pictures: tuple[str, str]) -> Html:
     flame, difference = pictures
-    facts = [f"{with_margin(step.throughput)} requests a second"]
+    context = [f"{with_margin(step.throughput)} requests a second"]
     if step.gain_pct:
-        facts.append(f"{gain(step)} over rung {step.below} ({gain_interval(step)})")
+        context.append(f"{gain(step)} over step {step.below} ({gain_interval(step)})")
     if step.errors:
-        facts.append(f"{step.errors} requests failed")
+        context.append(f"{step.errors} requests failed")
     return element(
         "section",
         element("h2", f"{step.number} {step.name}"),
         element("p", step.words),
-        element("p", ", ".join(facts), class_="soft"),
-        element("p", element("strong", verdict(steps, step))) if step.mended else "",
+        element("p", ", ".join(context), class_="soft"),
+        element("p", element("strong", verdict(steps, step))) if step.fixed else "",
         element("h3", "Findings here"),
         listed(_finding(step, one) for one in step.findings) or element("p", "None."),
         _difference(step) if step.comparison else "",
         _picture("Flame graph", flame),
-        _picture(f"Flame graph of the difference from rung {step.below}", difference),
-        id=f"rung-{step.number}",
+        _picture(f"Flame graph of the difference from step {step.below}", difference),
+        id=f"step-{step.number}",
     )
 
 
-def _finding(step: Step, one: Any) -> Html:
+def _finding(step: MeasuredStep, one: Any) -> Html:
     marked = element("mark", one.code) if one.code == step.fault else element("code", one.code)
-    return element("span", marked, f" {one.claim} ", element("em", one.remedy))
+    return element("span", marked, f" {one.summary} ", element("em", one.fix))
 
 
-def _difference(step: Step) -> Html:
+def _difference(step: MeasuredStep) -> Html:
     assert step.comparison is not None
     became = [
         element("span", element("code", one.code), f" {one.became}: {one.words}") for one in step.comparison.findings
     ]
     return join(
         (
-            element("h3", f"What changed from rung {step.below}"),
+            element("h3", f"What changed from step {step.below}"),
             listed(became),
             folded("Numbers that changed", table(_changes(step.comparison), "Numbers that changed, clearest first")),
         )

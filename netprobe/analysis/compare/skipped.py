@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from netprobe.analysis.compare.blocks import FEWEST_BLOCKS
+from netprobe.analysis.compare.intervals import FEWEST_BLOCKS
 from netprobe.analysis.compare.loads import has_load
 from netprobe.analysis.compare.metrics import COLUMNS, NEEDS, Group
 from netprobe.analysis.compare.sides import Side
 
 
-def left_out(a: Side, b: Side) -> Iterator[str]:
+def skipped(a: Side, b: Side) -> Iterator[str]:
     """What one or both sides lack."""
     bare = [group for group in NEEDS if not (_has(a, group) or _has(b, group))]
-    cut = [side.name for side in (a, b) if not side.has("blocks")]
+    cut = [side.name for side in (a, b) if not side.has("intervals")]
     if cut:
-        yield f"CANNOT TELL about {', '.join(NEEDS)}: {_who(cut)} table blocks (every recording has it)"
+        yield f"CANNOT TELL about {', '.join(NEEDS)}: {_who(cut)} table intervals (every recording has it)"
     elif bare and a.run.imported and b.run.imported:
         yield f"CANNOT TELL about {', '.join(bare)}: that is in neither of the imported Runs"
         yield from _tables(a, b, [group for group in NEEDS if group not in bare])
@@ -59,9 +59,9 @@ def _rates(a: Side, b: Side) -> Iterator[str]:
     for side in (a, b):
         if side.only_most_frequent:
             yield f"CANNOT TELL about calls that {side.name} does not list: it has only the most frequent ones"
-    in_blocks = a.has("blocks") and b.has("blocks") and not a.series
-    if in_blocks and min(a.units, b.units) < FEWEST_BLOCKS:
-        yield f"CANNOT TELL about anything: fewer than {FEWEST_BLOCKS} time blocks say nothing of their spread"
+    in_intervals = a.has("intervals") and b.has("intervals") and not a.series
+    if in_intervals and min(a.units, b.units) < FEWEST_BLOCKS:
+        yield f"CANNOT TELL about anything: fewer than {FEWEST_BLOCKS} time intervals say nothing of their spread"
 
 
 def _has(side: Side, group: Group) -> bool:

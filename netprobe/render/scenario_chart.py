@@ -1,4 +1,4 @@
-"""The ladder as a plotly figure: throughput by rung with its interval, and what explains it below."""
+"""The scenario as a plotly figure: throughput by step with its interval, and what explains it below."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from netprobe.render.figures.label import label
 from netprobe.render.figures.theme import BLUE, GREEN, ORANGE, TEAL, VIOLET, template
-from netprobe.render.ladder import Step, gain, gain_interval, verdict
+from netprobe.render.scenario import MeasuredStep, gain, gain_interval, verdict
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 HEIGHT = 1100
 """Pixels."""
-_BELOW: tuple[tuple[str, str, Callable[[Step], float | None], str], ...] = (
+_BELOW: tuple[tuple[str, str, Callable[[MeasuredStep], float | None], str], ...] = (
     ("p99, ms", VIOLET, lambda step: step.latency_us["p99"].value / 1000, ".2f"),
     ("calls/request", ORANGE, lambda step: step.calls_per_request, ".2f"),
     ("switches/s", TEAL, lambda step: step.switches_per_second, ".0f"),
@@ -24,8 +24,8 @@ _BELOW: tuple[tuple[str, str, Callable[[Step], float | None], str], ...] = (
 )
 
 
-def draw(steps: Sequence[Step]) -> go.Figure:
-    """One column a rung."""
+def draw(steps: Sequence[MeasuredStep]) -> go.Figure:
+    """One column a step."""
     from plotly.subplots import make_subplots
 
     drawn = make_subplots(
@@ -47,7 +47,7 @@ def draw(steps: Sequence[Step]) -> go.Figure:
     return drawn
 
 
-def _throughput(steps: Sequence[Step], names: list[str]) -> Any:
+def _throughput(steps: Sequence[MeasuredStep], names: list[str]) -> Any:
     import plotly.graph_objects as go
 
     above = [(step.throughput.high or step.throughput.value) - step.throughput.value for step in steps]
@@ -60,8 +60,8 @@ def _throughput(steps: Sequence[Step], names: list[str]) -> Any:
         x=names,
         y=[step.throughput.value for step in steps],
         error_y={"type": "data", "array": above, "color": ORANGE, "thickness": 1.5},
-        marker={"color": [BLUE if step.below is None or step.mended else "#9aa4b1" for step in steps]},
-        text=[f"{gain(step)}<br>{label(_mended(steps, step))}" for step in steps],
+        marker={"color": [BLUE if step.below is None or step.fixed else "#9aa4b1" for step in steps]},
+        text=[f"{gain(step)}<br>{label(_fixed(steps, step))}" for step in steps],
         constraintext="none",
         textposition="outside",
         textfont={"size": 10},
@@ -72,10 +72,10 @@ def _throughput(steps: Sequence[Step], names: list[str]) -> Any:
     )
 
 
-def _mended(steps: Sequence[Step], step: Step) -> str:
-    """What was named on the rung below and is mended here."""
+def _fixed(steps: Sequence[MeasuredStep], step: MeasuredStep) -> str:
+    """What was named on the step below and is fixed here."""
     before = next((one for one in steps if one.number == step.below), None)
-    return step.mended if step.mended and before and before.has(step.mended) else ""
+    return step.fixed if step.fixed and before and before.has(step.fixed) else ""
 
 
 def _small(names: list[str], values: list[float | None], color: str, form: str) -> Any:

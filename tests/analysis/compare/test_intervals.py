@@ -1,18 +1,18 @@
-"""Coverage of the intervals over correlated time blocks, by simulation."""
+"""Coverage of the intervals over correlated time intervals, by simulation."""
 
 import numpy as np
 import pytest
 
-from netprobe.analysis.compare.blocks import cosines, fast_cosines, over_blocks, over_runs, projected
+from netprobe.analysis.compare.intervals import cosines, fast_cosines, over_intervals, over_runs, projected
 from netprobe.analysis.compare.student import quantile
 
 
-def correlated(random, rows, blocks, rho, kind="ar"):
+def correlated(random, rows, intervals, rho, kind="ar"):
     """Unit-variance noise whose neighbours resemble each other."""
-    noise = random.normal(size=(rows, blocks + 100))
+    noise = random.normal(size=(rows, intervals + 100))
     if kind == "ma":
-        return (noise[:, 1:] + noise[:, :-1])[:, :blocks] / np.sqrt(2)
-    for place in range(1, blocks + 100):
+        return (noise[:, 1:] + noise[:, :-1])[:, :intervals] / np.sqrt(2)
+    for place in range(1, intervals + 100):
         noise[:, place] += rho * noise[:, place - 1]
     return noise[:, 100:] * np.sqrt(1 - rho**2)
 
@@ -22,27 +22,27 @@ def covered(totals, truth):
 
 
 @pytest.mark.parametrize(
-    ("blocks", "rho"),
+    ("intervals", "rho"),
     [(16, 0.0), (24, 0.3), (40, 0.0), (40, 0.3), (40, 0.5), (120, 0.5), (120, 0.7), (240, 0.7), (240, 0.85)],
 )
-def test_intervals_hold_95_percent(blocks, rho):
-    random = np.random.default_rng(blocks)
-    exposure = random.uniform(800, 1600, blocks)
-    counts = 2.0 * exposure + 400 * correlated(random, 6000, blocks, rho)
-    assert 0.93 <= covered(over_blocks(counts, exposure), 2.0) <= 0.97
+def test_intervals_hold_95_percent(intervals, rho):
+    random = np.random.default_rng(intervals)
+    exposure = random.uniform(800, 1600, intervals)
+    counts = 2.0 * exposure + 400 * correlated(random, 6000, intervals, rho)
+    assert 0.93 <= covered(over_intervals(counts, exposure), 2.0) <= 0.97
 
 
 def test_neighbours_that_share_events():
     random = np.random.default_rng(3)
     counts = 500.0 + 100 * correlated(random, 6000, 40, 0, "ma")
-    assert 0.93 <= covered(over_blocks(counts, np.ones(40)), 500.0) <= 0.97
+    assert 0.93 <= covered(over_intervals(counts, np.ones(40)), 500.0) <= 0.97
 
 
 def test_counts_of_independent_events():
     random = np.random.default_rng(4)
     exposure = random.uniform(0.2, 0.3, 40)
     counts = random.poisson(200 * exposure, (6000, 40)).astype(float)
-    assert 0.93 <= covered(over_blocks(counts, exposure), 200.0) <= 0.97
+    assert 0.93 <= covered(over_intervals(counts, exposure), 200.0) <= 0.97
 
 
 def test_the_plain_variance_would_not_hold():
@@ -63,32 +63,32 @@ def test_cosines_are_orthonormal_and_see_no_mean():
     basis = cosines(40)
     np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12)
     np.testing.assert_allclose(basis.sum(1), 0, atol=1e-12)
-    assert [len(cosines(blocks)) for blocks in (1, 3, 4, 16, 240)] == [0, 0, 3, 4, 15]
+    assert [len(cosines(intervals)) for intervals in (1, 3, 4, 16, 240)] == [0, 0, 3, 4, 15]
 
 
 def test_fast_and_slow_cosines_share_nothing():
-    for blocks in (9, 12, 21, 40):
-        basis = np.vstack((cosines(blocks), fast_cosines(blocks)))
+    for intervals in (9, 12, 21, 40):
+        basis = np.vstack((cosines(intervals), fast_cosines(intervals)))
         np.testing.assert_allclose(basis @ basis.T, np.eye(len(basis)), atol=1e-12)
         np.testing.assert_allclose(basis.sum(1), 0, atol=1e-12)
-    assert [len(fast_cosines(blocks)) for blocks in (0, 1, 4, 8, 9, 12, 21, 240)] == [0, 0, 0, 0, 4, 7, 16, 16]
+    assert [len(fast_cosines(intervals)) for intervals in (0, 1, 4, 8, 9, 12, 21, 240)] == [0, 0, 0, 0, 4, 7, 16, 16]
 
 
-@pytest.mark.parametrize("blocks", [12, 40, 240])
-def test_projections_tell_a_drift_from_what_spreads_between_neighbours(blocks):
+@pytest.mark.parametrize("intervals", [12, 40, 240])
+def test_projections_tell_a_drift_from_what_spreads_between_neighbours(intervals):
     random = np.random.default_rng(11)
-    basis = np.vstack((cosines(blocks), fast_cosines(blocks)))
+    basis = np.vstack((cosines(intervals), fast_cosines(intervals)))
 
     def found(counts):
-        return projected(counts.sum(1), counts @ basis.T, float(blocks), basis.sum(1), blocks)
+        return projected(counts.sum(1), counts @ basis.T, float(intervals), basis.sum(1), intervals)
 
-    even = random.poisson(20, (4000, blocks)).astype(float)
+    even = random.poisson(20, (4000, intervals)).astype(float)
     steady = found(even)
     assert np.mean(steady.short) == pytest.approx(np.mean(steady.variance), rel=0.05)
-    assert np.mean(steady.short) == pytest.approx(20 * blocks, rel=0.05)
-    rising = found(random.poisson(40 * np.linspace(0, 1, blocks), (4000, blocks)).astype(float))
+    assert np.mean(steady.short) == pytest.approx(20 * intervals, rel=0.05)
+    rising = found(random.poisson(40 * np.linspace(0, 1, intervals), (4000, intervals)).astype(float))
     assert np.mean(rising.variance) > 5 * np.mean(steady.variance)
-    assert np.mean(rising.short) == pytest.approx(20 * blocks, rel=0.15)
+    assert np.mean(rising.short) == pytest.approx(20 * intervals, rel=0.15)
 
 
 def test_projections_hold_all_that_is_needed():
@@ -96,11 +96,11 @@ def test_projections_hold_all_that_is_needed():
     exposure, counts = random.uniform(1, 2, 240), random.poisson(50, (30, 240)).astype(float)
     basis = cosines(240)
     found = projected(counts.sum(1), counts @ basis.T, exposure.sum(), basis @ exposure, 240)
-    np.testing.assert_allclose(found.rate, over_blocks(counts, exposure).rate)
+    np.testing.assert_allclose(found.rate, over_intervals(counts, exposure).rate)
     # Without prewhitening a variance is never larger.
-    assert np.all(found.variance <= over_blocks(counts, exposure).variance * 1.0001)
+    assert np.all(found.variance <= over_intervals(counts, exposure).variance * 1.0001)
 
 
-def test_too_few_blocks_say_nothing():
-    assert over_blocks(np.ones((2, 3)), np.ones(3)).dof == 0
+def test_too_few_intervals_say_nothing():
+    assert over_intervals(np.ones((2, 3)), np.ones(3)).dof == 0
     assert over_runs(np.ones((2, 1)), np.ones(1)).dof == 0

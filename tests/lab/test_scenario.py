@@ -1,4 +1,4 @@
-"""The rungs as they are defined, and load in rounds from real servers."""
+"""The steps as they are defined, and load in rounds from real servers."""
 
 import os
 import socket
@@ -7,20 +7,20 @@ from dataclasses import asdict
 
 import pytest
 
-from netprobe.lab import ladder
+from netprobe.lab import scenario
 from netprobe.lab.errors import LabError
 from netprobe.lab.load import Load, read_results, run_round, write_order
 from netprobe.lab.server import Server, ServerOptions
 from netprobe.rules.registry import all_rules
 
-TWO = ladder.rungs(2)
+TWO = scenario.steps(2)
 
 
 def changed(name: str) -> set[str]:
-    """Options that differ from the rung below, or from the one that is varied."""
-    (rung,) = [one for one in TWO if one.name == name]
-    below = next(one for one in TWO if one.name == rung.varies) if rung.beside else TWO[TWO.index(rung) - 1]
-    now, before = asdict(rung.server), asdict(below.server)
+    """Options that differ from the step below, or from the one that is varied."""
+    (step,) = [one for one in TWO if one.name == name]
+    below = next(one for one in TWO if one.name == step.varies) if step.beside else TWO[TWO.index(step) - 1]
+    now, before = asdict(step.server), asdict(below.server)
     return {key for key in now if now[key] != before[key]}
 
 
@@ -42,7 +42,7 @@ def test_one_thing_changes(name, options):
     assert changed(name) == options
 
 
-def test_only_the_highest_rung_defers():
+def test_only_the_highest_step_defers():
     assert [one.name for one in TWO if one.deferred] == ["polling"]
 
 
@@ -60,10 +60,10 @@ def test_one_cpu_is_too_few():
     os.sched_setaffinity(0, {0})
     try:
         with pytest.raises(LabError, match="at least two CPUs"):
-            ladder.reactors()
+            scenario.reactors()
     finally:
         os.sched_setaffinity(0, before)
-    assert ladder.reactors() >= 2
+    assert scenario.reactors() >= 2
 
 
 @pytest.mark.parametrize(

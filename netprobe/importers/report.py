@@ -1,4 +1,4 @@
-"""What a format's file makes of a part of a text: a block."""
+"""What a format's file makes of a part of a text: a report."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ class Taken(Enum):
     """What became of a line."""
 
     ROW = auto()
-    """Its numbers are in the block."""
+    """Its numbers are in the report."""
     QUIET = auto()
     """A heading, a rule, an empty line."""
     BROKEN = auto()
     """It should be a row, and cannot be read as one."""
     END = auto()
-    """It does not belong to the block any more."""
+    """It does not belong to the report any more."""
 
 
 @dataclass
 class Context:
-    """What lines between blocks told: the machine of sysstat's banner, what syscount said of itself."""
+    """What lines between reports told: the machine of sysstat's banner, what syscount said of itself."""
 
     host: dict[str, Any] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class Context:
 
 @dataclass(frozen=True)
 class Contents:
-    """A block's numbers. Tables count their `block` column within the block's own stretches of time."""
+    """A report's numbers. Tables count their `report` column within the report's own stretches of time."""
 
     tables: tuple[Table, ...]
     rows: int
@@ -66,13 +66,13 @@ class Contents:
 
 
 class Parser(Protocol):
-    """A block that is being read."""
+    """A report that is being read."""
 
     def take(self, line: Line) -> Taken:
         """The next line."""
 
     def resumes(self, line: Line) -> bool:
-        """Take the line if it is one of its rows beyond doubt, though lines before it were none of the block's."""
+        """Take the line if it is one of its rows beyond doubt, though lines before it were none of the report's."""
 
     def contents(self) -> Contents | None:
         """All that was read; None where there was no number."""
@@ -88,18 +88,18 @@ class Format(Protocol):
     """Regular expressions of which one is found in every line that `begins` wants to see."""
 
     def begins(self, line: Line, context: Context) -> Parser | None:
-        """A parser where a block begins with this line, which it has taken already."""
+        """A parser where a report begins with this line, which it has taken already."""
 
 
 @dataclass(frozen=True)
-class Block:
+class Report:
     """A part of a file that one format's file has read."""
 
     format: str
     kind: Kind
     source: str
     first_line: int
-    """0 where the whole file is the block."""
+    """0 where the whole file is the report."""
     last_line: int
     contents: Contents
     left: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""A long recording keeps few blocks, of equal length, and loses nothing."""
+"""A long recording keeps few intervals, of equal length, and loses nothing."""
 
 import itertools
 import os
@@ -8,25 +8,25 @@ import tempfile
 import numpy as np
 import pytest
 
-from netprobe.engine.block_store import MOST_BLOCKS, BlockStore
 from netprobe.engine.counting import THREAD_ROWS
+from netprobe.engine.spill_file import MOST_BLOCKS, IntervalStore
 from netprobe.errors import NetprobeError
-from netprobe.probes.base import Block
+from netprobe.probes.base import Interval
 
 KEYED = np.dtype([("thread", "u4"), ("cpu", "u4"), ("count", "u8", (2,)), ("next", "S16")])
 
 
-def block(number: int) -> Block:
-    """Counts that depend on the number, some threads in some blocks only."""
+def interval(number: int) -> Interval:
+    """Counts that depend on the number, some threads in some intervals only."""
     rows = np.array([(number % 3, 7, number + 1), (9, number % 5, 2)], THREAD_ROWS)
     keyed = np.array([(number % 2, 1, (number, 1), b"wrk"), (number % 2, 1, (5, 0), b"nginx")], KEYED)
-    return Block(float(number), 1.0, {"calls": rows, "keyed": keyed}, number * 10, 1)
+    return Interval(float(number), 1.0, {"calls": rows, "keyed": keyed}, number * 10, 1)
 
 
-def store_of(reads: int) -> BlockStore:
-    store = BlockStore()
+def store_of(reads: int) -> IntervalStore:
+    store = IntervalStore()
     for number in range(reads):
-        store.add(block(number))
+        store.add(interval(number))
     return store
 
 
@@ -38,34 +38,34 @@ def open_files():
 @pytest.mark.parametrize("reads", [1, 2, 239, 240, 241, 359, 480, 481, 959, 960, 1000, 3601])
 def test_nothing_is_lost(reads):
     store = store_of(reads)
-    blocks = store.read()
-    assert sum(int(one.rows["calls"]["count"].sum()) for one in blocks) == sum(n + 3 for n in range(reads))
-    keyed = sum(one.rows["keyed"]["count"].sum(axis=0) for one in blocks)
+    intervals = store.read()
+    assert sum(int(one.rows["calls"]["count"].sum()) for one in intervals) == sum(n + 3 for n in range(reads))
+    keyed = sum(one.rows["keyed"]["count"].sum(axis=0) for one in intervals)
     assert keyed.tolist() == [sum(n + 5 for n in range(reads)), reads]
-    assert sum(one.machine_switches for one in blocks) == sum(n * 10 for n in range(reads))
-    assert sum(one.machine_forks for one in blocks) == reads
-    assert sum(one.duration_s for one in blocks) == store.seconds == reads
+    assert sum(one.machine_switches for one in intervals) == sum(n * 10 for n in range(reads))
+    assert sum(one.machine_forks for one in intervals) == reads
+    assert sum(one.duration_s for one in intervals) == store.seconds == reads
 
 
 @pytest.mark.parametrize("reads", [1, 239, 240, 241, 480, 1000, 3601, 10_000])
 def test_few_and_of_equal_length(reads):
-    blocks = store_of(reads).read()
-    assert len(blocks) <= MOST_BLOCKS
-    assert len(blocks) >= min(reads, MOST_BLOCKS // 2)
-    lengths = {one.duration_s for one in blocks[:-1]}
+    intervals = store_of(reads).read()
+    assert len(intervals) <= MOST_BLOCKS
+    assert len(intervals) >= min(reads, MOST_BLOCKS // 2)
+    lengths = {one.duration_s for one in intervals[:-1]}
     assert len(lengths) <= 1
-    assert blocks[-1].duration_s <= max(lengths, default=1)
-    for before, after in itertools.pairwise(blocks):
+    assert intervals[-1].duration_s <= max(lengths, default=1)
+    for before, after in itertools.pairwise(intervals):
         assert after.start_s == before.start_s + before.duration_s
 
 
-def test_merged_blocks_keep_each_thread():
-    blocks = store_of(480).read()
-    for one in blocks:
+def test_merged_intervals_keep_each_thread():
+    intervals = store_of(480).read()
+    for one in intervals:
         rows = one.rows["calls"]
         assert len(np.unique(rows[["thread", "cell"]])) == len(rows), "equal keys are one row"
     by_thread = {
-        thread: sum(int(one.rows["calls"]["count"][one.rows["calls"]["thread"] == thread].sum()) for one in blocks)
+        thread: sum(int(one.rows["calls"]["count"][one.rows["calls"]["thread"] == thread].sum()) for one in intervals)
         for thread in (0, 1, 2, 9)
     }
     assert by_thread == {
@@ -74,8 +74,8 @@ def test_merged_blocks_keep_each_thread():
     }
 
 
-def totals(blocks):
-    return sum(int(one.rows["calls"]["count"].sum()) for one in blocks)
+def totals(intervals):
+    return sum(int(one.rows["calls"]["count"].sum()) for one in intervals)
 
 
 def test_rows_lie_in_a_file_that_goes_with_the_store():

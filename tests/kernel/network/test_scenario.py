@@ -1,4 +1,4 @@
-"""`netprobe lab ladder` in short form: on each rung the right fault is named, and on the next it is gone."""
+"""`netprobe lab scenario` in short form: on each step the right fault is named, and on the next it is gone."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from netprobe.lab import namespaces
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 ROUNDS, RECORDED_S = 2, 1
-# The fault that each rung has and the next one mends; what else is named there comes from rungs further up.
+# The fault that each step has and the next one fixes; what else is named there comes from steps further up.
 FAULTS = [
     "reuseport-unsteered", "reuseport-order", "epoll-zero-timeout", "timer-thread-switching", "read-on-sockets",
     "flush-batched", "busy-poll-softirq-first",
@@ -28,7 +28,7 @@ FROM_OUTSIDE = {"reactor-preempted"}
 
 
 class Climbs:
-    """The whole ladder, climbed once for the first try of all tests, and once more for those that are repeated."""
+    """The whole scenario, climbed once for the first try of all tests, and once more for those that are repeated."""
 
     def __init__(self, netprobe: Callable[..., Any], place: Path) -> None:
         self._netprobe, self._place = netprobe, place
@@ -37,9 +37,9 @@ class Climbs:
     def number(self, attempt: int) -> tuple[dict, Path]:
         """What was printed, and the folder."""
         if attempt not in self._done:
-            folder = self._place / f"ladder-{attempt}"
+            folder = self._place / f"scenario-{attempt}"
             options = ["--rounds", ROUNDS, "--recorded", RECORDED_S, "--json", "-o", folder]
-            self._done[attempt] = self._netprobe("lab", "ladder", *options, timeout=400).json(), folder
+            self._done[attempt] = self._netprobe("lab", "scenario", *options, timeout=400).json(), folder
         return self._done[attempt]
 
 
@@ -62,52 +62,52 @@ def climbed(climbs: Climbs, request: pytest.FixtureRequest) -> tuple[dict, Path]
 
 
 @pytest.fixture
-def rungs(climbed: tuple[dict, Path]) -> dict[int, dict]:
-    return {one["number"]: one for one in climbed[0]["rungs"]}
+def steps(climbed: tuple[dict, Path]) -> dict[int, dict]:
+    return {one["number"]: one for one in climbed[0]["steps"]}
 
 
-def codes(rung: dict) -> set[str]:
-    return {one["code"] for one in rung["findings"]} - FROM_OUTSIDE
+def codes(step: dict) -> set[str]:
+    return {one["code"] for one in step["findings"]} - FROM_OUTSIDE
 
 
-def test_all_rungs_are_there(climbed, validate):
+def test_all_steps_are_there(climbed, validate):
     document, folder = climbed
     validate(document)
-    assert [one["name"] for one in document["rungs"]] == NAMES
-    assert [one["fault"] for one in document["rungs"][:8]] == [*FAULTS, None]
+    assert [one["name"] for one in document["steps"]] == NAMES
+    assert [one["fault"] for one in document["steps"][:8]] == [*FAULTS, None]
     assert (folder / "report.html").is_file()
 
 
 @pytest.mark.parametrize("number", range(1, 8))
-def test_the_fault_is_named(rungs, number):
+def test_the_fault_is_named(steps, number):
     fault = FAULTS[number - 1]
-    assert fault in codes(rungs[number])
-    assert rungs[number]["fault_named"] is True
+    assert fault in codes(steps[number])
+    assert steps[number]["fault_named"] is True
 
 
 @pytest.mark.parametrize("number", range(2, 9))
-def test_the_mended_fault_is_gone(rungs, number):
-    """On its own rung and on all above."""
-    mended = FAULTS[: number - 1]
-    assert rungs[number]["mended"] == mended[-1]
-    assert rungs[number]["mended_is_gone"] is True
-    assert not codes(rungs[number]) & set(mended)
+def test_the_fixed_fault_is_gone(steps, number):
+    """On its own step and on all above."""
+    fixed = FAULTS[: number - 1]
+    assert steps[number]["fixed"] == fixed[-1]
+    assert steps[number]["fixed_is_gone"] is True
+    assert not codes(steps[number]) & set(fixed)
 
 
 @pytest.mark.parametrize("number", range(1, 9))
-def test_nothing_is_named_that_is_not_there(rungs, number):
-    assert codes(rungs[number]) <= set(FAULTS[number - 1 :])
+def test_nothing_is_named_that_is_not_there(steps, number):
+    assert codes(steps[number]) <= set(FAULTS[number - 1 :])
 
 
-def test_the_numbers_tell_the_same(rungs):
+def test_the_numbers_tell_the_same(steps):
     """What each fault is about, in figures."""
-    assert rungs[1]["local_pct"] < 99
-    assert rungs[2]["local_pct"] < 1
-    assert all(rungs[number]["local_pct"] > 99 for number in range(3, 9))
-    assert rungs[3]["calls_per_request"] > 2 * rungs[4]["calls_per_request"]
-    assert rungs[3]["hit_pct"] is None
-    assert rungs[4]["polled_pct"] < 1
-    assert rungs[8]["polled_pct"] >= 50
+    assert steps[1]["local_pct"] < 99
+    assert steps[2]["local_pct"] < 1
+    assert all(steps[number]["local_pct"] > 99 for number in range(3, 9))
+    assert steps[3]["calls_per_request"] > 2 * steps[4]["calls_per_request"]
+    assert steps[3]["hit_pct"] is None
+    assert steps[4]["polled_pct"] < 1
+    assert steps[8]["polled_pct"] >= 50
 
 
 def switches(folder: Path, role: str) -> float:
@@ -136,25 +136,25 @@ def test_the_calls(climbed):
     assert received["6-recv"]["recvfrom"] > 1000
 
 
-def test_what_stands_beside(rungs, climbed):
-    """io_uring makes no call to receive; the pre-forked server is processes; both are compared with rung 7."""
-    assert [rungs[number]["compared_with"] for number in (9, 10)] == [7, 7]
-    assert [rungs[number]["mended"] for number in (9, 10)] == [None, None]
+def test_what_stands_beside(steps, climbed):
+    """io_uring makes no call to receive; the pre-forked server is processes; both are compared with step 7."""
+    assert [steps[number]["compared_with"] for number in (9, 10)] == [7, 7]
+    assert [steps[number]["fixed"] for number in (9, 10)] == [None, None]
     ring = load(climbed[1] / "9-io_uring").table("syscalls").groupby("syscall")["calls"].sum()
     assert ring.get("recvfrom", 0) == ring.get("sendto", 0) == 0
     assert ring["io_uring_enter"] > 1000
     forked = load(climbed[1] / "10-pre-fork").table("messages")
     assert forked["pid"].nunique() == min(4, len(os.sched_getaffinity(0)))
     for number in (9, 10):
-        assert not codes(rungs[number]) & set(FAULTS[:6])
+        assert not codes(steps[number]) & set(FAULTS[:6])
 
 
-def test_throughput_is_that_of_the_rounds(rungs, climbed):
+def test_throughput_is_that_of_the_rounds(steps, climbed):
     rounds = load(climbed[1] / "3-ordered").table("load_rounds")
     assert len(rounds) == ROUNDS
     rate = (rounds["requests"] / rounds["duration_s"]).mean()
-    assert rungs[3]["requests_per_second"]["value"] == pytest.approx(rate)
-    assert rungs[3]["latency_us"]["p99"]["value"] == pytest.approx(rounds["p99_us"].mean())
+    assert steps[3]["requests_per_second"]["value"] == pytest.approx(rate)
+    assert steps[3]["latency_us"]["p99"]["value"] == pytest.approx(rounds["p99_us"].mean())
 
 
 def test_pyperf_reads_each(climbed):
@@ -168,12 +168,12 @@ def test_pyperf_reads_each(climbed):
     assert "time per request" in compared
 
 
-def test_the_report_is_whole(climbed, rungs):
-    """It has all rungs, their findings, flame graphs and the chart, and loads nothing."""
+def test_the_report_is_whole(climbed, steps):
+    """It has all steps, their findings, flame graphs and the chart, and loads nothing."""
     page = (climbed[1] / "report.html").read_text()
-    for number, rung in rungs.items():
-        assert f'id="rung-{number}"' in page
-        assert all(one["code"] in page for one in rung["findings"])
+    for number, step in steps.items():
+        assert f'id="step-{number}"' in page
+        assert all(one["code"] in page for one in step["findings"])
     assert page.count("<iframe") == len(NAMES) + len(NAMES) - 1
     assert not re.search(r'<(script|link|img|iframe)[^>]* (src|href)="', page.split("<script>")[0])
     data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)[1])

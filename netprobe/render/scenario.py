@@ -1,4 +1,4 @@
-"""The ladder's rungs as rows: what each gave, what netprobe named on the rung below, and whether that is gone."""
+"""The scenario's steps as rows: what each gave, what netprobe named on the step below, and whether that is gone."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from netprobe.analysis.intervals import Interval
 from netprobe.render.findings import as_json as findings_as_json
 from netprobe.render.text import Column, TextTable
-from netprobe.rules.facts import Facts, MissingDataError
-from netprobe.rules.finding import Finding, Judgement
+from netprobe.rules.context import MissingDataError, RunContext
+from netprobe.rules.finding import Finding, Result
 
 if TYPE_CHECKING:
     from netprobe.analysis.compare.comparison import Comparison
@@ -20,34 +20,34 @@ PERCENTILES = ("p50", "p90", "p99", "p99.99")
 
 
 @dataclass(frozen=True)
-class Step:
-    """One rung, measured, recorded, judged and compared."""
+class MeasuredStep:
+    """One step, measured, recorded, evaluated and compared."""
 
     number: int
     name: str
     words: str
     fault: str
-    """The finding that the next rung is to mend; empty on the highest."""
+    """The finding that the next step is to fix; empty on the highest."""
     below: int | None
-    """The number of the rung it is compared with."""
-    mended: str
-    """That rung's fault."""
+    """The number of the step it is compared with."""
+    fixed: str
+    """That step's fault."""
     throughput: Interval
     """Requests a second, of short rounds without recording."""
     gain_pct: Interval | None
-    """Over the rung it is compared with."""
+    """Over the step it is compared with."""
     latency_us: dict[str, Interval]
     """By percentile, of the same rounds."""
     errors: int
-    facts: Facts
+    context: RunContext
     """Of the Run."""
-    judgements: tuple[Judgement, ...]
+    results: tuple[Result, ...]
     comparison: Comparison | None
 
     @property
     def findings(self) -> list[Finding]:
         """What netprobe says of it."""
-        return [one for one in self.judgements if isinstance(one, Finding)]
+        return [one for one in self.results if isinstance(one, Finding)]
 
     def has(self, code: str) -> bool:
         """Whether that finding is there."""
@@ -56,19 +56,19 @@ class Step:
     @property
     def calls_per_request(self) -> float | None:
         """All system calls of the server by request."""
-        requests = self.facts.requests
-        return sum(row.calls for row in self.facts.calls) / requests.count if requests else None
+        requests = self.context.requests
+        return sum(row.calls for row in self.context.calls) / requests.count if requests else None
 
     @property
     def switches_per_second(self) -> float:
         """Context switches of the server's threads."""
-        return sum(row.switches for row in self.facts.switches) / self.facts.seconds
+        return sum(row.switches for row in self.context.switches) / self.context.seconds
 
     @property
     def local_pct(self) -> float | None:
         """Messages that were read on the CPU that received them."""
         try:
-            matrix = self.facts.matrix
+            matrix = self.context.matrix
         except MissingDataError:
             return None
         return 100 * matrix.local / matrix.total if matrix.total else None
@@ -76,27 +76,27 @@ class Step:
     @property
     def hit_pct(self) -> float | None:
         """Busy polls that found a packet; None where there was no poll."""
-        rows = self.facts.polling.rows
+        rows = self.context.polling.rows
         attempts = sum(row.attempts for row in rows)
         return 100 * sum(row.hits for row in rows) / attempts if attempts else None
 
     @property
     def polled_pct(self) -> float | None:
         """Packets that came by busy polling."""
-        return self.facts.polling.share_pct
+        return self.context.polling.share_pct
 
 
-def verdict(steps: Sequence[Step], step: Step) -> str:
-    """What became of the fault of the rung below: `gone` if it was named there and is not here."""
-    if not step.mended or step.below is None:
+def verdict(steps: Sequence[MeasuredStep], step: MeasuredStep) -> str:
+    """What became of the fault of the step below: `gone` if it was named there and is not here."""
+    if not step.fixed or step.below is None:
         return ""
     before = next(one for one in steps if one.number == step.below)
-    if not before.has(step.mended):
-        return f"{step.mended}: was not named"
-    return f"{step.mended}: {'still there' if step.has(step.mended) else 'gone'}"
+    if not before.has(step.fixed):
+        return f"{step.fixed}: was not named"
+    return f"{step.fixed}: {'still there' if step.has(step.fixed) else 'gone'}"
 
 
-def as_text(steps: Sequence[Step], percentiles: Sequence[str] = PERCENTILES) -> TextTable:
+def as_text(steps: Sequence[MeasuredStep], percentiles: Sequence[str] = PERCENTILES) -> TextTable:
     """The table at the end; of latency, these percentiles."""
     columns = [
         Column("", True), Column("RUNG"), Column("REQUESTS/s", True), Column("GAIN", True), Column("AT 95 %"),
@@ -105,11 +105,11 @@ def as_text(steps: Sequence[Step], percentiles: Sequence[str] = PERCENTILES) -> 
         Column("NAMED ON THE RUNG BELOW"),
     ]  # fmt: skip
     return TextTable(columns, [_cells(steps, step, percentiles) for step in steps], styles={
-        number: "dim" for number, step in enumerate(steps) if step.below is not None and not step.mended
+        number: "dim" for number, step in enumerate(steps) if step.below is not None and not step.fixed
     })  # fmt: skip
 
 
-def _cells(steps: Sequence[Step], step: Step, percentiles: Sequence[str]) -> list[str]:
+def _cells(steps: Sequence[MeasuredStep], step: MeasuredStep, percentiles: Sequence[str]) -> list[str]:
     return [
         str(step.number),
         step.name,
@@ -126,8 +126,8 @@ def _cells(steps: Sequence[Step], step: Step, percentiles: Sequence[str]) -> lis
     ]
 
 
-def latencies(steps: Sequence[Step]) -> TextTable:
-    """Of every rung, with intervals."""
+def latencies(steps: Sequence[MeasuredStep]) -> TextTable:
+    """Of every step, with intervals."""
     columns = [Column("", True), Column("RUNG"), *(Column(name, True) for name in PERCENTILES)]
     cells = [[_microseconds_with_margin(step.latency_us[name]) for name in PERCENTILES] for step in steps]
     rows = [[str(step.number), step.name, *row] for step, row in zip(steps, cells, strict=True)]
@@ -145,15 +145,15 @@ def _microseconds_with_margin(value: Interval) -> str:
     return f"{microseconds(value.value)}{half}"
 
 
-def gain(step: Step) -> str:
-    """Over the rung below, in words."""
+def gain(step: MeasuredStep) -> str:
+    """Over the step below, in words."""
     if step.gain_pct is None:
         return ""
     value = step.gain_pct.value
     return f"x {value / 100 + 1:.1f}" if value >= 100 else f"{value:+.1f} %"
 
 
-def gain_interval(step: Step) -> str:
+def gain_interval(step: MeasuredStep) -> str:
     """Of the gain; a gain whose interval holds 0 was not seen."""
     one = step.gain_pct
     if one is None or one.low is None or one.high is None:
@@ -172,12 +172,12 @@ def number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def as_json(steps: Sequence[Step], seconds: float, notes: Sequence[str]) -> dict[str, Any]:
-    """As documented in schema/ladder.json."""
-    return {"seconds": seconds, "notes": list(notes), "rungs": [_plain(steps, step) for step in steps]}
+def as_json(steps: Sequence[MeasuredStep], seconds: float, notes: Sequence[str]) -> dict[str, Any]:
+    """As documented in schema/scenario.json."""
+    return {"seconds": seconds, "notes": list(notes), "steps": [_plain(steps, step) for step in steps]}
 
 
-def _plain(steps: Sequence[Step], step: Step) -> dict[str, Any]:
+def _plain(steps: Sequence[MeasuredStep], step: MeasuredStep) -> dict[str, Any]:
     return {
         "number": step.number,
         "name": step.name,
@@ -194,7 +194,7 @@ def _plain(steps: Sequence[Step], step: Step) -> dict[str, Any]:
         "hit_pct": step.hit_pct,
         "fault": step.fault or None,
         "fault_named": step.has(step.fault) if step.fault else None,
-        "mended": step.mended or None,
-        "mended_is_gone": not step.has(step.mended) if step.mended else None,
-        **findings_as_json(step.judgements),
+        "fixed": step.fixed or None,
+        "fixed_is_gone": not step.has(step.fixed) if step.fixed else None,
+        **findings_as_json(step.results),
     }

@@ -1,4 +1,4 @@
-"""The blocks of a recording, however long it lasts: few of them, and their rows in a file, not in memory."""
+"""The intervals of a recording, however long it lasts: few of them, and their rows in a file, not in memory."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ import numpy as np
 
 from netprobe.engine.counting import merged
 from netprobe.errors import NetprobeError
-from netprobe.probes.base import Block
+from netprobe.probes.base import Interval
 
 if TYPE_CHECKING:
     from typing import Any
 
-# With this many blocks kept, they are merged two by two.
+# With this many intervals kept, they are merged two by two.
 MOST_BLOCKS = 240
 
 
-class BlockStore:
-    """At most `MOST_BLOCKS` blocks of equal length: when there are more, each two become one.
+class IntervalStore:
+    """At most `MOST_BLOCKS` intervals of equal length: when there are more, each two become one.
 
-    Nearly every sample of a busy server has a stack of its own, so that even merged blocks grow with time. The rows
+    Nearly every sample of a busy server has a stack of its own, so that even merged intervals grow with time. The rows
     therefore lie in a temporary file without a name.
     """
 
     def __init__(self) -> None:
         self._shelf = _Shelf()
-        self._kept: list[_Shelved | Block] = []
+        self._kept: list[_Shelved | Interval] = []
         # Not yet of full length.
-        self._last: Block | None = None
-        self._reads_per_block = 1
+        self._last: Interval | None = None
+        self._reads_per_interval = 1
         self._reads_in_last = 0
         self.seconds = 0.0
         """The time that was counted."""
 
-    def add(self, block: Block) -> None:
+    def add(self, interval: Interval) -> None:
         """Keep one read."""
-        self.seconds += block.duration_s
-        self._last = block if self._last is None else _join(self._last, block)
+        self.seconds += interval.duration_s
+        self._last = interval if self._last is None else _join(self._last, interval)
         self._reads_in_last += 1
-        if self._reads_in_last < self._reads_per_block:
+        if self._reads_in_last < self._reads_per_interval:
             return
         self._kept.append(self._shelf.put(self._last))
         self._last, self._reads_in_last = None, 0
@@ -55,9 +55,9 @@ class BlockStore:
         self._kept = [shelf.put(_join(self._shelf.get(one), self._shelf.get(other))) for one, other in pairs]
         self._shelf.close()
         self._shelf = shelf
-        self._reads_per_block *= 2
+        self._reads_per_interval *= 2
 
-    def read(self) -> list[Block]:
+    def read(self) -> list[Interval]:
         """All of them, in memory."""
         return [self._shelf.get(one) for one in self._kept] + ([self._last] if self._last else [])
 
@@ -66,8 +66,8 @@ class BlockStore:
         self._shelf.close()
 
 
-def _join(first: Block, second: Block) -> Block:
-    return Block(
+def _join(first: Interval, second: Interval) -> Interval:
+    return Interval(
         first.start_s,
         first.duration_s + second.duration_s,
         {name: merged([first.rows[name], second.rows[name]]) for name in first.rows},
@@ -77,7 +77,7 @@ def _join(first: Block, second: Block) -> Block:
 
 
 class _Shelved(NamedTuple):
-    """A block whose rows lie in the file: from `offset` on, so many of each map."""
+    """An interval whose rows lie in the file: from `offset` on, so many of each map."""
 
     start_s: float
     duration_s: float
@@ -88,41 +88,41 @@ class _Shelved(NamedTuple):
 
 
 class _Shelf:
-    """Rows of blocks in a temporary file. What cannot be written there, as the disk is full, stays in memory."""
+    """Rows of intervals in a temporary file. What cannot be written there, as the disk is full, stays in memory."""
 
     def __init__(self) -> None:
         self._file: BinaryIO | None = None
         with suppress(OSError):
-            self._file = tempfile.TemporaryFile(prefix="netprobe-blocks-", buffering=0)  # noqa: SIM115 -- until close()
+            self._file = tempfile.TemporaryFile(prefix="netprobe-intervals-", buffering=0)  # noqa: SIM115 -- until close()
         self._end = 0
         self._layout: list[tuple[str, np.dtype[Any]]] = []
 
-    def put(self, block: Block) -> _Shelved | Block:
-        """Take a block out of memory. All have the same maps."""
+    def put(self, interval: Interval) -> _Shelved | Interval:
+        """Take an interval out of memory. All have the same maps."""
         if self._file is None:
-            return block
-        self._layout = self._layout or [(name, rows.dtype) for name, rows in block.rows.items()]
-        data = b"".join(block.rows[name].tobytes() for name, _ in self._layout)
+            return interval
+        self._layout = self._layout or [(name, rows.dtype) for name, rows in interval.rows.items()]
+        data = b"".join(interval.rows[name].tobytes() for name, _ in self._layout)
         try:
             _write(self._file.fileno(), data, self._end)
         except OSError:
-            return block
-        lengths = tuple(len(block.rows[name]) for name, _ in self._layout)
+            return interval
+        lengths = tuple(len(interval.rows[name]) for name, _ in self._layout)
         shelved = _Shelved(
-            block.start_s, block.duration_s, block.machine_switches, block.machine_forks, self._end, lengths
+            interval.start_s, interval.duration_s, interval.machine_switches, interval.machine_forks, self._end, lengths
         )
         self._end += len(data)
         return shelved
 
-    def get(self, one: _Shelved | Block) -> Block:
-        """The block as it was; raises `NetprobeError` where the file cannot be read."""
-        if isinstance(one, Block):
+    def get(self, one: _Shelved | Interval) -> Interval:
+        """The interval as it was; raises `NetprobeError` where the file cannot be read."""
+        if isinstance(one, Interval):
             return one
         rows, offset = {}, one.offset
         for (name, kind), length in zip(self._layout, one.lengths, strict=True):
             rows[name] = np.frombuffer(self._read(length * kind.itemsize, offset), kind)
             offset += length * kind.itemsize
-        return Block(one.start_s, one.duration_s, rows, one.machine_switches, one.machine_forks)
+        return Interval(one.start_s, one.duration_s, rows, one.machine_switches, one.machine_forks)
 
     def _read(self, size: int, offset: int) -> bytearray:
         data = bytearray()
@@ -136,7 +136,7 @@ class _Shelf:
         except OSError as error:
             raise NetprobeError(
                 f"What was recorded cannot be read back from a temporary file: {error.strerror or error}.",
-                todo="Set TMPDIR to a directory on a disk that works.",
+                hint="Set TMPDIR to a directory on a disk that works.",
             ) from None
         return data
 

@@ -1,4 +1,4 @@
-"""The ladder's table and report from recorded Runs; names from the traced machine stay text."""
+"""The scenario's table and report from recorded Runs; names from the traced machine stay text."""
 
 import re
 from dataclasses import replace
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from netprobe import load
-from netprobe.commands.ladder.climbing import climb, compare, write_report
-from netprobe.commands.ladder.measuring import Measured, Plan
+from netprobe.commands.scenario.climbing import climb, compare, write_report
+from netprobe.commands.scenario.measuring import Measured, Plan
 from netprobe.errors import NetprobeError
-from netprobe.lab.ladder import rungs
 from netprobe.lab.load import Round
-from netprobe.render.ladder import as_json, as_text, verdict
+from netprobe.lab.scenario import steps
+from netprobe.render.scenario import as_json, as_text, verdict
 from netprobe.render.text import plain
 
 RUNS = Path(__file__).parent.parent / "data" / "runs"
@@ -26,8 +26,8 @@ def rounds(per_second: int) -> list[Round]:
 
 
 def measured(words: str = "recv instead of read") -> list[Measured]:
-    """The recorded Runs of the same server with read() and with recv(), as two rungs."""
-    _, _, _, _, below, above, *_ = rungs(2)
+    """The recorded Runs of the same server with read() and with recv(), as two steps."""
+    _, _, _, _, below, above, *_ = steps(2)
     return [
         Measured(replace(below, fault="read-on-sockets"), 1, rounds(20_000), load(RUNS / "read")),
         Measured(replace(above, words=words), 2, rounds(25_000), load(RUNS / "recv")),
@@ -63,11 +63,11 @@ def test_a_gain_that_was_not_seen():
 
 def test_numbers():
     one, two = compare(measured())
-    row = as_json([one, two], 1.0, [])["rungs"][1]
+    row = as_json([one, two], 1.0, [])["steps"][1]
     assert row["requests_per_second"]["value"] == 25_015
     assert row["latency_us"]["p50"]["value"] == 100
     assert row["latency_us"]["p99.99"]["value"] == pytest.approx(901.5)
-    assert row["mended_is_gone"] is True
+    assert row["fixed_is_gone"] is True
     calls = two.facts.run.table("syscalls")["calls"].sum()
     requests = two.facts.requests
     assert requests is not None

@@ -1,6 +1,6 @@
-"""The rungs of the article's ladder, and what else is measured beside it: a server for each, and how it is reached.
+"""The steps of the article's scenario, and what else is measured beside it: a server for each, and how it is reached.
 
-Every rung mends what netprobe names on the rung below. The clients share the server's CPUs, one load generator on
+Every step fixes what netprobe names on the step below. The clients share the server's CPUs, one load generator on
 each: over a veth pair a packet is received on the CPU that sent it, so this is what decides where packets arrive.
 """
 
@@ -19,7 +19,7 @@ from netprobe.lab.server import Server, ServerOptions
 
 _MOST_REACTORS = 4
 _BUSY_POLL_US = 50
-# On the highest rung both are longer than on a machine that serves others: the client shares the poller's CPU, gets it
+# On the highest step both are longer than on a machine that serves others: the client shares the poller's CPU, gets it
 # only when its turn has come, and a poll that has ended in vain is not begun again before the next interrupt.
 _PREFERRED_US, _FLUSH_NS = 5_000, 10_000_000
 _COMMAND_SECONDS = 20.0
@@ -28,41 +28,41 @@ CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
-class Rung:
+class Step:
     """One state of the server and its device."""
 
     name: str
     """Short, for file names."""
     words: str
-    """What is different from the rung below."""
+    """What is different from the step below."""
     server: ServerOptions
     fault: str = ""
-    """The finding that the next rung is to mend."""
+    """The finding that the next step is to fix."""
     deferred: bool = False
     """The server's device leaves packets to a busy poller."""
     varies: str = ""
-    """Not a step, but another way for the rung of this name."""
+    """Not a step, but another way for the step of this name."""
 
     @property
     def beside(self) -> bool:
-        """Whether it stands beside the ladder."""
+        """Whether it stands beside the scenario."""
         return bool(self.varies)
 
 
 def reactors() -> int:
-    """How many reactors the ladder's server has here: one on each of the first CPUs. Raises `LabError` for one CPU."""
+    """How many reactors the scenario's server has here: one on each of the first CPUs. Raises `LabError` for one CPU."""
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2 or cpus != list(range(len(cpus))):
         raise LabError(
-            "The ladder needs at least two CPUs, numbered from 0 on, and may run on "
+            "The scenario needs at least two CPUs, numbered from 0 on, and may run on "
             f"{', '.join(map(str, cpus)) or 'none'}.",
-            todo="Run it outside of taskset, on a machine or in a container with two CPUs or more.",
+            hint="Run it outside of taskset, on a machine or in a container with two CPUs or more.",
         )
     return min(_MOST_REACTORS, len(cpus))
 
 
-def rungs(count: int) -> list[Rung]:
-    """The ladder for so many reactors, from the stock server up; then what stands beside it."""
+def steps(count: int) -> list[Step]:
+    """The scenario for so many reactors, from the stock server up; then what stands beside it."""
     cpus = tuple(range(count))
     stock = ServerOptions(
         threads=count, epoll_timeout_us=0, quota_timer_us=500, receive="read", flush="batched"
@@ -74,35 +74,35 @@ def rungs(count: int) -> list[Rung]:
     receiving = replace(ticking_less, receive="recv")
     flushing = replace(receiving, flush="now")
     polling = replace(flushing, busy_poll_us=_PREFERRED_US, prefer=True)
-    # io_uring's loop waits for completions; it has no epoll set that would be given a time-out.
+    # io_uring's loop waits for completions; it has no epoll set that would be given a timeout.
     ring = replace(flushing, backend="io_uring", epoll_timeout_us=-1)
     forked = replace(flushing, processes=count)
     return [
-        Rung("stock", "no steering, not pinned, read, time-out 0, quota 0.5 ms, batched flush", stock,
+        Step("stock", "no steering, not pinned, read, timeout 0, quota 0.5 ms, batched flush", stock,
              "reuseport-unsteered"),
-        Rung("steered", "pinned and steered by CPU, but listening in the wrong order", steered, "reuseport-order"),
-        Rung("ordered", "listening in the order of the CPUs", ordered, "epoll-zero-timeout"),
-        Rung("waiting", "epoll waits 100 µs", waiting, "timer-thread-switching"),
-        Rung("quota", "quota timer of 10 ms", ticking_less, "read-on-sockets"),
-        Rung("recv", "recv instead of read", receiving, "flush-batched"),
-        Rung("flush", "answers are sent at once", flushing, "busy-poll-softirq-first"),
-        Rung("polling", "interrupts deferred, busy polling preferred", polling, deferred=True),
-        Rung("io_uring", "rung 7 with io_uring instead of epoll", ring, varies="flush"),
-        Rung("pre-fork", "rung 7 with processes instead of threads", forked, varies="flush"),
+        Step("steered", "pinned and steered by CPU, but listening in the wrong order", steered, "reuseport-order"),
+        Step("ordered", "listening in the order of the CPUs", ordered, "epoll-zero-timeout"),
+        Step("waiting", "epoll waits 100 µs", waiting, "timer-thread-switching"),
+        Step("quota", "quota timer of 10 ms", ticking_less, "read-on-sockets"),
+        Step("recv", "recv instead of read", receiving, "flush-batched"),
+        Step("flush", "answers are sent at once", flushing, "busy-poll-softirq-first"),
+        Step("polling", "interrupts deferred, busy polling preferred", polling, deferred=True),
+        Step("io_uring", "step 7 with io_uring instead of epoll", ring, varies="flush"),
+        Step("pre-fork", "step 7 with processes instead of threads", forked, varies="flush"),
     ]  # fmt: skip
 
 
 class Bed:
-    """The namespaces with one queue a reactor; `serve` puts a rung's server into them."""
+    """The namespaces with one queue a reactor; `serve` puts a step's server into them."""
 
     def __init__(self, up: Lab, count: int) -> None:
         self._up, self._count = up, count
 
     @contextmanager
-    def serve(self, rung: Rung) -> Iterator[Server]:
-        """The server of a rung, running."""
-        _defer(self._up.server, rung.deferred)
-        options = replace(rung.server, address=self._up.server.address)
+    def serve(self, step: Step) -> Iterator[Server]:
+        """The server of a step, running."""
+        _defer(self._up.server, step.deferred)
+        options = replace(step.server, address=self._up.server.address)
         with Server(options, namespace=self._up.server.namespace) as server:
             yield server
 

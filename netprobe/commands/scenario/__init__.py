@@ -1,0 +1,1 @@
+"""`netprobe lab scenario`: the test bed, load, recordings and the report brought together."""
