@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from netprobe import load
-from netprobe.analysis.compare.intervals import Totals
 from netprobe.analysis.compare.metrics import Metric, role_names
 from netprobe.analysis.compare.noise import explained_by_load
 from netprobe.analysis.compare.sides import Side
+from netprobe.analysis.compare.variance import RateTotals
 
 # Fewer events say more of their own chance than of the recording.
 _FEWEST = 50
@@ -43,7 +43,7 @@ def _kind(metric: Metric) -> str:
     return metric.name if metric.group == "switches" else metric.group
 
 
-def _totals(side: Side, roles: dict[str, str]) -> dict[Metric, Totals]:
+def _totals(side: Side, roles: dict[str, str]) -> dict[Metric, RateTotals]:
     rows = {metric: row for metric, (row, whole) in side.rows(roles).items() if whole is None}
     profile = side.profiles[0]
     if profile.count:
@@ -53,7 +53,7 @@ def _totals(side: Side, roles: dict[str, str]) -> dict[Metric, Totals]:
     return {metric: side.totals(row[None], exposure) for metric, row in rows.items()}
 
 
-def _excess(first: Totals, second: Totals, before: Side, after: Side) -> tuple[float, float] | None:
+def _excess(first: RateTotals, second: RateTotals, before: Side, after: Side) -> tuple[float, float] | None:
     """Squared logarithm of the ratio beyond load, and the variance that the intervals explain."""
     if min(first.count[0], second.count[0]) < _FEWEST:
         return None

@@ -13,7 +13,8 @@ from netprobe.commands.shared.recording import print_json, tell
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
-    from netprobe.lab.load import Load, Round
+    from netprobe.load.generator import Load
+    from netprobe.load.rounds import Round
     from netprobe.run.model import Run
 
 _FREQUENCY = 99
@@ -74,7 +75,7 @@ def command(**arguments: object) -> None:
 
 
 def _bench(options: BenchOptions) -> None:
-    from netprobe.engine.steadiness import CpuTimes, advice, load_per_cpu
+    from netprobe.load.steadiness import CpuTimes, advice, load_per_cpu
     from netprobe.run.store import check_destination
 
     folder = options.folder
@@ -101,7 +102,7 @@ def _server(options: BenchOptions) -> int | None:
     """Who listens at the URL; None where that is not this machine, or not known and not needed."""
     from urllib.parse import urlsplit
 
-    from netprobe.engine.serving_process import is_here, listening_processes
+    from netprobe.load.serving_process import is_here, listening_processes
 
     try:
         parts = urlsplit(options.url)
@@ -122,8 +123,8 @@ def _server(options: BenchOptions) -> int | None:
 
 def _warmed_up(options: BenchOptions, pid: int | None) -> tuple[Round, set[int]]:
     """The warm-up's round, and the CPUs of the server's busy threads; none where it is not known."""
-    from netprobe.engine.serving_process import busy_cpus, cpu_times
-    from netprobe.lab.load import Load, run_round
+    from netprobe.load.generator import Load, run_round
+    from netprobe.load.serving_process import busy_cpus, cpu_times
 
     load = Load(options.url, options.warm_up, (options.cpus or "",), options.connections, options.threads)
     before = cpu_times(pid) if pid else {}
@@ -135,7 +136,7 @@ def _load(options: BenchOptions, server_cpus: set[int]) -> tuple[Load, str]:
     """Where wrk runs, and in words."""
     import os
 
-    from netprobe.lab.load import Load
+    from netprobe.load.generator import Load
 
     cpus, where = options.cpus, "as asked for"
     if cpus is None:
@@ -155,7 +156,7 @@ def _list(cpus: set[int]) -> str:
 
 
 def _measured(load: Load, rounds: int) -> list[Round]:
-    from netprobe.lab.load import run_rounds
+    from netprobe.load.generator import run_rounds
 
     return run_rounds(load, rounds)
 
@@ -198,7 +199,7 @@ def _plain_run(options: BenchOptions, rounds: list[Round]) -> Run:
 
 def _unsteady(load_before: float, stolen_pct: float, rounds: list[Round], load: Load) -> list[str]:
     """What was seen of this very benchmark."""
-    from netprobe.analysis.intervals import spread_pct
+    from netprobe.analysis.confidence import spread_pct
 
     spread = spread_pct([one.per_second for one in rounds])
     said = {
@@ -215,7 +216,7 @@ def _unsteady(load_before: float, stolen_pct: float, rounds: list[Round], load: 
 def _keep(run: Run, rounds: list[Round], first: Round, options: BenchOptions, load: Load, folder: Path) -> None:
     from netprobe.commands.shared.loaded import with_rounds, write_with_suite
     from netprobe.commands.shared.recording import tell_written
-    from netprobe.run.bench_suite import suite
+    from netprobe.load.rounds import suite
 
     metadata = {
         "url": options.url,
@@ -227,12 +228,12 @@ def _keep(run: Run, rounds: list[Round], first: Round, options: BenchOptions, lo
 
 
 def _show(options: BenchOptions, rounds: list[Round], run: Run, place: str, warnings: list[str], folder: Path) -> None:
-    from netprobe.analysis.intervals import mean, spread_pct
+    from netprobe.analysis.confidence import mean, spread_pct
+    from netprobe.load.rounds import PERCENTILES
     from netprobe.render.bench import Benchmark, as_json, as_text, heading, per_request_as_text
     from netprobe.render.json import bare_envelope
     from netprobe.render.text import say, show
     from netprobe.rules.context import RunContext
-    from netprobe.run.bench_suite import PERCENTILES
 
     rates = [one.per_second for one in rounds]
     shown = Benchmark(

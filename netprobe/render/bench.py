@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netprobe.analysis.intervals import Interval
+from netprobe.analysis.confidence import ConfidenceInterval
 from netprobe.render.text import Column, TextTable
 from netprobe.rules.context import RunContext
 
@@ -23,11 +23,11 @@ class Benchmark:
     rounds: int
     requests: int
     errors: int
-    throughput: Interval
+    throughput: ConfidenceInterval
     """Requests a second."""
     spread_pct: float
     """Standard deviation of the rounds."""
-    latency_us: dict[str, Interval]
+    latency_us: dict[str, ConfidenceInterval]
     warnings: Sequence[str]
     context: RunContext | None
     run: str
@@ -85,7 +85,7 @@ def _cpu_us(context: RunContext, requests: float) -> float | None:
     return profile.total / 1000 / requests if profile.info.unit == "ns" else None
 
 
-def _interval(value: Interval, words: Any) -> list[str]:
+def _interval(value: ConfidenceInterval, words: Any) -> list[str]:
     if value.low is None or value.high is None:
         return ["-", "-"]
     half = "-" if value.half_pct is None else f"{value.half_pct:.1f} %"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netprobe.analysis.compare.intervals import FEWEST_BLOCKS
+from netprobe.analysis.compare.variance import FEWEST_BLOCKS
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import duration
 
 if TYPE_CHECKING:
     from netprobe.analysis.compare.change import Change
     from netprobe.analysis.compare.comparison import Comparison
-    from netprobe.analysis.compare.explaining import Explained
+    from netprobe.analysis.compare.explanations import Explained
     from netprobe.analysis.compare.sides import Side
 
 # What would have had to be so many percent more is no example of what would have been seen.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netprobe.analysis.intervals import Interval
+from netprobe.analysis.confidence import ConfidenceInterval
 from netprobe.render.findings import as_json as findings_as_json
 from netprobe.render.text import Column, TextTable
 from netprobe.rules.context import MissingDataError, RunContext
@@ -32,11 +32,11 @@ class MeasuredStep:
     """The number of the step it is compared with."""
     fixed: str
     """That step's fault."""
-    throughput: Interval
+    throughput: ConfidenceInterval
     """Requests a second, of short rounds without recording."""
-    gain_pct: Interval | None
+    gain_pct: ConfidenceInterval | None
     """Over the step it is compared with."""
-    latency_us: dict[str, Interval]
+    latency_us: dict[str, ConfidenceInterval]
     """By percentile, of the same rounds."""
     errors: int
     context: RunContext
@@ -134,13 +134,13 @@ def latencies(steps: Sequence[MeasuredStep]) -> TextTable:
     return TextTable(columns, rows)
 
 
-def with_margin(value: Interval) -> str:
+def with_margin(value: ConfidenceInterval) -> str:
     """A rate with its interval's half."""
     half = "" if value.low is None or value.high is None else f" ± {(value.high - value.low) / 2:.0f}"
     return f"{value.value:.0f}{half}"
 
 
-def _microseconds_with_margin(value: Interval) -> str:
+def _microseconds_with_margin(value: ConfidenceInterval) -> str:
     half = "" if value.low is None or value.high is None else f" ± {microseconds((value.high - value.low) / 2)}"
     return f"{microseconds(value.value)}{half}"
 

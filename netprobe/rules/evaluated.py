@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from netprobe.analysis.compare.findings import RuleResults
+from netprobe.analysis.compare.change import RuleResults
 from netprobe.rules.context import RunContext
 from netprobe.rules.finding import Finding, Inconclusive
 from netprobe.rules.registry import all_rules

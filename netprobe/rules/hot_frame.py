@@ -36,7 +36,7 @@ from __future__ import annotations
 import re
 
 from netprobe.analysis.frames import Heaviest, is_kernel
-from netprobe.analysis.intervals import share_at_least
+from netprobe.analysis.confidence import share_at_least
 from netprobe.rules import epoll_zero_timeout
 from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.costs import enough_samples

@@ -13,12 +13,11 @@ import pytest
 import referencing
 
 from netprobe import load, render
-from netprobe.analysis.intervals import gain_pct, mean
-from netprobe.lab.errors import LabError
-from netprobe.lab.load import Round, parse, percentile
+from netprobe.analysis.confidence import gain_pct, mean
+from netprobe.errors import NetprobeError
 from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.server import Server, ServerOptions
-from netprobe.run.bench_suite import round_tables, suite
+from netprobe.load.rounds import Round, percentile, round_tables, suite
 
 ROUNDS = 3
 NAMES = ["time per request", *(f"latency p{p}" for p in ("50", "90", "99", "99.99"))]
@@ -178,7 +177,7 @@ def test_what_wrk_says():
     one = parse(text + "netprobe-latency 100 3\nnetprobe-latency 250 2\n")
     assert (one.requests, one.seconds, one.errors, one.per_second) == (5, 2.0, 15, 2.5)
     assert [one.percentile(p) for p in (50, 60, 61, 100)] == [100, 100, 250, 250]
-    with pytest.raises(LabError, match="has no result"):
+    with pytest.raises(NetprobeError, match="has no result"):
         parse("Running 1s test")
 
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from netprobe.analysis.compare.change import Change
-from netprobe.analysis.compare.comparable import Difference, differences
-from netprobe.analysis.compare.findings import FindingChange, RuleResults, finding_changes, of_side
-from netprobe.analysis.compare.judging import judge
+from netprobe.analysis.compare.batches import all_batches
+from netprobe.analysis.compare.change import Change, FindingChange, RuleResults, finding_changes, of_side
+from netprobe.analysis.compare.comparability import Difference, differences, skipped
+from netprobe.analysis.compare.evaluation import evaluate_batches
 from netprobe.analysis.compare.regressions import regressions
-from netprobe.analysis.compare.rows import all_batches
 from netprobe.analysis.compare.sides import Side
-from netprobe.analysis.compare.skipped import skipped
 from netprobe.errors import NetprobeError
 from netprobe.run.model import Run
 
@@ -22,8 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from flamegraph.profile import Profile
-    from netprobe.analysis.compare.explaining import Explained
-    from netprobe.analysis.compare.renamed import Renamed
+    from netprobe.analysis.compare.explanations import Explained, Renamed
 
     Judging = Callable[[Run, Profile | None], RuleResults]
 
@@ -80,14 +77,14 @@ class Comparison:
     @cached_property
     def explained(self) -> tuple[Explained, ...]:
         """The deepest functions that explain what changed in the stacks, the heaviest explanation first."""
-        from netprobe.analysis.compare.explaining import explain
+        from netprobe.analysis.compare.explanations import explain
 
         return explain(self.a, self.b, self.per, self.rows)
 
     @cached_property
     def renamed(self) -> tuple[Renamed, ...]:
         """Functions that may only have got another name, or been inlined: proposals."""
-        from netprobe.analysis.compare.renamed import proposals
+        from netprobe.analysis.compare.explanations import proposals
 
         return proposals(self.a, self.b, self.per, self.rows)
 
@@ -104,7 +101,7 @@ def compare_sides(a: Side, b: Side, per: str = "auto", evaluated: Judging | None
     """Compare. `per`: "second", "request", or "auto" for requests where both sides know them."""
     per = _denominator(a, b, per)
     # Without time and requests there is nothing to divide by; what the rules say can be compared all the same.
-    rows = tuple(judge(all_batches(a, b, per))) if per == "request" or (a.timed and b.timed) else ()
+    rows = tuple(evaluate_batches(all_batches(a, b, per))) if per == "request" or (a.timed and b.timed) else ()
     return Comparison(a, b, per, tuple(differences(a, b)), rows, tuple(skipped(a, b)), evaluated)
 
 

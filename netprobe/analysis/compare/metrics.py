@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from flamegraph.names import fold_names
+from netprobe.analysis.requests import READS, RECEIVES, SENDS, WRITES
 from netprobe.run.table import Table
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ Group = Literal[
 ]  # fmt: skip
 Of = Literal["time or requests", "share", "mean"]
 Tables = Mapping[str, Table]
+Rows = dict["Metric", tuple["Floats", "Floats | None"]]
 
-# Several calls together (families.py).
+# Several calls together (see `with_families`).
 EPOLL_WAITS, POLL_WAITS = "epoll waits of any form", "poll and select of any form"
 ZERO_TIMEOUT = "with timeout zero"
 # They return when something has happened: how often depends on how much comes together, not on the code alone.
@@ -221,3 +223,60 @@ _READERS = {
     "intervals": _machine,
 }
 COUNTED = tuple(_READERS)
+
+
+_FAMILIES = {
+    EPOLL_WAITS: ("epoll_wait", "epoll_pwait", "epoll_pwait2"),
+    POLL_WAITS: ("poll", "ppoll", "select", "pselect6"),
+    "receives and reads of any form": (*RECEIVES, *READS),
+    "sends and writes of any form": (*SENDS, *WRITES),
+}
+_FAMILY_OF = {call: family for family, calls in _FAMILIES.items() for call in calls}
+
+
+def family_of(metric: Metric) -> Metric | None:
+    """The same of all calls that do what this one does; None where there are no others."""
+    if metric.group not in ("system calls", "timeouts") or metric.of != "time or requests":
+        return None
+    return replace(metric, name=_FAMILY_OF[metric.name]) if metric.name in _FAMILY_OF else None
+
+
+def with_families(before: Rows, after: Rows) -> tuple[Rows, Rows]:
+    """Both sides' rows, with one more for each family that both have, and of which they use several members."""
+    families: dict[Metric, set[Metric]] = {}
+    for metric in before.keys() | after.keys():
+        if family := family_of(metric):
+            families.setdefault(family, set()).add(metric)
+    for family, members in sorted(families.items()):
+        parts = [sorted(members & rows.keys()) for rows in (before, after)]
+        if len(members) > 1 and all(parts):
+            before, after = (
+                {**rows, family: (np.sum([rows[member][0] for member in part], axis=0), None)}
+                for rows, part in zip((before, after), parts, strict=True)
+            )
+    return before, after
+
+
+def with_common_roles(before: Rows, after: Rows) -> tuple[Rows, Rows]:
+    """Both sides' rows, with the sum over all threads where one side names none in a group."""
+    bare = _nameless(before) | _nameless(after)
+    return _summed(before, bare), _summed(after, bare)
+
+
+def names_nobody(roles: Collection[str]) -> bool:
+    """Whether there is something that was done, and nobody who did it."""
+    return bool(roles) and not any(roles)
+
+
+def _nameless(rows: Rows) -> set[Group]:
+    groups = {metric.group for metric in rows}
+    return {group for group in groups if names_nobody([metric.role for metric in rows if metric.group == group])}
+
+
+def _summed(rows: Rows, bare: set[Group]) -> Rows:
+    found: Rows = {}
+    for metric, (counts, whole) in rows.items():
+        of_all = replace(metric, role="") if metric.group in bare else metric
+        earlier, of_earlier = found.get(of_all, (np.zeros_like(counts), np.zeros_like(counts)))
+        found[of_all] = earlier + counts, None if whole is None or of_earlier is None else of_earlier + whole
+    return found

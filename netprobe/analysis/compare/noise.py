@@ -38,6 +38,8 @@ OF_SERIES = 0.002
 # By second, without knowing the requests, load is a part of everything. Measured (of requests a second): 0.05 to 0.08
 # with pauses, 0.13 for nginx at full speed.
 _OF_LOAD = 0.15
+# The same code is sampled up to so many times more or less from one recording to the next.
+SIMILAR_WEIGHT = 1.6
 # Other programs come and go.
 _OF_OTHERS = 1.5
 _CALLS = 0.01

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netprobe.analysis.compare.intervals import Totals, over_intervals, over_runs
 from netprobe.analysis.compare.metrics import Metric, counts_of, measured
+from netprobe.analysis.compare.variance import RateTotals, over_intervals, over_runs
 from netprobe.analysis.requests import requests_of
 from netprobe.run.model import Run
 from netprobe.run.profile import has_profile, read_profile
@@ -163,7 +163,7 @@ class Side:
             return self.exposure(per)
         return np.array([self.exposure(per, number).sum() for number in range(len(self.runs))])
 
-    def totals(self, counts: Floats, exposure: Floats) -> Totals:
+    def totals(self, counts: Floats, exposure: Floats) -> RateTotals:
         """Sums of metrics x intervals (or Runs) with their spread."""
         return over_runs(counts, exposure) if self.series else over_intervals(counts, exposure)
 

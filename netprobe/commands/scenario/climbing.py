@@ -90,7 +90,7 @@ def _below(one: Measured, measured: Sequence[Measured]) -> Measured | None:
 
 def _step(one: Measured, below: Measured | None) -> MeasuredStep:
     from netprobe.analysis.compare.comparison import compare_sides, sides_of
-    from netprobe.analysis.intervals import gain_pct, mean
+    from netprobe.analysis.confidence import gain_pct, mean
     from netprobe.render.scenario import MeasuredStep
     from netprobe.rules.context import RunContext
     from netprobe.rules.evaluated import evaluated
@@ -118,7 +118,7 @@ def _step(one: Measured, below: Measured | None) -> MeasuredStep:
 
 def write_report(steps: Sequence[MeasuredStep], measured: Sequence[Measured], folder: Path, plan: Plan) -> None:
     """Flame graphs beside each Run, and the page that holds everything."""
-    from flamegraph.writers.registry import written_atomically
+    from flamegraph.writers import written_atomically
     from netprobe.render.scenario_page import page
 
     pictures = {}
@@ -150,8 +150,8 @@ def _written(profile: Profile, path: Path, title: str) -> str:
 
 def _difference(profiles: dict[int, Profile], step: MeasuredStep, path: Path) -> str:
     from flamegraph.diff import DiffOptions, diff
-    from flamegraph.writers.registry import write_diff
-    from netprobe.analysis.compare.frames import judge_for
+    from flamegraph.writers import write_diff
+    from netprobe.analysis.compare.flame_verdicts import judge_for
 
     assert step.below is not None
     assert step.comparison is not None

@@ -37,7 +37,7 @@ def deliver_diff(before: Profile, after: Profile, runs: tuple[Run | None, Run | 
 def _judged(before: Profile, after: Profile, runs: tuple[Run | None, Run | None], options: FlameOptions) -> DiffOptions:
     """How they are compared, and by what it is evaluated what is noise."""
     from flamegraph.diff import DiffOptions
-    from netprobe.analysis.compare.frames import halves_judge, judge_for
+    from netprobe.analysis.compare.flame_verdicts import halves_judge, judge_for
 
     told = (options.comparing["requests_a"], options.comparing["requests_b"])
     requests_a, requests_b = (
@@ -103,7 +103,7 @@ def _requests(given: float | None, run: Run | None, profile: Profile, options: F
 
 
 def _write(found: Diff, options: FlameOptions) -> list[Exception]:
-    from flamegraph.writers.registry import write_diff
+    from flamegraph.writers import write_diff
 
     failures: list[Exception] = []
     for path in options.outputs or default_output(options, "diff"):

@@ -9,7 +9,7 @@ import numpy as np
 from netprobe.analysis.compare import noise
 from netprobe.analysis.compare.change import Change
 from netprobe.analysis.compare.comparison import Comparison
-from netprobe.analysis.compare.judging import Batch, Label, judge
+from netprobe.analysis.compare.evaluation import Batch, Label, evaluate_batches
 from netprobe.render.diff import interval
 
 
@@ -52,7 +52,8 @@ def throughput(comparison: Comparison) -> Change | None:
     label = Label("metric", "load", "requests served", unit="requests", worse="less")
     tau = noise.OF_SERIES if a.series else noise.with_load(0.0)
     ones = np.ones(1)
-    rows = judge([Batch([label], before, after, np.full(1, tau), (ones, ones), np.maximum(before.rate, after.rate))])
+    largest = np.maximum(before.rate, after.rate)
+    rows = evaluate_batches([Batch([label], before, after, np.full(1, tau), (ones, ones), largest)])
     return rows[0] if rows else None
 
 

@@ -11,7 +11,7 @@ _CHANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Interval:
+class ConfidenceInterval:
     """A value with its 95 % confidence interval; `low` and `high` are None where nothing was repeated."""
 
     value: float
@@ -30,28 +30,28 @@ class Interval:
         return {"value": self.value, "low": self.low, "high": self.high}
 
 
-def mean(values: Sequence[float]) -> Interval:
+def mean(values: Sequence[float]) -> ConfidenceInterval:
     """The mean of independent rounds, by Student's t. Raises `ValueError` for none."""
     middle = statistics.fmean(values)
     if len(values) < 2:
-        return Interval(middle, None, None)
+        return ConfidenceInterval(middle, None, None)
     half = _t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return Interval(middle, middle - half, middle + half)
+    return ConfidenceInterval(middle, middle - half, middle + half)
 
 
-def gain_pct(before: Sequence[float], after: Sequence[float]) -> Interval:
+def gain_pct(before: Sequence[float], after: Sequence[float]) -> ConfidenceInterval:
     """How much more `after` is, in percent: of means of logarithms, by Welch's t. All values above 0."""
     left, right = [math.log(one) for one in before], [math.log(one) for one in after]
     change = statistics.fmean(right) - statistics.fmean(left)
     if len(left) < 2 or len(right) < 2:
-        return Interval(_pct(change), None, None)
+        return ConfidenceInterval(_pct(change), None, None)
     parts = [statistics.variance(side) / len(side) for side in (left, right)]
     error = math.sqrt(sum(parts))
     if not error:
-        return Interval(_pct(change), _pct(change), _pct(change))
+        return ConfidenceInterval(_pct(change), _pct(change), _pct(change))
     freedom = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True))
     half = _t(freedom) * error
-    return Interval(_pct(change), _pct(change - half), _pct(change + half))
+    return ConfidenceInterval(_pct(change), _pct(change - half), _pct(change + half))
 
 
 def spread_pct(values: Sequence[float]) -> float:
@@ -76,6 +76,6 @@ def _pct(logarithm: float) -> float:
 
 
 def _t(freedom: float) -> float:
-    from netprobe.analysis.compare.student import quantile
+    from netprobe.analysis.student import quantile
 
     return float(quantile(_CHANCE, freedom))

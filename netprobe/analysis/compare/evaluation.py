@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from netprobe.analysis.compare.change import Change, Verdict, Worse
-from netprobe.analysis.compare.decision import Comparison, compare
-from netprobe.analysis.compare.discoveries import first_threshold, threshold
-from netprobe.analysis.compare.intervals import Totals
+from netprobe.analysis.compare.significance import RateComparison, compare, first_threshold, threshold
+from netprobe.analysis.compare.variance import RateTotals
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -47,8 +46,8 @@ class Batch:
     """Metrics of both sides, one row each. `of_all`: by what a difference is divided to tell its part in all."""
 
     labels: Sequence[Label]
-    before: Totals
-    after: Totals
+    before: RateTotals
+    after: RateTotals
     tau: Floats
     load: tuple[Floats, Floats]
     of_all: Floats
@@ -61,7 +60,7 @@ class Batch:
     """With `by_time`: what a ratio B / A by second is to be multiplied with to be one by request."""
 
 
-def judge(batches: Sequence[Batch]) -> list[Change]:
+def evaluate_batches(batches: Sequence[Batch]) -> list[Change]:
     """A row for each, best first."""
     compared = [(batch, _compared(batch)) for batch in batches]
     tested = [one.p[_enough(batch) & np.isfinite(one.p)] for batch, one in compared]
@@ -93,7 +92,7 @@ def _enough(batch: Batch) -> npt.NDArray[np.bool_]:
     return batch.before.count + batch.after.count >= _FEWEST
 
 
-def _compared(batch: Batch) -> Comparison:
+def _compared(batch: Batch) -> RateComparison:
     """By request and by second, whichever spreads less for a metric: some things go with the one, some with the other.
 
     Since load is allowed for, both ask the same; which of the two spreads less says nothing of the difference.
@@ -108,7 +107,7 @@ def _compared(batch: Batch) -> Comparison:
     return one.where(other.spread < one.spread, other)
 
 
-def rarer(before: Totals, after: Totals) -> tuple[Totals, Totals]:
+def rarer(before: RateTotals, after: RateTotals) -> tuple[RateTotals, RateTotals]:
     """Part or rest of each share, whichever is less in both sides together: tau is of its odds."""
     mostly = before.count + after.count > 0.5 * (before.exposure + after.exposure)
     return tuple(  # type: ignore[return-value]
@@ -116,7 +115,7 @@ def rarer(before: Totals, after: Totals) -> tuple[Totals, Totals]:
     )
 
 
-def _rows(batch: Batch, one: Comparison, seen: npt.NDArray[np.bool_], alone: float) -> Iterator[Change]:
+def _rows(batch: Batch, one: RateComparison, seen: npt.NDArray[np.bool_], alone: float) -> Iterator[Change]:
     scale = np.array([label.scale for label in batch.labels])
     rate_a, rate_b = batch.before.rate, batch.after.rate
     enough, there = _enough(batch), rate_a > 0
@@ -170,7 +169,7 @@ def _verdicts(p: Floats, seen: npt.NDArray[np.bool_], rate_a: Floats, rate_b: Fl
     return found
 
 
-def _scores(batch: Batch, one: Comparison) -> Floats:
+def _scores(batch: Batch, one: RateComparison) -> Floats:
     """The logarithm of the ratio, at least, beyond what load explains; times the root of the part in all."""
     least, most = one.load
     grown = np.log(np.maximum(one.least, 1e-12) / most)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from netprobe.analysis.compare.student import quantile, quantiles, two_sided_p
+from netprobe.analysis.student import quantile, quantiles, two_sided_p
 
 # Two-sided probability -> degrees of freedom -> t.
 TABLE = {

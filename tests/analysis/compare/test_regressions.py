@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from netprobe.analysis.compare.change import Change
-from netprobe.analysis.compare.costs import worse
-from netprobe.analysis.compare.families import family_of, with_families
-from netprobe.analysis.compare.metrics import Metric
-from netprobe.analysis.compare.regressions import regressions
+from netprobe.analysis.compare.metrics import Metric, family_of, with_families
+from netprobe.analysis.compare.regressions import regressions, worse
 
 VOLUNTARY = Metric("switches", "voluntary switches", "reactor-N", unit="switches")
 WAIT = Metric("system calls", "epoll_wait", "reactor-N", unit="calls")

@@ -11,30 +11,36 @@ import numpy as np
 
 from flamegraph.frames import Kind
 from netprobe.analysis.compare import noise
-from netprobe.analysis.compare.costs import worse
-from netprobe.analysis.compare.families import family_of, with_families
-from netprobe.analysis.compare.intervals import Totals
-from netprobe.analysis.compare.judging import Batch, Label
-from netprobe.analysis.compare.loads import load_batches
-from netprobe.analysis.compare.metrics import COUNTED, Metric, role_names
-from netprobe.analysis.compare.roles import names_nobody, with_common_roles
-from netprobe.analysis.compare.sides import Side
-from netprobe.analysis.compare.stacks import (
-    Matched,
-    RunSums,
-    Sums,
+from netprobe.analysis.compare.evaluation import Batch, Label
+from netprobe.analysis.compare.functions import (
+    FunctionSums,
+    FunctionSumsByRun,
+    MatchedFrames,
     functions_of,
     match,
     totals_of,
     totals_of_runs,
     weight_of_sample,
 )
+from netprobe.analysis.compare.metrics import (
+    COUNTED,
+    Metric,
+    Rows,
+    family_of,
+    names_nobody,
+    role_names,
+    with_common_roles,
+    with_families,
+)
+from netprobe.analysis.compare.regressions import worse
+from netprobe.analysis.compare.sides import Side
+from netprobe.analysis.compare.variance import RateTotals, over_runs
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     Floats = npt.NDArray[np.float64]
-    Rows = dict[Metric, tuple[Floats, Floats | None]]
+    from netprobe.run.model import Run
 
 
 def all_batches(a: Side, b: Side, per: str) -> list[Batch]:
@@ -225,7 +231,7 @@ def _whole(side: Side, denominator: str, unit: float) -> float:
     return sum(profile.total for profile in side.profiles) / unit / float(side.exposures(denominator).sum())
 
 
-def _sums(side: Side, matched: Matched, first: int, unit: float) -> Sums | RunSums:
+def _sums(side: Side, matched: MatchedFrames, first: int, unit: float) -> FunctionSums | FunctionSumsByRun:
     if side.series:
         return totals_of_runs(side.profiles, matched, first, unit)
     profile = side.profiles[0]
@@ -234,7 +240,7 @@ def _sums(side: Side, matched: Matched, first: int, unit: float) -> Sums | RunSu
 
 
 def _batch(
-    labels: list[Label], before: Totals, after: Totals, whole: float, tau: float, load: tuple[Floats, Floats]
+    labels: list[Label], before: RateTotals, after: RateTotals, whole: float, tau: float, load: tuple[Floats, Floats]
 ) -> Batch:
     rows = len(labels)
     return Batch(labels, before, after, np.full(rows, tau), load, np.full(rows, whole))
@@ -258,3 +264,70 @@ def _by_role(side: Side, roles: Mapping[str, str], unit: float) -> dict[str, Flo
             role = roles.get(thread.comm, thread.comm)
             found[role] = found.get(role, np.zeros(width)) + row
     return found
+
+
+TABLES = ("load_rounds", "load_results")
+# They are measured, and not counted: what such a number would spread by as a count of events is to be nothing.
+_MEASURED = 1e9
+_SERVED = Metric("load", "requests served", of="mean", unit="requests")
+
+
+def load_batches(a: Side, b: Side) -> Iterator[Batch]:
+    """Of what was measured on both sides."""
+    before, after = _values(a), _values(b)
+    for metric in sorted(before.keys() & after.keys()):
+        values = before[metric], after[metric]
+        left, right = (over_runs(one[None, :] * _MEASURED, np.ones(len(one))) for one in values)
+        per = "second" if metric is _SERVED else "request"
+        label = Label(
+            "metric", "load", metric.words, unit=metric.unit, per=per, scale=1 / _MEASURED, worse=worse(metric, {})
+        )
+        tau = noise.OF_SERIES if a.series else noise.run_to_run(metric, a.pinned and b.pinned)
+        unchanged = (np.ones(1), np.ones(1))
+        yield Batch([label], left, right, np.full(1, tau), unchanged, np.maximum(left.rate, right.rate))
+
+
+def has_load(side: Side) -> bool:
+    """Whether a load generator measured in every Run."""
+    return all(any(table in run.tables for table in TABLES) for run in side.runs)
+
+
+def _values(side: Side) -> dict[Metric, Floats]:
+    found = [_of_run(run) for run in side.runs]
+    if not side.series:
+        return found[0]
+    shared = set.intersection(*(set(values) for values in found))
+    return {metric: np.array([values[metric].mean() for values in found]) for metric in shared}
+
+
+def _of_run(run: Run) -> dict[Metric, Floats]:
+    if "load_rounds" in run.tables:
+        return _of_rounds(run)
+    return _of_report(run) if "load_results" in run.tables else {}
+
+
+def _of_rounds(run: Run) -> dict[Metric, Floats]:
+    columns = run.tables["load_rounds"].columns
+    if not len(run.tables["load_rounds"]):
+        return {}
+    served = np.asarray(columns["requests"], np.float64) / np.asarray(columns["duration_s"], np.float64)
+    latencies = {
+        _latency(name.removesuffix("_us").replace("_", ".")): 1000 * np.asarray(values, np.float64)
+        for name, values in columns.items()
+        if name.startswith("p") and name.endswith("_us")
+    }
+    return {_SERVED: served, **latencies}
+
+
+def _of_report(run: Run) -> dict[Metric, Floats]:
+    found: dict[Metric, Floats] = {}
+    for quantity, statistic, value, unit in run.tables["load_results"].rows("quantity", "statistic", "value", "unit"):
+        if (quantity, statistic) == ("requests", "a second"):
+            found[_SERVED] = np.array([value], np.float64)
+        elif quantity == "latency" and unit == "ns" and statistic.startswith(("avg", "p")):
+            found[_latency(statistic)] = np.array([value], np.float64)
+    return found
+
+
+def _latency(statistic: str) -> Metric:
+    return Metric("load", "latency", detail=statistic, of="mean", unit="ns")

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netprobe.analysis.compare.student import MOST_DOF, quantiles, two_sided_p
+from netprobe.analysis.student import MOST_DOF, quantiles, two_sided_p
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from netprobe.analysis.compare.intervals import Totals
+    from netprobe.analysis.compare.variance import RateTotals
 
     Floats = npt.NDArray[np.float64]
 
@@ -44,7 +44,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Comparison:
+class RateComparison:
     """One value for each metric.
 
     `p`: probability of such a difference by noise, NaN where it cannot be told. `least`, `most`: confidence
@@ -62,18 +62,18 @@ class Comparison:
     growth: Callable[[Floats], Floats]
     """Of a distance in standard errors: the growth, as a share of A's rate, that it takes."""
 
-    def scaled(self, factor: float) -> Comparison:
+    def scaled(self, factor: float) -> RateComparison:
         """The same, said of a ratio that is `factor` times as large."""
         load = (self.load[0] * factor, self.load[1] * factor)
         return replace(self, least=self.least * factor, most=self.most * factor, load=load)
 
-    def where(self, chosen: npt.NDArray[np.bool_], other: Comparison) -> Comparison:
+    def where(self, chosen: npt.NDArray[np.bool_], other: RateComparison) -> RateComparison:
         """Of the other one where `chosen`."""
 
         def pick(left: Floats, right: Floats) -> Floats:
             return np.where(chosen, right, left)
 
-        return Comparison(
+        return RateComparison(
             pick(self.p, other.p),
             pick(self.least, other.least),
             pick(self.most, other.most),
@@ -88,7 +88,7 @@ class Comparison:
         return self.growth(quantiles(threshold, self.dof) + quantiles(2 * (1 - POWER), self.dof))
 
 
-def compare(before: Totals, after: Totals, tau: Floats, load: tuple[Floats, Floats]) -> Comparison:
+def compare(before: RateTotals, after: RateTotals, tau: Floats, load: tuple[Floats, Floats]) -> RateComparison:
     """Compare two sides' metrics. `tau`: run-to-run variation of each metric, as a share of it.
 
     `load`: the least and the most that the difference of load alone may make of the ratio B / A.
@@ -119,7 +119,7 @@ def compare(before: Totals, after: Totals, tau: Floats, load: tuple[Floats, Floa
         end = _unstable(_stable(rate_a + pseudo, a, b) + needed, a, b) - pseudo
         return np.divide(end - rate_a, rate_a, out=np.full_like(rate_a, np.inf), where=rate_a > 0)
 
-    return Comparison(
+    return RateComparison(
         np.where(known, two_sided_p(distance, dof), np.nan),
         least,
         most,
@@ -130,7 +130,7 @@ def compare(before: Totals, after: Totals, tau: Floats, load: tuple[Floats, Floa
     )
 
 
-def _spread(side: Totals, few: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+def _spread(side: RateTotals, few: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
     """phi, and s^2: what the intervals' spread is beyond it, as a share of the square. `few`: a side has hardly any."""
     some = side.count > 0
     one = np.ones_like(side.count)
@@ -143,7 +143,7 @@ def _spread(side: Totals, few: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
     return phi, drift
 
 
-def _degrees(side: Totals) -> tuple[float, float]:
+def _degrees(side: RateTotals) -> tuple[float, float]:
     return (side.dof if side.short is None else side.short_dof, side.dof)
 
 
@@ -180,3 +180,29 @@ def _interval(
     """Of the ratio B / A, by its logarithm: Var(ln r) = phi / y + s^2 + tau^2 on each side."""
     reach = quantiles(1 - CONFIDENCE, _satterthwaite(parts, degrees)) * np.sqrt(sum(parts))
     return rate_b / rate_a * np.exp(-reach), rate_b / rate_a * np.exp(reach)
+
+
+RATE = 0.05
+
+
+def threshold(p: Floats, rate: float = RATE) -> float:
+    """The largest p-value that counts as a discovery; 0.0 if none does.
+
+    Benjamini and Yekutieli, Annals of Statistics 29 (2001): valid however the comparisons depend on each other.
+    Ours do in both directions, since callers contain callees and shares of one total displace each other, so
+    that the plain procedure of Benjamini and Hochberg is not proven for them.
+    """
+    if not len(p):
+        return 0.0
+    ordered = np.sort(p)
+    fits = np.flatnonzero(ordered <= rate * np.arange(1, len(p) + 1) / (len(p) * _harmonic(len(p))))
+    return float(ordered[fits[-1]]) if len(fits) else 0.0
+
+
+def first_threshold(comparisons: int, rate: float = RATE) -> float:
+    """The p-value that a change needs if it is the only one."""
+    return rate / (comparisons * _harmonic(comparisons)) if comparisons else rate
+
+
+def _harmonic(number: int) -> float:
+    return float((1 / np.arange(1, number + 1)).sum())

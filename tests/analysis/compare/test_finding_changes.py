@@ -1,6 +1,6 @@
 """Findings that come and go, of one Run or of most of a series."""
 
-from netprobe.analysis.compare.findings import RuleResults, finding_changes
+from netprobe.analysis.compare.change import RuleResults, finding_changes
 
 
 def became(before, after):

@@ -30,13 +30,13 @@ _MOST_CORRELATED = 0.9
 
 
 @dataclass(frozen=True)
-class Totals:
+class RateTotals:
     """Sums over one side's time. `count`, `variance`: one for each metric; `exposure`: what it is divided by.
 
     `variance` is of `count`, given the exposure, from the spread between intervals or Runs; `dof` its degrees of
     freedom (0: nothing is known of the spread). `short`, with `short_dof`: what it would be if the intervals did not
     depend on each other, from what is fast in them; None where only the whole is known. `rough`: it is known too
-    little of that to be told from a drift by it, but where one side has next to nothing of a metric (decision.py).
+    little of that to be told from a drift by it, but where one side has next to nothing of a metric (significance.py).
     `event`: the variance of one independent event, in counts; of samples counted in a unit of both sides it is not 1.
     """
 
@@ -60,7 +60,7 @@ class Totals:
         deviation = np.sqrt(self.variance)
         return np.divide(deviation, self.exposure, out=np.zeros_like(self.count), where=self.exposure > 0)
 
-    def where(self, chosen: npt.NDArray[np.bool_]) -> Totals:
+    def where(self, chosen: npt.NDArray[np.bool_]) -> RateTotals:
         """The metrics of a mask."""
         short = None if self.short is None else self.short[chosen]
         count, exposure, variance = self.count[chosen], self.exposure[chosen], self.variance[chosen]
@@ -91,18 +91,18 @@ def _basis(intervals: int, numbers: range) -> Floats:
     return basis
 
 
-def over_intervals(counts: Floats, exposure: Floats) -> Totals:
+def over_intervals(counts: Floats, exposure: Floats) -> RateTotals:
     """Totals of metrics x intervals; `exposure`: by interval, or metrics x intervals where each has its own."""
     intervals = counts.shape[1]
     basis, exposure = cosines(intervals), np.broadcast_to(exposure, counts.shape)
-    totals = Totals(counts.sum(1), exposure.sum(1), np.zeros(len(counts)), len(basis))
+    totals = RateTotals(counts.sum(1), exposure.sum(1), np.zeros(len(counts)), len(basis))
     if not len(basis):
         return totals
     residual = counts - totals.rate[:, None] * exposure
     power = (residual @ basis.T) ** 2 / _spectrum(_correlation(residual), len(basis), intervals)
     # Of neighbours' differences (von Neumann, Annals of Mathematical Statistics 12 (1941)).
     short = intervals * (np.diff(residual) ** 2).mean(1) / 2
-    return Totals(totals.count, totals.exposure, intervals * power.mean(1), len(basis), short, 2 * intervals / 3)
+    return RateTotals(totals.count, totals.exposure, intervals * power.mean(1), len(basis), short, 2 * intervals / 3)
 
 
 def _correlation(residual: Floats) -> Floats:
@@ -121,14 +121,16 @@ def _spectrum(correlation: Floats, count: int, intervals: int) -> Floats:
     return power
 
 
-def projected(total: Floats, on_basis: Floats, exposure: float, exposure_on_basis: Floats, intervals: int) -> Totals:
+def projected(
+    total: Floats, on_basis: Floats, exposure: float, exposure_on_basis: Floats, intervals: int
+) -> RateTotals:
     """The same from sums and projections (metrics x cosines) on `cosines` and `fast_cosines`, without prewhitening.
 
     For frames: a row of intervals for each of many thousands would be too large, and their few samples hardly
     depend on each other.
     """
     slow = _slow(intervals)
-    totals = Totals(total, np.full_like(total, exposure), np.zeros_like(total), slow)
+    totals = RateTotals(total, np.full_like(total, exposure), np.zeros_like(total), slow)
     if not slow:
         return totals
     power = intervals * (on_basis - totals.rate[:, None] * exposure_on_basis) ** 2
@@ -136,14 +138,14 @@ def projected(total: Floats, on_basis: Floats, exposure: float, exposure_on_basi
     return replace(totals, short=fast.mean(1), short_dof=slow, rough=True) if fast.shape[1] else totals
 
 
-def over_runs(counts: Floats, exposure: Floats) -> Totals:
+def over_runs(counts: Floats, exposure: Floats) -> RateTotals:
     """Totals of metrics x Runs, which do not depend on each other: the plain variance, n - 1 degrees of freedom."""
     runs = counts.shape[1]
     exposure = np.broadcast_to(exposure, counts.shape)
-    totals = Totals(counts.sum(1), exposure.sum(1), np.zeros(len(counts)), max(runs - 1, 0))
+    totals = RateTotals(counts.sum(1), exposure.sum(1), np.zeros(len(counts)), max(runs - 1, 0))
     if runs < 2:
         return totals
     residual = counts - totals.rate[:, None] * exposure
     # Within Runs events are taken to be independent, so that all that is more is of the Runs.
     variance = runs / (runs - 1) * (residual**2).sum(1)
-    return Totals(totals.count, totals.exposure, variance, runs - 1, totals.count, 1e6)
+    return RateTotals(totals.count, totals.exposure, variance, runs - 1, totals.count, 1e6)

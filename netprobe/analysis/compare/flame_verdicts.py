@@ -1,6 +1,6 @@
 """Says of each box and function of a flame-graph diff whether it changed: the judge for `flamegraph.diff`.
 
-from netprobe.analysis.compare.frames import judge_for
+from netprobe.analysis.compare.flame_verdicts import judge_for
 diff(before, after, DiffOptions(judge=judge_for(before, after)))
 """
 
@@ -14,11 +14,17 @@ import numpy as np
 
 from flamegraph.diff import Diff, DiffOptions, diff
 from flamegraph.verdicts import Evidence, NothingKnown, Verdict
-from netprobe.analysis.compare.decision import compare
-from netprobe.analysis.compare.discoveries import threshold
-from netprobe.analysis.compare.intervals import FEWEST_BLOCKS, Totals
+from netprobe.analysis.compare.functions import (
+    FunctionSums,
+    Summing,
+    functions_of,
+    interval_seconds,
+    totals_of,
+    weight_of_sample,
+)
 from netprobe.analysis.compare.noise import of_cpu_time
-from netprobe.analysis.compare.stacks import Summing, Sums, functions_of, interval_seconds, totals_of, weight_of_sample
+from netprobe.analysis.compare.significance import compare, threshold
+from netprobe.analysis.compare.variance import FEWEST_BLOCKS, RateTotals
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -89,27 +95,29 @@ class IntervalJudge:
         return diff(self.before, self.after, self.options)
 
     @cached_property
-    def _function_totals(self) -> tuple[tuple[Totals, Totals], tuple[Totals, Totals]]:
+    def _function_totals(self) -> tuple[tuple[RateTotals, RateTotals], tuple[RateTotals, RateTotals]]:
         both = self._whole.both
         places = functions_of(both, np.arange(len(both.frames)), len(both.frames))
         return self._sides(places, both.samples.stack, len(both.stacks))
 
     @cached_property
-    def _box_totals(self) -> tuple[tuple[Totals, Totals], tuple[Totals, Totals]]:
+    def _box_totals(self) -> tuple[tuple[RateTotals, RateTotals], tuple[RateTotals, RateTotals]]:
         tree = self._whole.tree
         return self._sides(BoxPlaces(tree), tree.leaf, len(tree))
 
-    def _sides(self, places: Summing, group: Ints, groups: int) -> tuple[tuple[Totals, Totals], tuple[Totals, Totals]]:
+    def _sides(
+        self, places: Summing, group: Ints, groups: int
+    ) -> tuple[tuple[RateTotals, RateTotals], tuple[RateTotals, RateTotals]]:
         rows = len(self.before.samples)
         left = self._over(self.before, places, group[:rows], groups)
         return left, self._over(self.after, places, group[rows:], groups)
 
-    def _over(self, profile: Profile, places: Summing, group: Ints, groups: int) -> tuple[Totals, Totals]:
+    def _over(self, profile: Profile, places: Summing, group: Ints, groups: int) -> tuple[RateTotals, RateTotals]:
         requests = self.options.requests_a if profile is self.before else self.options.requests_b
         # One unit for both sides: mean weights may differ.
         unit = weight_of_sample([self.before, self.after])
         exposure = _exposure(profile, self.options.per, requests or 1.0, unit)
-        sums: Sums = totals_of(profile, places, group, unit, groups, exposure)
+        sums: FunctionSums = totals_of(profile, places, group, unit, groups, exposure)
         return sums.over(exposure)
 
 
@@ -155,7 +163,7 @@ class BoxPlaces:
         return weight, total
 
 
-def _verdicts(before: Totals, after: Totals, tau: float) -> Verdicts:
+def _verdicts(before: RateTotals, after: RateTotals, tau: float) -> Verdicts:
     rows = len(before.count)
     found = compare(before, after, np.full(rows, tau), (np.ones(rows), np.ones(rows)))
     enough = before.count + after.count >= _FEWEST

@@ -6,9 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from netprobe.analysis.compare.decision import compare
-from netprobe.analysis.compare.discoveries import first_threshold, threshold
-from netprobe.analysis.compare.intervals import Totals, cosines, fast_cosines, over_intervals, projected
+from netprobe.analysis.compare.significance import compare, first_threshold, threshold
+from netprobe.analysis.compare.variance import RateTotals, cosines, fast_cosines, over_intervals, projected
 
 NO_LOAD = (np.ones(1), np.ones(1))
 # Independent events of which everything is known.
@@ -17,7 +16,7 @@ SURE = 100_000
 
 def side(*counts, exposure=1.0):
     values = np.array(counts, float)
-    return Totals(values, np.full(len(values), exposure), values.copy(), SURE)
+    return RateTotals(values, np.full(len(values), exposure), values.copy(), SURE)
 
 
 def load(low, high, rows=1):
@@ -121,7 +120,7 @@ def test_detectable_is_detected():
 
 
 def test_nothing_known_is_not_nothing():
-    empty = Totals(np.ones(1), np.ones(1), np.zeros(1), 0)
+    empty = RateTotals(np.ones(1), np.ones(1), np.zeros(1), 0)
     assert np.isnan(compare(empty, side(5), np.full(1, 0.1), NO_LOAD).p[0])
 
 

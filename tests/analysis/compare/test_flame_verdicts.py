@@ -11,7 +11,7 @@ from flamegraph.diff import DiffOptions, diff
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info, Profile, Samples, Stacks
 from flamegraph.verdicts import NothingKnown, Verdict
-from netprobe.analysis.compare.frames import IntervalJudge, halves_judge, judge_for
+from netprobe.analysis.compare.flame_verdicts import IntervalJudge, halves_judge, judge_for
 from netprobe.run.profile import read_profile
 
 _SPEC = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from netprobe.analysis.intervals import share_at_least
+from netprobe.analysis.confidence import share_at_least
 
 
 @pytest.mark.parametrize(("share", "samples"), [(0.3, 60), (0.5, 30), (0.9, 200)])

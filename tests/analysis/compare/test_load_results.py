@@ -5,8 +5,7 @@ import pytest
 
 import netprobe
 from netprobe.analysis.compare.comparison import compare_sides, sides_of
-from netprobe.lab.load import Round
-from netprobe.run.bench_suite import round_tables
+from netprobe.load.rounds import Round, round_tables
 from netprobe.run.model import Run
 from netprobe.run.table import Table
 

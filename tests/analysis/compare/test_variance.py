@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from netprobe.analysis.compare.intervals import cosines, fast_cosines, over_intervals, over_runs, projected
-from netprobe.analysis.compare.student import quantile
+from netprobe.analysis.compare.variance import cosines, fast_cosines, over_intervals, over_runs, projected
+from netprobe.analysis.student import quantile
 
 
 def correlated(random, rows, intervals, rho, kind="ar"):

@@ -4,38 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from flamegraph.matching import same_frames
-from netprobe.analysis.compare.intervals import Totals, cosines, fast_cosines, over_runs, projected
+from flamegraph.names import same_frames
+from flamegraph.profile import Profile, Samples, Stacks
+from netprobe.analysis.compare.variance import RateTotals, cosines, fast_cosines, over_runs, projected
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from flamegraph.frames import Frame
-    from flamegraph.profile import Profile
 
     Floats = npt.NDArray[np.float64]
     Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Matched:
+class MatchedFrames:
     """Frames of several profiles under one numbering; `numbers[i]` maps profile i's frames to it."""
 
     frames: tuple[Frame, ...]
     numbers: tuple[Ints, ...]
 
 
-def match(profiles: Sequence[Profile]) -> Matched:
-    """Equal names without what compilers append are one function (flamegraph.matching)."""
+def match(profiles: Sequence[Profile]) -> MatchedFrames:
+    """Equal names without what compilers append are one function (flamegraph.names)."""
     same = same_frames(frame for profile in profiles for frame in profile.frames)
     numbers: dict[Frame, int] = {}
     places = np.array([numbers.setdefault(frame, len(numbers)) for frame in same], np.int64)
     ends = np.cumsum([len(profile.frames) for profile in profiles])
-    return Matched(tuple(numbers), tuple(np.split(places, ends[:-1])))
+    return MatchedFrames(tuple(numbers), tuple(np.split(places, ends[:-1])))
 
 
 def interval_seconds(profile: Profile, seconds: Floats | None) -> Floats:
@@ -59,7 +60,7 @@ def weight_of_sample(profiles: Sequence[Profile]) -> float:
 
 
 class Summing(Protocol):
-    """Sums over places."""
+    """FunctionSums over places."""
 
     def sum(self, weight: Floats) -> tuple[Floats, Floats]:
         """Own and inclusive sums by place, of one weight for each group."""
@@ -96,18 +97,20 @@ def functions_of(profile: Profile, numbers: Ints, count: int) -> Places:
     return Places(own, inside, place, count)
 
 
-def totals_of(profile: Profile, places: Summing, group: Ints, unit: float, groups: int, exposure: Floats) -> Sums:
+def totals_of(
+    profile: Profile, places: Summing, group: Ints, unit: float, groups: int, exposure: Floats
+) -> FunctionSums:
     """Own and inclusive sums over a profile's intervals. `group`: of each row of samples; `exposure`: by interval."""
     samples, intervals = profile.samples, len(exposure)
     basis = np.vstack((np.ones(intervals), cosines(intervals), fast_cosines(intervals)))
     weight = samples.weight / unit
     sums = [places.sum(_summed(group, weight * row[samples.interval], groups)) for row in basis]
     parts = [np.array([one[part] for one in sums]) for part in (0, 1)]
-    return Sums(parts[0], parts[1], basis, weight_of_sample([profile]) / unit)
+    return FunctionSums(parts[0], parts[1], basis, weight_of_sample([profile]) / unit)
 
 
 @dataclass(frozen=True)
-class Sums:
+class FunctionSums:
     """Own and inclusive weight, each (1 + cosines) x places: the sum, and the projections on the basis."""
 
     own: Floats
@@ -116,7 +119,7 @@ class Sums:
     sample: float
     """Mean weight of a sample, in the unit."""
 
-    def over(self, exposure: Floats) -> tuple[Totals, Totals]:
+    def over(self, exposure: Floats) -> tuple[RateTotals, RateTotals]:
         """Own and inclusive totals, divided by an exposure given by interval."""
         on_basis = self.basis[1:] @ exposure
         own, inclusive = (
@@ -127,23 +130,50 @@ class Sums:
 
 
 @dataclass(frozen=True)
-class RunSums:
+class FunctionSumsByRun:
     """The same for Runs: own and inclusive weight, places x Runs."""
 
     own: Floats
     inclusive: Floats
 
-    def over(self, exposure: Floats) -> tuple[Totals, Totals]:
+    def over(self, exposure: Floats) -> tuple[RateTotals, RateTotals]:
         """Own and inclusive totals, divided by an exposure given by Run."""
         return over_runs(self.own, exposure), over_runs(self.inclusive, exposure)
 
 
-def totals_of_runs(profiles: Sequence[Profile], matched: Matched, first: int, unit: float) -> RunSums:
-    """Sums of each function by Run; `first`: the first profile's number in `matched`."""
+def totals_of_runs(profiles: Sequence[Profile], matched: MatchedFrames, first: int, unit: float) -> FunctionSumsByRun:
+    """FunctionSums of each function by Run; `first`: the first profile's number in `matched`."""
     count = len(matched.frames)
     own, inclusive = np.zeros((count, len(profiles))), np.zeros((count, len(profiles)))
     for number, profile in enumerate(profiles):
         places = functions_of(profile, matched.numbers[first + number], count)
         by_stack = _summed(profile.samples.stack, profile.samples.weight / unit, len(profile.stacks))
         own[:, number], inclusive[:, number] = places.sum(by_stack)
-    return RunSums(own, inclusive)
+    return FunctionSumsByRun(own, inclusive)
+
+
+def merged(profiles: Sequence[Profile]) -> Profile:
+    """All samples of profiles of the same sort, in one; intervals stay numbered as each had them."""
+    if len(profiles) == 1:
+        return profiles[0]
+    frames = list(accumulate((len(one.frames) for one in profiles), initial=0))
+    stacks = list(accumulate((len(one.stacks) for one in profiles), initial=0))
+    threads = list(accumulate((len(one.threads) for one in profiles), initial=0))
+    places = list(accumulate((int(one.stacks.start[-1]) for one in profiles), initial=0))
+    parts = [one.samples for one in profiles]
+    samples = Samples(
+        np.concatenate([part.stack + first for part, first in zip(parts, stacks, strict=False)]),
+        np.concatenate([part.thread + first for part, first in zip(parts, threads, strict=False)]),
+        np.concatenate([part.interval for part in parts]),
+        np.concatenate([part.count for part in parts]),
+        np.concatenate([part.weight for part in parts]),
+    )
+    starts = [one.stacks.start[:-1] + first for one, first in zip(profiles, places, strict=False)]
+    numbers = [one.stacks.frame + first for one, first in zip(profiles, frames, strict=False)]
+    return Profile(
+        [frame for one in profiles for frame in one.frames],
+        Stacks(np.concatenate((*starts, [places[-1]])), np.concatenate(numbers)),
+        [thread for one in profiles for thread in one.threads],
+        samples,
+        replace(profiles[0].info, seconds=sum(one.info.seconds for one in profiles)),
+    )
