@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.server import Server, ServerOptions
+from netprobe.lab.server import LabServer, ServerOptions
 
 _COMMAND = Path(sys.executable).with_name("netprobe")
 _WARM_S = 1.0
@@ -70,7 +70,7 @@ def _serving(lab: ServerOptions | None) -> Iterator[tuple[int, str]]:
         with Nginx(NginxOptions()) as nginx:
             yield nginx.pid, nginx.url
         return
-    with Server(lab) as server:
+    with LabServer(lab) as server:
         yield server.pid, f"http://{server.address}:{server.port}/"
 
 

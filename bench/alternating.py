@@ -36,8 +36,8 @@ from netprobe.engine.program_source import ProgramOptions
 from netprobe.engine.target import Target
 from netprobe.errors import NotPossibleHereError
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.lab.wrk import wrk_command
+from netprobe.lab.server import LabServer, ServerOptions
+from netprobe.load.generator import wrk_command
 from netprobe.probes import busypoll, locality, serving, sockets, stacks, switches, syscalls
 from netprobe.probes.base import FallbackChain, Probe
 
@@ -224,7 +224,7 @@ def run(rounds: int) -> dict[str, Any]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     with Nginx(NginxOptions(workers=1)) as nginx:
         results = {"nginx": _measure("nginx", nginx.pid, wrk_command(nginx.url, seconds), [*_SETS], cycles)}
-    with Server(ServerOptions(threads=1, cpus=(0,))) as server:
+    with LabServer(ServerOptions(threads=1, cpus=(0,))) as server:
         load = ["taskset", "-c", "1", *wrk_command(f"http://127.0.0.1:{server.port}/", seconds)]
         results["lab server"] = _measure("lab server", server.pid, load, ["record", _LIGHT], cycles)
     return results

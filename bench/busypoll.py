@@ -12,8 +12,9 @@ from spread import describe, line
 from throughput import running
 
 from netprobe.lab.namespaces import Lab, LabOptions, lab
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.lab.wrk import parse_wrk, wrk_command
+from netprobe.lab.server import LabServer, ServerOptions
+from netprobe.load.generator import wrk_command
+from netprobe.load.reports import parse_wrk
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
 _LOAD_SECONDS = 2
@@ -21,7 +22,7 @@ _SERVER = ServerOptions(threads=1, cpus=(0,), epoll_timeout_us=100, busy_poll_us
 _LAB = LabOptions(queues=1, defer=True, busy_poll_us=50)
 
 
-def _load(bed: Lab, server: Server) -> float:
+def _load(bed: Lab, server: LabServer) -> float:
     url = f"http://{bed.server.address}:{server.port}/"
     command = ["ip", "netns", "exec", bed.client.namespace, "taskset", "-c", "1"]
     done = subprocess.run(
@@ -39,7 +40,7 @@ def run(rounds: int) -> dict[str, Any]:
     ratios, alone = [], []
     with lab(_LAB) as bed:
         options = ServerOptions(**{**vars(_SERVER), "address": bed.server.address})
-        with Server(options, namespace=bed.server.namespace) as server:
+        with LabServer(options, namespace=bed.server.namespace) as server:
             _load(bed, server)
             for _ in range(rounds):
                 before = _load(bed, server)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from spread import describe
 
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.wrk import wrk_command
+from netprobe.load.generator import wrk_command
 
 INFERNO = Path(sys.executable).with_name("flamegraph")
 FOLDED_BAR, HTML_BAR, MEMORY_BAR_MB = 12, 10, 1000

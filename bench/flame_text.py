@@ -13,7 +13,7 @@ from typing import Any
 from spread import describe, line
 
 from netprobe.lab.nginx import Nginx
-from netprobe.lab.wrk import wrk_command
+from netprobe.load.generator import wrk_command
 
 INFERNO = Path(sys.executable).with_name("flamegraph")
 BAR = 1.5

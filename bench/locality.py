@@ -14,8 +14,9 @@ from spread import describe, line
 
 from netprobe.engine.bcc_module import import_bcc
 from netprobe.engine.program import kernel_accounting
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.lab.wrk import parse_wrk, wrk_command
+from netprobe.lab.server import LabServer, ServerOptions
+from netprobe.load.generator import wrk_command
+from netprobe.load.reports import parse_wrk
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
 _LOAD_SECONDS = 3
@@ -28,7 +29,7 @@ _PROGRAMS = {"on_read": "tcp_rcv_space_adjust", "on_send": "net_dev_start_xmit"}
 
 def _time_to_groups(rounds: int) -> list[float]:
     times = []
-    with Server(ServerOptions(threads=2, cpus=(0, 1), steer="cbpf", listeners=62)) as server:
+    with LabServer(ServerOptions(threads=2, cpus=(0, 1), steer="cbpf", listeners=62)) as server:
         for _ in range(rounds):
             began = time.perf_counter()
             done = subprocess.run(
@@ -42,7 +43,7 @@ def _time_to_groups(rounds: int) -> list[float]:
     return times
 
 
-def _under_load(server: Server) -> tuple[int, int, dict[str, Any]]:
+def _under_load(server: LabServer) -> tuple[int, int, dict[str, Any]]:
     """Requests that wrk counted, messages that netprobe counted, netprobe's result; all of the load inside."""
     watch = subprocess.Popen(
         [NETPROBE, "locality", "-p", str(server.pid), "-d", str(_LOAD_SECONDS + 3), "--json"],
@@ -81,7 +82,7 @@ def run(rounds: int) -> dict[str, Any]:
     print(line("64 listeners: command to table", results["groups_s"]["values"], "s"))
     costs: dict[str, list[float]] = {}
     counted: list[float] = []
-    with Server(ServerOptions(threads=2, cpus=(0, 1), steer="cbpf")) as server, kernel_accounting():
+    with LabServer(ServerOptions(threads=2, cpus=(0, 1), steer="cbpf")) as server, kernel_accounting():
         empty = import_bcc().BPF(text=_EMPTY)
         known = set(_programs())
         for _ in range(max(3, rounds // 3)):

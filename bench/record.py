@@ -18,7 +18,7 @@ import flame
 from spread import describe, line
 
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.wrk import wrk_command
+from netprobe.load.generator import wrk_command
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
 _SIZE_SECONDS, _FLAT_SECONDS, _LOOK_SECONDS = 60, 600, 15

@@ -16,7 +16,7 @@ from spread import describe, line
 from throughput import NETPROBE
 
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.wrk import wrk_command
+from netprobe.load.generator import wrk_command
 from netprobe.render.plotly_js import plotly_js
 
 _SECONDS, _SIZE_BAR_MB, _TIME_BAR_S = 60, 6, 1.5

@@ -20,7 +20,7 @@ from others import with_tracefs
 from spread import describe, line
 
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.wrk import run_wrk
+from netprobe.load.generator import run_wrk
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
 _LOAD_SECONDS = 2

@@ -13,8 +13,8 @@ from pathlib import Path
 from netprobe.errors import NetprobeError
 from netprobe.lab.namespaces import LabOptions, lab
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.lab.wrk import wrk_command
+from netprobe.lab.server import LabServer, ServerOptions
+from netprobe.load.generator import wrk_command
 
 _NETPROBE = Path(sys.executable).with_name("netprobe")
 _SECONDS = 5
@@ -58,7 +58,7 @@ def lab_server_locality() -> None:
         ("listens in the order of its CPUs", replace(faulty, listen_order=())),
     ):
         heading(f"a thread-per-core server, steered by CPU, that {words}")
-        with Server(options) as server, contextlib.ExitStack() as stack:
+        with LabServer(options) as server, contextlib.ExitStack() as stack:
             for cpu in cpus:
                 command = wrk_command(f"http://127.0.0.1:{server.port}/", _SECONDS + 4, connections=8)
                 load = subprocess.Popen(["taskset", "-c", str(cpu), *command], stdout=subprocess.DEVNULL)
@@ -78,7 +78,7 @@ def busy_polling() -> None:
         heading(f"net.core.busy_poll is on, and a server in a network namespace {words}")
         with lab(LabOptions(queues=1, defer=defer, busy_poll_us=50)) as bed, contextlib.ExitStack() as stack:
             there = replace(options, address=bed.server.address)
-            server = stack.enter_context(Server(there, namespace=bed.server.namespace))
+            server = stack.enter_context(LabServer(there, namespace=bed.server.namespace))
             url = f"http://{bed.server.address}:{server.port}/"
             client = ["ip", "netns", "exec", bed.client.namespace, "taskset", "-c", str(max(os.sched_getaffinity(0)))]
             load = subprocess.Popen([*client, *wrk_command(url, _SHORT + 4)], stdout=subprocess.DEVNULL)
@@ -102,7 +102,7 @@ def investigation() -> None:
         ("is fixed", fixed, after),
     ):
         heading(f"a thread-per-core server that {words}")
-        with Server(options) as server, contextlib.ExitStack() as stack:
+        with LabServer(options) as server, contextlib.ExitStack() as stack:
             for cpu in cpus:
                 command = wrk_command(f"http://127.0.0.1:{server.port}/", _SECONDS + 6, connections=8)
                 load = subprocess.Popen(["taskset", "-c", str(cpu), *command], stdout=subprocess.DEVNULL)

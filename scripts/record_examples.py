@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from netprobe.lab.server import ServerOptions, build
-from netprobe.lab.wrk import wrk_command
+from netprobe.load.generator import wrk_command
 
 _NETPROBE = Path(sys.executable).with_name("netprobe")
 _RUNS = Path(__file__).parent.parent / "dashboards" / "runs"

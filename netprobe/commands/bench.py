@@ -22,7 +22,7 @@ _FREQUENCY = 99
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """What was asked for."""
+    """The options of the command line."""
 
     url: str
     connections: int
@@ -38,33 +38,44 @@ class BenchOptions:
 
     @property
     def folder(self) -> Path:
-        """Where the Run goes."""
+        """The directory that the Run is written to."""
         return self.output or Path(f"bench-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
 @click.command(short_help="Throughput and latency in repeated short rounds, kept for comparisons.")
 @click.argument("url")
-@click.option("-c", "--connections", default=16, show_default=True, type=click.IntRange(1, 100_000), help="Of wrk.")
-@click.option("-t", "--threads", default=1, show_default=True, type=click.IntRange(1, 1024), help="Of wrk.")
-@click.option("--rounds", default=10, show_default=True, type=click.IntRange(2, 10_000), help="How many.")
+@click.option(
+    "-c", "--connections", default=16, show_default=True, type=click.IntRange(1, 100_000), help="Connections of wrk."
+)
+@click.option("-t", "--threads", default=1, show_default=True, type=click.IntRange(1, 1024), help="Threads of wrk.")
+@click.option("--rounds", default=10, show_default=True, type=click.IntRange(2, 10_000), help="Number of rounds.")
 @click.option(
     "-d", "--duration", "seconds", default=1, show_default=True, type=click.IntRange(1, 3600), metavar="SECONDS",
-    help="Of each round, in whole seconds.",
+    help="Length of each round, in whole seconds.",
 )  # fmt: skip
 @click.option(
-    "--warm-up", default=1, show_default=True, type=click.IntRange(1, 3600), metavar="SECONDS", help="Before."
+    "--warm-up", default=1, show_default=True, type=click.IntRange(1, 3600), metavar="SECONDS",
+    help="Length of the warm-up before the rounds.",
+)  # fmt: skip
+@click.option("--cpus", metavar="LIST", help="CPUs of wrk, such as 2,3 or 2-3 [CPUs that the server does not use].")
+@click.option(
+    "-p",
+    "--pid",
+    type=click.IntRange(1),
+    metavar="PID",
+    help="The server [the process that listens on the URL's port].",
 )
-@click.option("--cpus", metavar="LIST", help="CPUs of wrk, such as 2,3 or 2-3 [those where the server is not].")
-@click.option("-p", "--pid", type=click.IntRange(1), metavar="PID", help="The server [who listens at the URL's port].")
-@click.option("--record", is_flag=True, help="Record the server at the same time: numbers by request are exact.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Where to [bench-TIME].")
+@click.option("--record", is_flag=True, help="Record the server at the same time: counts per request are exact.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Directory of the Run [bench-TIME]."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def command(**arguments: object) -> None:
     """Load URL with wrk in rounds, after a warm-up, and keep every round.
 
-    RUN gets bench.json, a suite for `pyperf stats` and `pyperf compare_to`. Means come with 95 % intervals, from the
-    rounds' own spread. wrk is pinned to CPUs where the server is not, where there are such. What keeps the machine
-    from giving steady numbers is said.
+    RUN includes bench.json, a suite for `pyperf stats` and `pyperf compare_to`. Means are printed with 95 % confidence
+    intervals from the spread of the rounds. wrk is pinned to CPUs that the server does not use, if there are any.
+    Conditions that make measurements on this machine vary are reported.
 
     \b
     netprobe bench http://127.0.0.1:8080/ -o before
@@ -75,34 +86,36 @@ def command(**arguments: object) -> None:
 
 
 def _bench(options: BenchOptions) -> None:
+    from netprobe.commands.shared.everything import record_load
+    from netprobe.load.generator import run_rounds
     from netprobe.load.steadiness import CpuTimes, advice, load_per_cpu
     from netprobe.run.store import check_destination
 
     folder = options.folder
     check_destination(folder)
     pid = options.pid or _server(options)
-    before, advised = load_per_cpu(), advice()
-    # The warm-up also shows which of the server's threads are at work, and so on which CPUs.
-    first, server_cpus = _warmed_up(options, pid)
-    load, place = _load(options, server_cpus)
+    load_before, advised = load_per_cpu(), advice()
+    # The warm-up also shows which threads of the server are busy, and so which CPUs it uses.
+    warm_up, server_cpus = _warm_up(options, pid)
+    load, placement = _load(options, server_cpus)
     ticks = CpuTimes.now()
-    tell(f"{options.rounds} rounds of {options.seconds} s each; {place}.")
+    tell(f"{options.rounds} rounds of {options.seconds} s each; {placement}.")
     if options.record:
         assert pid is not None
-        rounds, run = _recorded(pid, load, options.rounds)
+        rounds, run = record_load(pid, load, options.rounds, _FREQUENCY)
     else:
-        rounds = _measured(load, options.rounds)
-        run = _plain_run(options, rounds)
-    warnings = [*advised, *_unsteady(before, ticks.stolen_pct(CpuTimes.now()), rounds, load)]
-    _keep(run, rounds, first, options, load, folder)
-    _show(options, rounds, run, place, warnings, folder)
+        rounds = run_rounds(load, options.rounds)
+        run = _run_of_load(options, rounds)
+    warnings = [*advised, *_warnings(load_before, ticks.stolen_pct(CpuTimes.now()), rounds, load)]
+    _keep(run, rounds, warm_up, options, load, folder)
+    _show(options, rounds, run, placement, warnings, folder)
 
 
 def _server(options: BenchOptions) -> int | None:
-    """Who listens at the URL; None where that is not this machine, or not known and not needed."""
+    """The process that listens on the URL's port; None if it is on another machine, or is unknown and not needed."""
     from urllib.parse import urlsplit
 
-    from netprobe.load.serving_process import is_here, listening_processes
+    from netprobe.load.serving_process import is_local, listening_processes
 
     try:
         parts = urlsplit(options.url)
@@ -112,111 +125,90 @@ def _server(options: BenchOptions) -> int | None:
         host, port = "", 0
     if not host:
         raise NetprobeError(f"{options.url!r} is not a URL for wrk.", hint="Write it like http://127.0.0.1:8080/path")
-    found = listening_processes(port) if is_here(host) else []
+    found = listening_processes(port) if is_local(host) else []
     if options.record and len(found) != 1:
-        who = f"processes {', '.join(map(str, found))}" if found else "nobody that can be seen"
+        listening = f"processes {', '.join(map(str, found))} listen" if found else "no visible process listens"
         raise NetprobeError(
-            f"Whom to record is not clear: at {host} port {port} listens {who}.", hint="Name the server with -p PID."
+            f"The server to record is not known: {listening} on {host} port {port}.",
+            hint="Specify the server with -p PID.",
         )
     return found[0] if len(found) == 1 else None
 
 
-def _warmed_up(options: BenchOptions, pid: int | None) -> tuple[Round, set[int]]:
-    """The warm-up's round, and the CPUs of the server's busy threads; none where it is not known."""
+def _warm_up(options: BenchOptions, pid: int | None) -> tuple[Round, set[int]]:
+    """The round of the warm-up, and the CPUs of the server's busy threads; no CPUs if the server is unknown."""
     from netprobe.load.generator import Load, run_round
     from netprobe.load.serving_process import busy_cpus, cpu_times
 
     load = Load(options.url, options.warm_up, (options.cpus or "",), options.connections, options.threads)
     before = cpu_times(pid) if pid else {}
-    first = run_round(load)
-    return first, busy_cpus(before, cpu_times(pid)) if pid else set()
+    warm_up = run_round(load)
+    return warm_up, busy_cpus(before, cpu_times(pid)) if pid else set()
 
 
 def _load(options: BenchOptions, server_cpus: set[int]) -> tuple[Load, str]:
-    """Where wrk runs, and in words."""
+    """The load, and a description of it with the CPUs of wrk."""
     import os
 
     from netprobe.load.generator import Load
 
-    cpus, where = options.cpus, "as asked for"
+    cpus, reason = options.cpus, "as specified"
     if cpus is None:
         free = sorted(os.sched_getaffinity(0) - server_cpus)
         if not server_cpus:
-            cpus, where = "", "where the server runs is not known"
+            cpus, reason = "", "the server's CPUs are not known"
         elif free:
-            cpus, where = ",".join(map(str, free)), f"the server's are {_list(server_cpus)}"
+            cpus, reason = ",".join(map(str, free)), f"the server uses {_list(server_cpus)}"
         else:
-            cpus, where = "", f"the server may use all of them: {_list(server_cpus)}"
-    words = f"wrk with {options.connections} connections on {f'CPU {cpus}' if cpus else 'any CPU'} ({where})"
-    return Load(options.url, options.seconds, (cpus,), options.connections, options.threads), words
+            cpus, reason = "", f"the server may use all CPUs: {_list(server_cpus)}"
+    placement = f"wrk with {options.connections} connections on {f'CPU {cpus}' if cpus else 'any CPU'} ({reason})"
+    return Load(options.url, options.seconds, (cpus,), options.connections, options.threads), placement
 
 
 def _list(cpus: set[int]) -> str:
     return ", ".join(map(str, sorted(cpus)))
 
 
-def _measured(load: Load, rounds: int) -> list[Round]:
-    from netprobe.load.generator import run_rounds
-
-    return run_rounds(load, rounds)
-
-
-def _recorded(pid: int, load: Load, rounds: int) -> tuple[list[Round], Run]:
-    from netprobe.commands.shared.loaded import record_load
-
-    return record_load(pid, load, rounds, _FREQUENCY)
-
-
-def _plain_run(options: BenchOptions, rounds: list[Round]) -> Run:
-    """A Run of the load alone."""
+def _run_of_load(options: BenchOptions, rounds: list[Round]) -> Run:
+    """A Run without a recording."""
     import datetime
 
     from netprobe import __version__
     from netprobe.engine.host import describe_host
-    from netprobe.run.model import FORMAT_VERSION, Run
+    from netprobe.run.description import RecordingInfo, RequestsInfo, RunInfo, TargetInfo
+    from netprobe.run.model import Run
 
     started = datetime.datetime.fromtimestamp(rounds[0].started, datetime.UTC).isoformat(timespec="milliseconds")
-    info = {
-        "format_version": FORMAT_VERSION,
-        "netprobe_version": __version__,
-        "host": describe_host(),
-        "target": {
-            "description": f"load on {options.url}", "pids": [], "comm": None, "command": [], "threads": 0,
-            "exit_status": None,
-        },
-        "recording": {
-            "started": started, "seconds": sum(one.seconds for one in rounds), "intervals": 0, "stopped_by": "time",
-        },
-        "probes": [], "attached": [], "attach_mechanisms": {}, "unavailable": [], "dropped": [],
-        "cost": {
-            "programs": [], "accounted_seconds": 0.0, "estimated_cpu_pct_of_one": None, "attach_seconds": 0.0,
-            "peak_resident_kib": 0,
-        },
-        "requests": {"count": sum(one.requests for one in rounds), "source": "the load generator"},
-    }  # fmt: skip
+    info = RunInfo(
+        netprobe_version=__version__,
+        host=describe_host(),
+        target=TargetInfo(description=f"load on {options.url}"),
+        recording=RecordingInfo(started=started, seconds=sum(one.seconds for one in rounds), stopped_by="duration"),
+        requests=RequestsInfo(count=sum(one.requests for one in rounds), source="the load generator"),
+    )
     return Run(info, {})
 
 
-def _unsteady(load_before: float, stolen_pct: float, rounds: list[Round], load: Load) -> list[str]:
-    """What was seen of this very benchmark."""
+def _warnings(load_before: float, stolen_pct: float, rounds: list[Round], load: Load) -> list[str]:
+    """Conditions of this benchmark that make its results vary."""
     from netprobe.analysis.confidence import spread_pct
 
     spread = spread_pct([one.per_second for one in rounds])
-    said = {
-        f"Others used the CPUs before it began: {load_before:.1f} threads a CPU wanted to run.": load_before > 0.5,
+    conditions = {
+        f"Other programs used the CPUs before the benchmark: load average {load_before:.1f} per CPU.": load_before
+        > 0.5,
         f"The host of this virtual machine took {stolen_pct:.1f} % of the CPU time.": stolen_pct > 1,
-        "The load generator may share CPUs with the server: what is measured is both.": not load.generators[0],
-        f"The rounds differ much: their standard deviation is {spread:.1f} % of the mean.": spread > 5,
+        "The load generator may share CPUs with the server; the results include both.": not load.generators[0],
+        f"The rounds vary: their standard deviation is {spread:.1f} % of the mean.": spread > 5,
         f"{sum(one.errors for one in rounds)} requests failed.": any(one.errors for one in rounds),
-        "Too few requests for a p99.99: fewer than 10,000 a round.": min(one.requests for one in rounds) < 10_000,
+        "Too few requests for p99.99: fewer than 10,000 per round.": min(one.requests for one in rounds) < 10_000,
     }
-    return [words for words, holds in said.items() if holds]
+    return [sentence for sentence, holds in conditions.items() if holds]
 
 
-def _keep(run: Run, rounds: list[Round], first: Round, options: BenchOptions, load: Load, folder: Path) -> None:
-    from netprobe.commands.shared.loaded import with_rounds, write_with_suite
+def _keep(run: Run, rounds: list[Round], warm_up: Round, options: BenchOptions, load: Load, folder: Path) -> None:
     from netprobe.commands.shared.recording import tell_written
-    from netprobe.load.rounds import suite
+    from netprobe.load.rounds import suite, with_rounds, write_with_suite
 
     metadata = {
         "url": options.url,
@@ -224,10 +216,12 @@ def _keep(run: Run, rounds: list[Round], first: Round, options: BenchOptions, lo
         "load_cpus": load.generators[0] or "any",
         "recorded": "yes" if options.record else "no",
     }
-    tell_written(folder, write_with_suite(with_rounds(run, rounds), folder, suite(rounds, [first], metadata)))
+    tell_written(folder, write_with_suite(with_rounds(run, rounds), folder, suite(rounds, [warm_up], metadata)))
 
 
-def _show(options: BenchOptions, rounds: list[Round], run: Run, place: str, warnings: list[str], folder: Path) -> None:
+def _show(
+    options: BenchOptions, rounds: list[Round], run: Run, placement: str, warnings: list[str], folder: Path
+) -> None:
     from netprobe.analysis.confidence import mean, spread_pct
     from netprobe.load.rounds import PERCENTILES
     from netprobe.render.bench import Benchmark, as_json, as_text, heading, per_request_as_text
@@ -236,9 +230,9 @@ def _show(options: BenchOptions, rounds: list[Round], run: Run, place: str, warn
     from netprobe.rules.context import RunContext
 
     rates = [one.per_second for one in rounds]
-    shown = Benchmark(
+    benchmark = Benchmark(
         options.url,
-        place,
+        placement,
         len(rounds),
         sum(one.requests for one in rounds),
         sum(one.errors for one in rounds),
@@ -252,11 +246,11 @@ def _show(options: BenchOptions, rounds: list[Round], run: Run, place: str, warn
     for warning in warnings:
         tell(f"Not steady: {warning}")
     if options.as_json:
-        print_json(bare_envelope("bench", as_json(shown)))
+        print_json(bare_envelope("bench", as_json(benchmark)))
         return
-    say(heading(shown))
-    show(as_text(shown))
-    figures = per_request_as_text(shown.context) if shown.context else None
-    if figures:
+    say(heading(benchmark))
+    show(as_text(benchmark))
+    per_request = per_request_as_text(benchmark.context) if benchmark.context else None
+    if per_request:
         click.echo("")
-        show(figures)
+        show(per_request)

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from netprobe.engine.descriptors import unreadable
-from netprobe.engine.load import HeldLoad
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.privileges import require_tracing
 from netprobe.engine.program import Cost, Program
 from netprobe.engine.program_source import ProgramOptions
 from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
+from netprobe.engine.while_command import WhileCommand
 from netprobe.errors import NotPossibleHereError
 from netprobe.probes.base import AttachPoint, Counted, FallbackChain, Probe, Thread
 
@@ -106,7 +106,7 @@ class Recorder:
         with ExitStack() as stack:
             command, load = self._options.command, self._options.while_command
             server = _held_within(stack, HeldServer(command)) if command else None
-            companion = _held_within(stack, HeldLoad(load)) if load else None
+            companion = _held_within(stack, WhileCommand(load)) if load else None
             signals = stack.enter_context(Interruptible(companion.forward if companion else None))
             program = Program(self._probes, ProgramOptions.of(self._options))
             stack.callback(program.close)

@@ -23,10 +23,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from netprobe.lab.errors import LabError
+from netprobe.errors import NetprobeError
 from netprobe.lab.namespaces import Lab, LabOptions, lab
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.lab.wrk import wrk_command
+from netprobe.lab.server import LabServer, ServerOptions
+from netprobe.load.generator import wrk_command
 
 _WAIT_SECONDS = 10.0
 # Longer than any recording of a case.
@@ -96,7 +96,7 @@ def _server(case: Case, network: Lab | None) -> Iterator[tuple[int, str, int]]:
         return
     address = network.server.address if network else case.server.address
     namespace = network.server.namespace if network else None
-    with Server(replace(case.server, address=address), namespace=namespace) as server:
+    with LabServer(replace(case.server, address=address), namespace=namespace) as server:
         yield server.pid, server.address, server.port
 
 
@@ -114,7 +114,7 @@ def _wait(condition: Callable[[], object], what: str) -> None:
     until = time.monotonic() + _WAIT_SECONDS
     while not condition():
         if time.monotonic() > until:
-            raise LabError(f"{what} did not start within {_WAIT_SECONDS:.0f} s")
+            raise NetprobeError(f"{what} did not start within {_WAIT_SECONDS:.0f} s")
         time.sleep(0.02)
 
 

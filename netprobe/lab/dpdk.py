@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from netprobe.lab.errors import LabError
+from netprobe.errors import NetprobeError
 
 _START_SECONDS = 20.0
 _END_SECONDS = 10.0
@@ -39,7 +39,7 @@ class Testpmd:
     def __enter__(self) -> Self:
         program = shutil.which("dpdk-testpmd")
         if program is None:
-            raise LabError("dpdk-testpmd is not installed.", hint="Install the package dpdk-dev (Fedora: dpdk).")
+            raise NetprobeError("dpdk-testpmd is not installed.", hint="Install the package dpdk-dev (Fedora: dpdk).")
         main, worker = self._cpus
         # Without huge pages and PCI it needs nothing of the machine; it reads commands until its input ends.
         environment = ["--no-huge", "--no-pci", "-m", "256", "--no-telemetry", "--file-prefix", self._prefix]
@@ -64,10 +64,10 @@ class Testpmd:
         deadline = time.monotonic() + _START_SECONDS
         while not seen.endswith(_READY):
             if not select.select([output], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise LabError(f"dpdk-testpmd did not start within {_START_SECONDS:.0f} s")
+                raise NetprobeError(f"dpdk-testpmd did not start within {_START_SECONDS:.0f} s")
             chunk = os.read(output, 65536)
             if not chunk:
-                raise LabError(f"dpdk-testpmd did not start: {seen.decode(errors='replace').strip()[-500:]}")
+                raise NetprobeError(f"dpdk-testpmd did not start: {seen.decode(errors='replace').strip()[-500:]}")
             seen += chunk
 
     def __exit__(

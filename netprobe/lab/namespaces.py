@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from netprobe.lab.errors import LabError
+from netprobe.errors import NetprobeError
 from netprobe.lab.signals import Ending, held
 
 SERVER = "netprobe-lab-server"
@@ -132,28 +132,28 @@ def lab(options: LabOptions = LabOptions()) -> Iterator[Lab]:
 def _check(options: LabOptions) -> None:
     _require_root()
     if is_up():
-        raise LabError("the lab is already up, or was not taken down", hint="run: netprobe lab down")
+        raise NetprobeError("the lab is already up, or was not taken down", hint="run: netprobe lab down")
     cpus = os.cpu_count() or 1
     if not 1 <= options.queues <= 64:
-        raise LabError(f"a veth pair with {options.queues} queues is not possible", hint="take 1 to 64")
+        raise NetprobeError(f"a veth pair with {options.queues} queues is not possible", hint="take 1 to 64")
     if any(not 0 <= cpu < cpus for cpu in options.rps_cpus):
-        raise LabError(f"RPS names a CPU that is not there: {options.rps_cpus}", hint=f"take 0 to {cpus - 1}")
+        raise NetprobeError(f"RPS names a CPU that is not there: {options.rps_cpus}", hint=f"take 0 to {cpus - 1}")
     if options.busy_poll_us is not None:
         if options.busy_poll_us < 0:
-            raise LabError(f"net.core.busy_poll cannot be {options.busy_poll_us}")
+            raise NetprobeError(f"net.core.busy_poll cannot be {options.busy_poll_us}")
         _read_busy_poll()
 
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise LabError("network namespaces need root", hint="run it with sudo")
+        raise NetprobeError("network namespaces need root", hint="run it with sudo")
 
 
 def _read_busy_poll() -> int:
     try:
         return int(_BUSY_POLL.read_text())
     except FileNotFoundError as error:
-        raise LabError(
+        raise NetprobeError(
             "net.core.busy_poll is not here",
             hint="run it outside of containers and network namespaces",
         ) from error
@@ -169,7 +169,7 @@ def _claim(options: LabOptions) -> None:
     try:
         os.link(aside, STATE)
     except FileExistsError as error:
-        raise LabError("the lab is already up", hint="run: netprobe lab down") from error
+        raise NetprobeError("the lab is already up", hint="run: netprobe lab down") from error
     finally:
         aside.unlink()
 
@@ -225,11 +225,11 @@ def _remove_namespace(end: End) -> list[str]:
     said = _end_processes(end)
     # With a process left in it, an unnamed namespace would keep the pair alive. What the kernel or a killed
     # `up` has already taken away, or never made, is no error.
-    with suppress(LabError):
+    with suppress(NetprobeError):
         _run(["ip", "-n", end.namespace, "link", "delete", end.device])
     try:
         _run(["ip", "netns", "delete", end.namespace])
-    except LabError:
+    except NetprobeError:
         if _path(end).exists():
             raise
     return [*said, f"removed namespace {end.namespace}"]
@@ -238,7 +238,7 @@ def _remove_namespace(end: End) -> list[str]:
 def _pids(end: End) -> set[int]:
     try:
         listed = _run(["ip", "netns", "pids", end.namespace]).split()
-    except LabError:  # a namespace of which only the name exists
+    except NetprobeError:  # a namespace of which only the name exists
         return set()
     return {int(pid) for pid in listed} - {os.getpid()}
 
@@ -275,13 +275,13 @@ def _read_state() -> _BusyPoll | None:
         state = json.loads(STATE.read_text())
         if state["version"] != _STATE_VERSION:
             hint = "take the lab down with that version"
-            raise LabError(f"{STATE} was written by another version of netprobe", hint=hint)
+            raise NetprobeError(f"{STATE} was written by another version of netprobe", hint=hint)
         return _BusyPoll(**state["busy_poll"]) if "busy_poll" in state else None
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         hint = f"check net.core.busy_poll, then remove {STATE}"
-        raise LabError(f"{STATE} cannot be read: {error}", hint=hint) from error
+        raise NetprobeError(f"{STATE} cannot be read: {error}", hint=hint) from error
 
 
 def _run(command: list[str], text: str = "") -> str:
@@ -298,9 +298,9 @@ def _run(command: list[str], text: str = "") -> str:
         )
     except FileNotFoundError as error:
         hint = "install the packages iproute2 and ethtool"
-        raise LabError(f"{command[0]} is not here", hint=hint) from error
+        raise NetprobeError(f"{command[0]} is not here", hint=hint) from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"no answer in {_COMMAND_SECONDS:.0f} s: {' '.join(command)}") from error
+        raise NetprobeError(f"no answer in {_COMMAND_SECONDS:.0f} s: {' '.join(command)}") from error
     if done.returncode:
-        raise LabError(f"{' '.join(command)}: {done.stderr.strip() or f'exit status {done.returncode}'}")
+        raise NetprobeError(f"{' '.join(command)}: {done.stderr.strip() or f'exit status {done.returncode}'}")
     return done.stdout

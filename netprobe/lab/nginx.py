@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from netprobe.lab.errors import LabError
+from netprobe.errors import NetprobeError
 
 _START_SECONDS = 10.0
 _CONFIGURATION = """
@@ -65,7 +65,7 @@ class Nginx:
     def __enter__(self) -> Self:
         program = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
         if program is None:
-            raise LabError("nginx is not installed.", hint="Install the package nginx-light.")
+            raise NetprobeError("nginx is not installed.", hint="Install the package nginx-light.")
         self._folder = tempfile.TemporaryDirectory(prefix="netprobe-nginx-")
         # Workers give up root and must still reach their directories.
         Path(self._folder.name).chmod(0o755)
@@ -97,12 +97,12 @@ class Nginx:
             if self._process.poll() is not None:
                 error = self._process.stderr.read().decode(errors="replace") if self._process.stderr else ""
                 self._folder.cleanup()
-                raise LabError(f"nginx did not start: {error.strip()}")
+                raise NetprobeError(f"nginx did not start: {error.strip()}")
             if len(self.workers()) == self._options.workers and _answers(self._options.address, self.port):
                 return
             time.sleep(0.02)
         self.__exit__(None, None, None)
-        raise LabError("nginx did not answer in time.")
+        raise NetprobeError("nginx did not answer in time.")
 
     def workers(self) -> list[int]:
         """PIDs of the workers."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from netprobe.lab.errors import LabError
+from netprobe.errors import NetprobeError
 
 _SOURCES = Path(__file__).with_suffix("")
 _CHECKOUT = _SOURCES.parents[2]
@@ -106,11 +106,11 @@ def build(force: bool = False) -> Path:
             _compile(Path(aside, _NAME))
             os.replace(Path(aside, _NAME), program)
     except OSError as error:
-        raise LabError(f"the lab server cannot be stored: {error}") from error
+        raise NetprobeError(f"the lab server cannot be stored: {error}") from error
     return program
 
 
-class Server:
+class LabServer:
     """A running lab server.
 
     Use it as a context manager. When it has ended, `counts` has what each reactor did and `messages` its
@@ -150,7 +150,7 @@ class Server:
             )
             self.port, self.pid = self._await_ready(self._process)
         except FileNotFoundError as error:
-            raise LabError(f"{command[0]} is not here", hint="install the package iproute2") from error
+            raise NetprobeError(f"{command[0]} is not here", hint="install the package iproute2") from error
         except BaseException:
             self.stop()
             raise
@@ -177,11 +177,11 @@ class Server:
         deadline = time.monotonic() + self._ready_seconds
         while not (ready := _READY.search(seen)):
             if not select.select([output], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise LabError(f"the lab server did not serve within {self._ready_seconds:.0f} s")
+                raise NetprobeError(f"the lab server did not serve within {self._ready_seconds:.0f} s")
             chunk = os.read(output, 4096)
             if not chunk:
                 self.stop()
-                raise LabError(f"the lab server did not start: {self.messages.strip() or 'it said nothing'}")
+                raise NetprobeError(f"the lab server did not start: {self.messages.strip() or 'it said nothing'}")
             seen += chunk
         return int(ready[1]), int(ready[2])
 
@@ -213,15 +213,15 @@ def _build_directory() -> Path:
 
 def _compile(program: Path) -> None:
     if shutil.which(_COMPILE[0]) is None:
-        raise LabError("there is no C compiler", hint=_PACKAGES)
+        raise NetprobeError("there is no C compiler", hint=_PACKAGES)
     sources = [str(path) for path in _source_files() if path.suffix == ".c"]
     command = [*_COMPILE, *sources, "-o", str(program), *_LINK]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"the compiler did not end within {_COMPILE_SECONDS:.0f} s") from error
+        raise NetprobeError(f"the compiler did not end within {_COMPILE_SECONDS:.0f} s") from error
     if done.returncode == 0:
         return
     if "liburing.h" in done.stderr or "-luring" in done.stderr:
-        raise LabError("liburing's header or library is missing", hint=_PACKAGES)
-    raise LabError(f"the lab server does not compile:\n{done.stderr.strip()}", hint=_PACKAGES)
+        raise NetprobeError("liburing's header or library is missing", hint=_PACKAGES)
+    raise NetprobeError(f"the lab server does not compile:\n{done.stderr.strip()}", hint=_PACKAGES)

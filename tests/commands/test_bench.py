@@ -14,10 +14,9 @@ import referencing
 
 from netprobe import load, render
 from netprobe.analysis.confidence import gain_pct, mean
-from netprobe.errors import NetprobeError
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.load.rounds import Round, percentile, round_tables, suite
+from netprobe.lab.server import LabServer, ServerOptions
+from netprobe.load.rounds import Round, suite
 
 ROUNDS = 3
 NAMES = ["time per request", *(f"latency p{p}" for p in ("50", "90", "99", "99.99"))]
@@ -144,7 +143,7 @@ def test_the_load_keeps_away_from_the_server(netprobe, tmp_path):
     """A server that is pinned leaves the other CPUs; one that may run anywhere leaves none."""
     others = ",".join(map(str, sorted(os.sched_getaffinity(0) - {0})))
     for cpus, words in (((0,), f"on CPU {others} (the server's are 0)"), ((), "on any CPU (the server may use all")):
-        with Server(ServerOptions(cpus=cpus)) as server:
+        with LabServer(ServerOptions(cpus=cpus)) as server:
             url = f"http://127.0.0.1:{server.port}/"
             done = netprobe("bench", url, "--rounds", 2, "-c", 2, "--json", "-o", tmp_path / f"run{len(cpus)}")
         document = validate(done.json())
@@ -172,19 +171,6 @@ def test_refused(netprobe, tmp_path, monkeypatch, arguments, words):
 # ---- Without a server ----
 
 
-def test_what_wrk_says():
-    text = "noise\nnetprobe-load 5 requests 2000000 us 99 bytes 1 connect 2 read 3 write 4 status 5 timeout\n"
-    one = parse(text + "netprobe-latency 100 3\nnetprobe-latency 250 2\n")
-    assert (one.requests, one.seconds, one.errors, one.per_second) == (5, 2.0, 15, 2.5)
-    assert [one.percentile(p) for p in (50, 60, 61, 100)] == [100, 100, 250, 250]
-    with pytest.raises(NetprobeError, match="has no result"):
-        parse("Running 1s test")
-
-
-def test_percentile_of_nothing():
-    assert percentile({}, 50) == 0
-
-
 def test_interval_of_a_mean():
     """Three values: t of 2 degrees of freedom is 4.303."""
     found = mean([10.0, 12.0, 14.0])
@@ -203,13 +189,3 @@ def test_gain():
     assert same.low is not None
     assert same.high is not None
     assert same.low < 0 < same.high
-
-
-def test_rounds_as_tables():
-    rounds = [Round(1.0, 1.0, 4, 1, {10: 3, 20: 1}), Round(2.0, 1.0, 1, 0, {30: 1})]
-    first, latency = round_tables(rounds)
-    assert list(first.rows("round", "requests", "errors", "p50_us", "p99_99_us")) == [
-        (1, 4, 1, 10, 20),
-        (2, 1, 0, 30, 30),
-    ]
-    assert list(latency.rows("round", "latency_us", "requests")) == [(1, 10, 3), (1, 20, 1), (2, 30, 1)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from netprobe.lab.nginx import Nginx, free_port
 from netprobe.lab.server import build
-from netprobe.lab.wrk import wrk_command
+from netprobe.load.generator import wrk_command
 
 ROOT = Path(__file__).parent.parent.parent
 

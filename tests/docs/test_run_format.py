@@ -43,8 +43,7 @@ def test_columns_that_nothing_has_are_not_documented():
 
 
 def test_tables_of_a_benchmark_are_documented():
-    from netprobe.lab.load import Round
-    from netprobe.run.bench_suite import round_tables
+    from netprobe.load.rounds import Round, round_tables
 
     pages = documented()
     for table in round_tables([Round(1.7e9, 1.0, 5, 0, {200: 5})]):

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.lab.wrk import wrk_command
+from netprobe.lab.server import LabServer, ServerOptions
+from netprobe.load.generator import wrk_command
 
 RIGHT = ServerOptions(threads=1, cpus=(0,))
 
@@ -18,7 +18,7 @@ def recorded(netprobe, tmp_path):
 
     def record(options=RIGHT, seconds=3):
         path = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
-        with Server(options) as server:
+        with LabServer(options) as server:
             url = f"http://{server.address}:{server.port}/"
             load = subprocess.Popen(["taskset", "-c", "1", *wrk_command(url, 60)], stdout=subprocess.DEVNULL)
             try:

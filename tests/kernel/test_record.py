@@ -10,9 +10,9 @@ import pytest
 import netprobe as package
 from netprobe.analysis.requests import requests_of
 from netprobe.lab.nginx import Nginx, NginxOptions
-from netprobe.lab.server import Server, ServerOptions
-from netprobe.lab.wrk import wrk_command
-from netprobe.run.requests import requests_in
+from netprobe.lab.server import LabServer, ServerOptions
+from netprobe.load.generator import wrk_command
+from netprobe.load.reports import requests_in
 
 TABLES = {
     "syscalls", "switches", "next_tasks", "serving", "reuseport_groups", "messages", "busy_polls", "programs",
@@ -53,7 +53,7 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
 
 def test_a_load_generator_that_is_gone_was_on_this_host(netprobe, tmp_path):
     """Its connections are closed when the recording ends; it was on the other CPU, and that is nobody's fault."""
-    with Server(ServerOptions(threads=1, cpus=(0,))) as server:
+    with LabServer(ServerOptions(threads=1, cpus=(0,))) as server:
         load = f"taskset -c 1 {' '.join(wrk_command(f'http://127.0.0.1:{server.port}/', 2))}"
         done = netprobe("record", "-p", server.pid, "-o", tmp_path / "run", "--while", load, "--json")
     document = done.json()

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from netprobe.errors import NetprobeError
 from netprobe.lab import namespaces
-from netprobe.lab.errors import LabError
 from netprobe.lab.namespaces import LabOptions
-from netprobe.lab.server import ReactorCounts, Server, ServerOptions
+from netprobe.lab.server import LabServer, ReactorCounts, ServerOptions
 
 BUSY_POLL = Path("/proc/sys/net/core/busy_poll")
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def clean():
 def test_needs_root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1009)
     for call in (namespaces.up, namespaces.down):
-        with pytest.raises(LabError, match="root"):
+        with pytest.raises(NetprobeError, match="root"):
             call()
 
 
@@ -97,7 +97,7 @@ def test_cpu_mask():
     ],
 )
 def test_wrong_options_change_nothing(options, message, clean):
-    with pytest.raises(LabError, match=message):
+    with pytest.raises(NetprobeError, match=message):
         namespaces.up(options)
     assert machine() == clean
 
@@ -120,7 +120,7 @@ def test_up_and_down(clean):
 @pytest.mark.kernel
 def test_a_second_up_is_refused_and_leaves_the_first(clean):
     namespaces.up(LabOptions(busy_poll_us=53))
-    with pytest.raises(LabError) as raised:
+    with pytest.raises(NetprobeError) as raised:
         namespaces.up(LabOptions(busy_poll_us=59))
     assert "netprobe lab down" in raised.value.hint
     assert namespaces.is_up()
@@ -162,7 +162,7 @@ def test_without_deferral_by_default(clean):
 def test_tcp_between_the_namespaces_has_a_napi_id(clean):
     with namespaces.lab() as lab:
         for address in (lab.server.address, lab.server.address6):
-            with Server(ServerOptions(address=address), namespace=lab.server.namespace) as server:
+            with LabServer(ServerOptions(address=address), namespace=lab.server.namespace) as server:
                 napi = ask(address, server.port, 23)
             assert server.counts == {0: ReactorCounts(requests=23, accepted=1)}
             assert napi > os.cpu_count()  # smaller ids are CPUs
@@ -191,7 +191,7 @@ def busy_poll_packets(pid: int) -> int:
 def test_busy_polling(options, polls, clean):
     with namespaces.lab(LabOptions(defer=True)) as lab:
         here = ServerOptions(**{**options.__dict__, "address": lab.server.address, "cpus": (0,)})
-        with Server(here, namespace=lab.server.namespace) as server:
+        with LabServer(here, namespace=lab.server.namespace) as server:
             ask(lab.server.address, server.port, 211)
             packets = busy_poll_packets(server.pid)
     assert server.counts[0].requests == 211
@@ -201,7 +201,7 @@ def test_busy_polling(options, polls, clean):
 @pytest.mark.kernel
 def test_down_ends_processes_inside(clean):
     namespaces.up()
-    with Server(ServerOptions(), namespace=namespaces.SERVER) as server:
+    with LabServer(ServerOptions(), namespace=namespaces.SERVER) as server:
         said = namespaces.down()
         assert said[0] == f"ended process {server.pid} in netprobe-lab-server"
     assert server.exit_status == 0
@@ -211,7 +211,7 @@ def test_down_ends_processes_inside(clean):
 @pytest.mark.kernel
 def test_a_failure_half_way_leaves_nothing(clean, monkeypatch):
     monkeypatch.setattr(namespaces, "CLIENT_END", namespaces.End(namespaces.CLIENT, "a-name-of-23-characters", "", ""))
-    with pytest.raises(LabError, match=re.escape("ip link add")):
+    with pytest.raises(NetprobeError, match=re.escape("ip link add")):
         namespaces.up(LabOptions(busy_poll_us=53))
     assert machine() == clean
 
@@ -281,7 +281,7 @@ def test_lab_comes_down_on_an_exception(clean):
 @pytest.mark.kernel
 def test_a_refused_lab_leaves_the_other_up(clean):
     namespaces.up()
-    with pytest.raises(LabError, match="already up"), namespaces.lab():
+    with pytest.raises(NetprobeError, match="already up"), namespaces.lab():
         pass
     assert namespaces.is_up()
 
@@ -290,7 +290,7 @@ def test_a_refused_lab_leaves_the_other_up(clean):
 def test_an_unreadable_state_file_is_explained(clean):
     namespaces.STATE.write_text('{"version": 1, "busy_poll": ')
     try:
-        with pytest.raises(LabError, match="cannot be read") as raised:
+        with pytest.raises(NetprobeError, match="cannot be read") as raised:
             namespaces.down()
         assert str(namespaces.STATE) in raised.value.hint
     finally:

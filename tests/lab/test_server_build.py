@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from netprobe.errors import NetprobeError
 from netprobe.lab import server
-from netprobe.lab.errors import LabError
 
 
 def compiler_that_says(directory: Path, message: str) -> str:
@@ -45,7 +45,7 @@ def test_changed_source_builds_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_a_missing_compiler_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(LabError) as raised:
+    with pytest.raises(NetprobeError) as raised:
         server.build(force=True)
     assert "gcc libc6-dev liburing-dev" in raised.value.hint
 
@@ -59,12 +59,12 @@ def test_a_missing_compiler_names_the_packages(monkeypatch: pytest.MonkeyPatch) 
 )
 def test_a_missing_liburing_names_the_packages(message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", compiler_that_says(tmp_path / "bin", message))
-    with pytest.raises(LabError, match="liburing") as raised:
+    with pytest.raises(NetprobeError, match="liburing") as raised:
         server.build(force=True)
     assert "gcc libc6-dev liburing-dev" in raised.value.hint
 
 
 def test_a_compiler_error_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", compiler_that_says(tmp_path / "bin", "main.c:7: error: prime expected"))
-    with pytest.raises(LabError, match="error: prime expected"):
+    with pytest.raises(NetprobeError, match="error: prime expected"):
         server.build(force=True)

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from netprobe.errors import NetprobeError
 from netprobe.lab import server
-from netprobe.lab.errors import LabError
-from netprobe.lab.server import Server, ServerOptions
+from netprobe.lab.server import LabServer, ServerOptions
 
 
 def run(*flags: str) -> subprocess.CompletedProcess[str]:
@@ -81,7 +81,7 @@ def test_a_refusal_of_the_kernel_is_named(reactors: list[str], flags: list[str],
 
 
 def test_the_python_side_passes_the_message_on() -> None:
-    with pytest.raises(LabError, match="EADDRNOTAVAIL"), Server(ServerOptions(address="192.0.2.7")):
+    with pytest.raises(NetprobeError, match="EADDRNOTAVAIL"), LabServer(ServerOptions(address="192.0.2.7")):
         pass
 
 
@@ -101,7 +101,7 @@ def test_the_python_side_passes_the_message_on() -> None:
 )
 @pytest.mark.parametrize("signal", ["TERM", "INT"])
 def test_a_signal_ends_it_at_once(options: ServerOptions, signal: str) -> None:
-    with Server(options) as running:
+    with LabServer(options) as running:
         start = time.monotonic()
         subprocess.run(["kill", f"-{signal}", str(running.pid)], check=True)
         assert running._process is not None
@@ -113,7 +113,7 @@ def test_a_signal_ends_it_at_once(options: ServerOptions, signal: str) -> None:
 
 
 def test_work_in_hand_does_not_delay_the_end(connect):
-    with Server(ServerOptions(work_us=10_000)) as running, connect("127.0.0.1", running.port) as client:
+    with LabServer(ServerOptions(work_us=10_000)) as running, connect("127.0.0.1", running.port) as client:
         client.socket.sendall(b"GET / HTTP/1.1\r\n\r\n" * 101)
         time.sleep(0.05)
         start = time.monotonic()

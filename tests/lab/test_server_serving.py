@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.lab.server import ReactorCounts, Server, ServerOptions, build
+from netprobe.lab.server import LabServer, ReactorCounts, ServerOptions, build
 
 BACKENDS = [
     ServerOptions(),
@@ -37,14 +37,14 @@ def options(request: pytest.FixtureRequest) -> ServerOptions:
 
 
 def test_pipelined_requests_each_get_a_reply(options, connect):
-    with Server(options) as server, connect("127.0.0.1", server.port) as client:
+    with LabServer(options) as server, connect("127.0.0.1", server.port) as client:
         for requests in (1, 23, 211):
             client.ask(requests)
     assert server.counts == {0: ReactorCounts(requests=235, accepted=1)}
 
 
 def test_a_request_may_come_in_pieces(options, connect):
-    with Server(options) as server, connect("127.0.0.1", server.port) as client:
+    with LabServer(options) as server, connect("127.0.0.1", server.port) as client:
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in SHORT * 3:
             client.socket.sendall(bytes([byte]))
@@ -56,7 +56,7 @@ def test_a_request_may_come_in_pieces(options, connect):
 
 
 def test_many_connections(options, connect):
-    with Server(options) as server:
+    with LabServer(options) as server:
         clients = [connect("127.0.0.1", server.port) for _ in range(101)]
         for client in clients:
             client.socket.sendall(SHORT * 7)
@@ -68,7 +68,7 @@ def test_many_connections(options, connect):
 
 def test_a_client_that_reads_late_gets_everything(options, connect):
     requests = 100_003
-    with Server(options) as server, connect("127.0.0.1", server.port) as client:
+    with LabServer(options) as server, connect("127.0.0.1", server.port) as client:
 
         def send() -> None:
             client.socket.sendall(SHORT * requests)
@@ -86,7 +86,7 @@ def test_a_client_that_reads_late_gets_everything(options, connect):
 
 
 def test_clients_that_break_off_leave_no_file_open(options, connect, fds_of):
-    with Server(options) as server:
+    with LabServer(options) as server:
         pid = server.pid if not options.processes else int(children(server.pid)[0])
         before = len(fds_of(pid, "socket:"))
         for _ in range(13):
@@ -110,7 +110,7 @@ def children(pid: int) -> list[str]:
 @pytest.mark.parametrize(("address", "clients"), [("::1", ["::1"]), ("::", ["::1", "127.0.0.1"])])
 @pytest.mark.parametrize("backend", ["epoll", "io_uring"])
 def test_ipv6(address, clients, backend, connect):
-    with Server(ServerOptions(address=address, backend=backend)) as server:
+    with LabServer(ServerOptions(address=address, backend=backend)) as server:
         for client_address in clients:
             with connect(client_address, server.port) as client:
                 client.ask(11)
@@ -130,7 +130,7 @@ def test_ipv6(address, clients, backend, connect):
 )
 def test_udp_echoes_each_datagram(options):
     family = socket.AF_INET6 if ":" in options.address else socket.AF_INET
-    with Server(options) as server, socket.socket(family, socket.SOCK_DGRAM) as client:
+    with LabServer(options) as server, socket.socket(family, socket.SOCK_DGRAM) as client:
         client.settimeout(5)
         client.connect((options.address, server.port))
         sent = [bytes([number]) * size for number, size in enumerate([1, 0, 1472, 8191, 60013] + [97] * 48)]
@@ -158,7 +158,7 @@ def test_a_full_table_refuses_further_connections(backend, start, connect):
 
 
 def test_processes_serve_their_own_listener_and_hold_all(connect, fds_of):
-    with Server(ServerOptions(processes=3, listeners=5)) as server:
+    with LabServer(ServerOptions(processes=3, listeners=5)) as server:
         workers = [int(child) for child in children(server.pid)]
         names = [Path(f"/proc/{worker}/comm").read_text().strip() for worker in workers]
         assert names == ["reactor-0", "reactor-1", "reactor-2"]
@@ -166,7 +166,7 @@ def test_processes_serve_their_own_listener_and_hold_all(connect, fds_of):
 
 
 def test_processes_share_the_work(connect):
-    with Server(ServerOptions(processes=2)) as server:
+    with LabServer(ServerOptions(processes=2)) as server:
         for _ in range(101):
             with connect("127.0.0.1", server.port) as client:
                 client.ask(3)
@@ -176,7 +176,7 @@ def test_processes_share_the_work(connect):
 
 
 def test_a_dead_worker_ends_the_rest():
-    with Server(ServerOptions(processes=3)) as server:
+    with LabServer(ServerOptions(processes=3)) as server:
         workers = children(server.pid)
         os.kill(int(workers[1]), signal.SIGKILL)
         assert server._process is not None
@@ -187,7 +187,7 @@ def test_a_dead_worker_ends_the_rest():
 
 
 def test_workers_end_with_their_parent():
-    with Server(ServerOptions(processes=3)) as server:
+    with LabServer(ServerOptions(processes=3)) as server:
         workers = children(server.pid)
         os.kill(server.pid, signal.SIGKILL)
         deadline = time.monotonic() + 5

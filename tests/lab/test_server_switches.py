@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.lab.server import ReactorCounts, Server, ServerOptions
+from netprobe.lab.server import LabServer, ReactorCounts, ServerOptions
 
 needs_two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 EPIOCGPARAMS = 0x80088A02
@@ -38,14 +38,14 @@ def cpu_seconds(pid: int) -> float:
 
 @pytest.mark.parametrize("backend", ["epoll", "io_uring"])
 def test_thread_names(backend):
-    with Server(ServerOptions(threads=3, quota_timer_us=10_007, backend=backend)) as server:
+    with LabServer(ServerOptions(threads=3, quota_timer_us=10_007, backend=backend)) as server:
         names = list(tasks(server.pid))
     assert names == ["lab-server", "reactor-0", "reactor-1", "reactor-2", "timer-0", "timer-1", "timer-2"]
 
 
 @needs_two_cpus
 def test_threads_are_pinned_with_their_timers():
-    with Server(ServerOptions(threads=3, cpus=(1, 0, 1), quota_timer_us=10_007)) as server:
+    with LabServer(ServerOptions(threads=3, cpus=(1, 0, 1), quota_timer_us=10_007)) as server:
         cpus = {name: status(task, "Cpus_allowed_list") for name, task in tasks(server.pid).items()}
     cpus.pop("lab-server")
     assert cpus == {
@@ -54,7 +54,7 @@ def test_threads_are_pinned_with_their_timers():
 
 
 def test_unpinned_threads_may_run_anywhere():
-    with Server(ServerOptions(threads=2)) as server:
+    with LabServer(ServerOptions(threads=2)) as server:
         found = tasks(server.pid)
         mine = status(Path("/proc/self"), "Cpus_allowed_list")
         assert {status(task, "Cpus_allowed_list") for task in found.values()} == {mine}
@@ -66,7 +66,7 @@ def test_unpinned_threads_may_run_anywhere():
 )
 @pytest.mark.parametrize("group", [{"threads": 5}, {"processes": 5}])
 def test_listen_order_as_said(order, index_of, group):
-    with Server(ServerOptions(listen_order=order, verbose=True, **group)) as server:
+    with LabServer(ServerOptions(listen_order=order, verbose=True, **group)) as server:
         pass
     said = dict(re.findall(r"reactor-(\d) index=(\d)", server.messages))
     assert [int(said[str(reactor)]) for reactor in range(5)] == index_of
@@ -114,7 +114,7 @@ STRAIGHT, CROSSED = {0: FROM_CPU_0, 1: FROM_CPU_1}, {0: FROM_CPU_1, 1: FROM_CPU_
 )
 def test_steering(group, steer, order, cpus, expected, on_cpu, connect):
     options = ServerOptions(steer=steer, listen_order=order, cpus=cpus, listeners=3, **group)
-    with Server(options) as server:
+    with LabServer(options) as server:
         ask_from_both_cpus(server, on_cpu, connect)
     assert server.counts == expected
 
@@ -124,7 +124,7 @@ def test_steering(group, steer, order, cpus, expected, on_cpu, connect):
 @pytest.mark.parametrize(("order", "expected"), [((), {0: 7, 1: 11}), ("reversed", {0: 11, 1: 7})])
 def test_udp_steering(order, expected, on_cpu):
     options = ServerOptions(udp=True, threads=2, cpus=(0, 1), steer="cbpf", listen_order=order)
-    with Server(options) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+    with LabServer(options) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(5)
         for cpu, datagrams in ((0, 7), (1, 11)):
             on_cpu(cpu)
@@ -135,7 +135,7 @@ def test_udp_steering(order, expected, on_cpu):
 
 
 def test_without_steering_the_hash_spreads_connections(connect):
-    with Server(ServerOptions(threads=2)) as server:
+    with LabServer(ServerOptions(threads=2)) as server:
         for _ in range(101):
             with connect("127.0.0.1", server.port) as client:
                 client.ask()
@@ -151,7 +151,7 @@ def listening_sockets(port: int) -> int:
 
 @pytest.mark.parametrize("group", [{"threads": 2}, {"processes": 2}])
 def test_extra_listeners_join_the_group(group):
-    with Server(ServerOptions(listeners=307, **group)) as server:
+    with LabServer(ServerOptions(listeners=307, **group)) as server:
         assert listening_sockets(server.port) == 309
 
 
@@ -159,7 +159,7 @@ def test_extra_listeners_join_the_group(group):
 @pytest.mark.parametrize("closed", [0, 1])
 def test_a_closed_listener_leaves_the_group(group, closed, connect):
     options = ServerOptions(close_listener=closed, listen_order="reversed", **group)
-    with Server(options) as server:
+    with LabServer(options) as server:
         for _ in range(2):  # the second time does nothing
             os.kill(server.pid, signal.SIGUSR1)
             deadline = time.monotonic() + 5
@@ -174,7 +174,7 @@ def test_a_closed_listener_leaves_the_group(group, closed, connect):
 
 
 def test_an_extra_listener_can_be_closed():
-    with Server(ServerOptions(listeners=3, close_listener=2)) as server:
+    with LabServer(ServerOptions(listeners=3, close_listener=2)) as server:
         os.kill(server.pid, signal.SIGUSR1)
         deadline = time.monotonic() + 5
         while listening_sockets(server.port) != 3 and time.monotonic() < deadline:
@@ -184,7 +184,7 @@ def test_an_extra_listener_can_be_closed():
 
 @pytest.mark.parametrize("group", [{"threads": 1}, {"processes": 1}])
 def test_the_signal_alone_does_nothing(group, connect):
-    with Server(ServerOptions(**group)) as server:
+    with LabServer(ServerOptions(**group)) as server:
         os.kill(server.pid, signal.SIGUSR1)
         with connect("127.0.0.1", server.port) as client:
             client.ask()
@@ -193,7 +193,7 @@ def test_the_signal_alone_does_nothing(group, connect):
 
 @pytest.mark.parametrize("backend", ["epoll", "io_uring"])
 def test_timer_threads_tick_at_the_set_rate(backend):
-    with Server(ServerOptions(threads=2, quota_timer_us=5_000, backend=backend)) as server:
+    with LabServer(ServerOptions(threads=2, quota_timer_us=5_000, backend=backend)) as server:
         timers = [task for name, task in tasks(server.pid).items() if name.startswith("timer-")]
         before, start = [int(status(timer, "voluntary_ctxt_switches")) for timer in timers], time.monotonic()
         time.sleep(0.97)
@@ -231,7 +231,7 @@ def test_epoll_timeout(timeout_us, call, traced, connect):
 @pytest.mark.parametrize(("timeout_us", "spins"), [(-1, False), (0, True)])
 @pytest.mark.parametrize("backend", ["epoll", "io_uring"])
 def test_timeout_zero_never_sleeps(timeout_us, spins, backend):
-    with Server(ServerOptions(epoll_timeout_us=timeout_us, backend=backend)) as server:
+    with LabServer(ServerOptions(epoll_timeout_us=timeout_us, backend=backend)) as server:
         before = cpu_seconds(server.pid)
         time.sleep(0.3)
         used = cpu_seconds(server.pid) - before
@@ -279,7 +279,7 @@ def test_flush(flush, calls, traced, connect):
 
 
 def test_work_takes_cpu_time(connect):
-    with Server(ServerOptions(work_us=5_003)) as server, connect("127.0.0.1", server.port) as client:
+    with LabServer(ServerOptions(work_us=5_003)) as server, connect("127.0.0.1", server.port) as client:
         client.ask()
         before = cpu_seconds(server.pid)
         client.ask(101)
@@ -292,7 +292,7 @@ def test_work_takes_cpu_time(connect):
 def test_busy_polling_of_the_epoll_set(borrow, fds_of):
     options = ServerOptions(busy_poll_us=61, busy_poll_budget=13, prefer=True)
     params = bytearray(8)
-    with Server(options) as server:
+    with LabServer(options) as server:
         epoll = fds_of(server.pid, "anon_inode:[eventpoll]")[0]
         with borrow(server.pid, epoll) as duplicate:
             fcntl.ioctl(duplicate, EPIOCGPARAMS, params)
@@ -326,7 +326,7 @@ def test_busy_polling_of_the_sockets_where_epoll_cannot(traced, connect, borrow,
 
 @pytest.mark.kernel
 def test_busy_polling_of_the_ring(fds_of):
-    with Server(ServerOptions(backend="io_uring", busy_poll_us=61, prefer=True)) as server:
+    with LabServer(ServerOptions(backend="io_uring", busy_poll_us=61, prefer=True)) as server:
         ring = fds_of(server.pid, "anon_inode:[io_uring]")[0]
         info = Path(f"/proc/{server.pid}/fdinfo/{ring}").read_text()
     assert "IORING_REGISTER_NAPI" not in server.messages

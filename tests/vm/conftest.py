@@ -308,12 +308,12 @@ def lab() -> Iterator[Callable[..., Any]]:
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Any]]:
     """Start the lab server: (its options, namespace=…)."""
-    from netprobe.lab.server import Server, ServerOptions
+    from netprobe.lab.server import LabServer, ServerOptions
 
-    started: list[Server] = []
+    started: list[LabServer] = []
 
-    def run(namespace: str | None = None, **options: Any) -> Server:
-        started.append(Server(ServerOptions(**options), namespace=namespace, ready_seconds=PATIENCE_S))
+    def run(namespace: str | None = None, **options: Any) -> LabServer:
+        started.append(LabServer(ServerOptions(**options), namespace=namespace, ready_seconds=PATIENCE_S))
         started[-1].start()
         return started[-1]
 

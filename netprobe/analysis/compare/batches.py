@@ -322,7 +322,7 @@ def _of_rounds(run: Run) -> dict[Metric, Floats]:
 def _of_report(run: Run) -> dict[Metric, Floats]:
     found: dict[Metric, Floats] = {}
     for quantity, statistic, value, unit in run.tables["load_results"].rows("quantity", "statistic", "value", "unit"):
-        if (quantity, statistic) == ("requests", "a second"):
+        if (quantity, statistic) == ("requests", "per second"):
             found[_SERVED] = np.array([value], np.float64)
         elif quantity == "latency" and unit == "ns" and statistic.startswith(("avg", "p")):
             found[_latency(statistic)] = np.array([value], np.float64)

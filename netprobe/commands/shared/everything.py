@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netprobe.commands.shared.recording import LIGHT_SHARE, Request, record
 
 if TYPE_CHECKING:
     from netprobe.engine.recorder import Observer
+    from netprobe.load.generator import Load
+    from netprobe.load.rounds import Round
     from netprobe.probes.base import Counted, Probe
     from netprobe.run.model import Run
 
@@ -64,3 +69,23 @@ def _interval_seconds(seconds: float | None, light: bool) -> float:
     if seconds is None:
         return _LONGEST_BLOCK_S if light else _SHORTEST_BLOCK_S
     return min(_LONGEST_BLOCK_S, max(_SHORTEST_BLOCK_S, seconds / (_LIGHT_BLOCKS if light else _BLOCKS)))
+
+
+def record_load(pid: int, load: Load, rounds: int, frequency: int) -> tuple[list[Round], Run]:
+    """Record a process for exactly as long as these rounds take; the Run has the number of their requests.
+
+    Raises `NetprobeError` if the recording or the load fails.
+    """
+    from msgspec.structs import replace
+
+    from netprobe.load.generator import read_results, write_order
+    from netprobe.run.description import RequestsInfo
+    from netprobe.run.model import Run
+
+    with tempfile.TemporaryDirectory(prefix="netprobe-load-") as folder:
+        order = Path(folder, "order.json")
+        command = shlex.join(write_order(order, load, rounds))
+        run = record_everything(Request(pids=(pid,), while_command=command, while_text="the load"), frequency)
+        results = read_results(order)
+    requests = RequestsInfo(count=sum(one.requests for one in results), source="the load generator")
+    return results, Run(replace(run.info, requests=requests), run.tables)

@@ -78,7 +78,7 @@ def test_one_round_cannot_tell():
 
 
 def report(rate):
-    columns = {"quantity": ["requests", "latency"], "statistic": ["a second", "p99"], "value": [rate, 2e5],
+    columns = {"quantity": ["requests", "latency"], "statistic": ["per second", "p99"], "value": [rate, 2e5],
                "unit": ["1/s", "ns"]}  # fmt: skip
     return Table("load_results", columns)
 

@@ -20,7 +20,8 @@ import referencing
 
 import netprobe.render
 from netprobe.lab import namespaces
-from netprobe.lab.wrk import parse_wrk, wrk_command
+from netprobe.load.generator import wrk_command
+from netprobe.load.reports import parse_wrk
 
 HERE = Path(__file__).parent
 PIDFD_GETFD = 438

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import netprobe as package
-from netprobe.lab.server import Server, ServerOptions
+from netprobe.lab.server import LabServer, ServerOptions
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 DEFER = {"busy_poll_us": 50, "defer": True}
@@ -25,7 +25,7 @@ def polled(lab, look):
     def run(lab_options, server_options=None, **load):
         up = lab(**{"queues": 1} | lab_options)
         options = ServerOptions(**{"cpus": (0,), "address": up.server.address} | (server_options or {}))
-        with Server(options, namespace=up.server.namespace) as server:
+        with LabServer(options, namespace=up.server.namespace) as server:
             under = {"namespace": up.client.namespace, "cpus": (1,), "connections": 16}
             return look("busypoll", server, **under | load)
 
@@ -102,7 +102,7 @@ def test_d_deferral_and_preference(polled, connections):
 def test_d_counts_agree_with_the_kernel(lab, look, kernel_packets):
     up = lab(queues=1, **DEFER)
     options = ServerOptions(cpus=(0,), address=up.server.address, **PREFER)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         before = kernel_packets(server.pid)
         seen = look(
             "busypoll", server, namespace=up.client.namespace, cpus=(1,), connections=16, after=True
@@ -119,7 +119,7 @@ def test_d_counts_agree_with_the_kernel(lab, look, kernel_packets):
 def test_d_counts_in_windows_agree_with_the_kernel(lab, recording, load, tmp_path):
     up = lab(queues=1, **DEFER)
     options = ServerOptions(cpus=(0,), address=up.server.address, **PREFER)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         session = recording("record", "--light", "-p", server.pid, "-d", 60, "-o", tmp_path / "run")
         with load(f"http://{up.server.address}:{server.port}/", cpus=(1,), namespace=up.client.namespace):
             time.sleep(4)
@@ -140,7 +140,7 @@ def test_d_counts_in_windows_agree_with_the_kernel(lab, recording, load, tmp_pat
 
 def test_e_loopback(look):
     """(e) Its packets come from no device that could be polled."""
-    with Server(ServerOptions(cpus=(0,), **PREFER)) as server:
+    with LabServer(ServerOptions(cpus=(0,), **PREFER)) as server:
         seen = look("busypoll", server, cpus=(1,), seconds=0.5)
     assert seen.document["polls"] == []
     assert seen.document["napis"] == []
@@ -159,7 +159,7 @@ def test_f_two_napi_ids_in_one_set(lab, recording, load, napi_ids, shown, defer)
     up = lab(queues=2, busy_poll_us=50, defer=defer)
     parameters = PREFER if defer else {"epoll_timeout_us": 100}
     options = ServerOptions(cpus=(0,), address=up.server.address, **parameters)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         session = recording("busypoll", "-p", server.pid, "-d", 60, "--json")
         url = f"http://{up.server.address}:{server.port}/"
         with load(url, cpus=(1,), connections=32, namespace=up.client.namespace):
@@ -216,7 +216,7 @@ def test_g_ksoftirqd_does_not_busy_poll(lab, recording, load, shown):
     up = lab(queues=1, **DEFER)
     options = ServerOptions(cpus=(0,), address=up.server.address, **PREFER)
     spin = ["nice", "-n", "10", sys.executable, "-c", "while True: pass"]
-    with Server(options, namespace=up.server.namespace) as server, ExitStack() as stack:
+    with LabServer(options, namespace=up.server.namespace) as server, ExitStack() as stack:
         session = recording("busypoll", "-p", server.pid, "-d", 60, "--json")
         for cpu in ("0", "1"):
             one = subprocess.Popen(["taskset", "-c", cpu, *spin])
@@ -260,7 +260,7 @@ def test_the_sets_own_parameters_are_enough(polled):
 def test_threaded_napi(lab, look, inside):
     up = lab(queues=1, busy_poll_us=0)
     inside(up.server.namespace, "sh", "-c", f"echo 1 > /sys/class/net/{up.server.device}/threaded")
-    with Server(ServerOptions(cpus=(0,), address=up.server.address), namespace=up.server.namespace) as server:
+    with LabServer(ServerOptions(cpus=(0,), address=up.server.address), namespace=up.server.namespace) as server:
         seen = look("busypoll", server, namespace=up.client.namespace, cpus=(1,), connections=16)
     (napi,) = seen.document["napis"]
     assert napi["by_thread"] > 10_000
@@ -271,7 +271,7 @@ def test_threaded_napi(lab, look, inside):
 def test_rates_do_not_depend_on_the_length(lab, recording, load, shown):
     up = lab(queues=1, **DEFER)
     options = ServerOptions(cpus=(0,), address=up.server.address, **PREFER)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         url = f"http://{up.server.address}:{server.port}/"
 
         def rates(seconds):
@@ -291,7 +291,7 @@ def test_rates_do_not_depend_on_the_length(lab, recording, load, shown):
 
 def test_a_server_without_load(lab, netprobe, shown):
     up = lab(queues=1, **DEFER)
-    with Server(ServerOptions(address=up.server.address, **PREFER), namespace=up.server.namespace) as server:
+    with LabServer(ServerOptions(address=up.server.address, **PREFER), namespace=up.server.namespace) as server:
         seen = shown(netprobe("busypoll", "-p", str(server.pid), "-d", "0.3", "--json").json(), 0)
     assert seen.verdict["kind"] == "inconclusive"
     assert seen.link("connections have")["state"] == "unknown"
@@ -301,7 +301,7 @@ def test_a_server_without_load(lab, netprobe, shown):
 def test_the_whole_machine(lab, recording, load, shown):
     up = lab(queues=1, **DEFER)
     options = ServerOptions(cpus=(0,), address=up.server.address, **PREFER)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         session = recording("busypoll", "-d", 60, "--json")
         with load(f"http://{up.server.address}:{server.port}/", (1,), 16, up.client.namespace):
             time.sleep(0.7)
@@ -328,7 +328,7 @@ def test_forced_ways_into_the_loop(netprobe, monkeypatch, way):
 def test_text_json_and_run_agree(lab, recording, load, tmp_path):
     up = lab(queues=1, **DEFER)
     options = ServerOptions(cpus=(0,), address=up.server.address, **PREFER)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         text = recording("busypoll", "-p", server.pid, "-d", 60, "-o", tmp_path / "run")
         with load(f"http://{up.server.address}:{server.port}/", (1,), 16, up.client.namespace):
             time.sleep(0.7)
@@ -354,7 +354,7 @@ def test_text_json_and_run_agree(lab, recording, load, tmp_path):
 def test_remedies_are_printed(lab, recording, load):
     up = lab(queues=1, busy_poll_us=50)
     options = ServerOptions(cpus=(0,), address=up.server.address, epoll_timeout_us=0)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         session = recording("busypoll", "-p", server.pid, "-d", 60)
         with load(f"http://{up.server.address}:{server.port}/", (1,), 16, up.client.namespace):
             time.sleep(0.5)
@@ -370,7 +370,7 @@ def test_hostile_device_names(lab, inside, recording, load):
         inside(up.server.namespace, "ip", "link", "set", up.server.device, *words)
     inside(up.server.namespace, "ip", "link", "set", "a\u202eb$(x)", "up")
     options = ServerOptions(cpus=(0,), address=up.server.address)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         session = recording("busypoll", "-p", server.pid, "-d", 60)
         with load(f"http://{up.server.address}:{server.port}/", (1,), 16, up.client.namespace):
             time.sleep(0.5)

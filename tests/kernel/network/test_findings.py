@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from netprobe.lab.cases import CASES, Case, running
-from netprobe.lab.server import Server, ServerOptions
+from netprobe.lab.server import LabServer, ServerOptions
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 SECONDS = 1.0
@@ -108,7 +108,7 @@ def test_the_words_are_of_cases():
 
 
 def test_the_text_names_the_finding_and_where_more_is(netprobe, load, destination):
-    with Server(replace(TWO, listen_order="reversed")) as server, load(f"http://127.0.0.1:{server.port}/"):
+    with LabServer(replace(TWO, listen_order="reversed")) as server, load(f"http://127.0.0.1:{server.port}/"):
         done = netprobe("record", "-p", server.pid, "-d", 1, "-o", destination)
     lines = done.out.splitlines()
     (line,) = [line for line in lines if "reuseport-order: " in line]
@@ -119,7 +119,7 @@ def test_the_text_names_the_finding_and_where_more_is(netprobe, load, destinatio
 
 def test_nobody_asks(netprobe, destination):
     """Without load nothing is clear that needs one."""
-    with Server(TWO) as server:
+    with LabServer(TWO) as server:
         document = netprobe("record", "-p", server.pid, "-d", 0.3, "--json", "-o", destination).json()
     seen = Said(document)
     assert set(seen.codes) <= {FROM_OUTSIDE}

@@ -12,14 +12,14 @@ import pytest
 
 import netprobe as package
 from netprobe.lab.nginx import free_port
-from netprobe.lab.server import Server, ServerOptions, build
+from netprobe.lab.server import LabServer, ServerOptions, build
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 TWO = {"threads": 2, "cpus": (0, 1)}
 
 
 def test_right_order(look):
-    with Server(ServerOptions(**TWO, steer="cbpf")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         seen = look("locality", server)
     assert (seen.group["steering"], seen.group["size"], seen.group["port"]) == ("cbpf", 2, server.port)
     assert "returns the CPU number" in seen.group["steering_text"]
@@ -34,7 +34,7 @@ def test_right_order(look):
 
 
 def test_reversed_order(look):
-    with Server(ServerOptions(**TWO, steer="cbpf", listen_order="reversed")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf", listen_order="reversed")) as server:
         seen = look("locality", server)
     assert seen.evaluated() == [(0, "reactor-1", "wrong"), (1, "reactor-0", "wrong")]
     assert [member["why"] for member in seen.group["members"]] == [
@@ -49,7 +49,7 @@ def test_reversed_order(look):
 
 def test_a_thread_is_named_once(look):
     """Though it both waits on the epoll set and accepts."""
-    with Server(ServerOptions(**TWO, steer="cbpf")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         seen = look("locality", server, seconds=0.3)
     assert [[one["thread"] for one in member["served_by"]] for member in seen.group["members"]] == [
         ["reactor-0"], ["reactor-1"],
@@ -59,7 +59,7 @@ def test_a_thread_is_named_once(look):
 def test_the_articles_order(groups):
     """Threads in the order 0, 2, 1, 3, on two CPUs: two right, two wrong."""
     options = ServerOptions(threads=4, cpus=(0, 1, 0, 1), steer="cbpf", listen_order=(0, 2, 1, 3))
-    with Server(options) as server:
+    with LabServer(options) as server:
         seen, _ = groups(server.pid)
     evaluated = seen.evaluated()
     assert evaluated[:2] == [(0, "reactor-0", "right"), (1, "reactor-2", "wrong")]
@@ -72,7 +72,7 @@ def test_the_articles_order(groups):
 
 
 def test_no_steering(look):
-    with Server(ServerOptions(**TWO)) as server:
+    with LabServer(ServerOptions(**TWO)) as server:
         seen = look("locality", server, connections=48)
     assert seen.group["steering"] == "none"
     assert "hash" in seen.group["steering_text"]
@@ -83,7 +83,7 @@ def test_no_steering(look):
 
 
 def test_a_thread_that_is_not_pinned(look, threads_of, groups):
-    with Server(ServerOptions(**TWO, steer="cbpf")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         os.sched_setaffinity(threads_of(server.pid)["reactor-1"], {0, 1})
         seen = look("locality", server)
         still, _ = groups(server.pid)
@@ -97,7 +97,7 @@ def test_a_thread_that_is_not_pinned(look, threads_of, groups):
 
 
 def test_ebpf_steering(look):
-    with Server(ServerOptions(**TWO, steer="ebpf")) as server:
+    with LabServer(ServerOptions(**TWO, steer="ebpf")) as server:
         seen = look("locality", server)
     assert seen.group["steering"] == "ebpf"
     assert [member["verdict"] for member in seen.group["members"]] == ["inconclusive"] * 2
@@ -110,7 +110,7 @@ def test_ebpf_steering(look):
 def test_incoming_cpu(look, threads_of, swapped, diagonal):
     """The lab server sets SO_INCOMING_CPU to the CPU of the thread; the order does not matter then."""
     options = ServerOptions(**TWO, steer="incoming-cpu", listen_order="reversed")
-    with Server(options) as server:
+    with LabServer(options) as server:
         if swapped:
             for name, cpu in (("reactor-0", 1), ("reactor-1", 0)):
                 os.sched_setaffinity(threads_of(server.pid)[name], {cpu})
@@ -124,7 +124,7 @@ def test_incoming_cpu(look, threads_of, swapped, diagonal):
 
 
 def test_pre_forked_workers(look):
-    with Server(ServerOptions(processes=2, cpus=(0, 1), steer="cbpf")) as server:
+    with LabServer(ServerOptions(processes=2, cpus=(0, 1), steer="cbpf")) as server:
         seen = look("locality", server)
     first, second = seen.group["members"]
     workers = [member["served_by"][0]["pid"] for member in (first, second)]
@@ -137,7 +137,7 @@ def test_pre_forked_workers(look):
 
 @pytest.mark.parametrize("connections", [16, 64])
 def test_every_message_is_counted(look, connections):
-    with Server(ServerOptions(**TWO, steer="cbpf")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         seen = look("locality", server, seconds=2, after=True, connections=connections)
     assert seen.requests > 40_000
     assert seen.messages == pytest.approx(seen.requests, rel=0.01)
@@ -153,14 +153,14 @@ def test_every_message_is_counted(look, connections):
 
 
 def test_one_cpu_sends_all(look):
-    with Server(ServerOptions(**TWO, steer="cbpf")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         seen = look("locality", server, cpus=(1,))
     assert seen.matrix()[1, 1] > 1000
     assert seen.matrix()[0, 0] < seen.messages / 100
 
 
 def test_io_uring_messages(look):
-    with Server(ServerOptions(**TWO, steer="cbpf", backend="io_uring")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf", backend="io_uring")) as server:
         seen = look("locality", server, after=True)
     assert seen.messages == pytest.approx(seen.requests, rel=0.01)
     assert seen.diagonal_pct >= 99
@@ -181,7 +181,7 @@ def test_every_message_counts(gated, recording):
 def test_accepted_connections_are_told_apart(recording, load, tmp_path):
     """What a client reads from a server of its own is no request to it."""
     run = tmp_path / "run"
-    with Server(ServerOptions(**TWO)) as server:
+    with LabServer(ServerOptions(**TWO)) as server:
         session = recording("locality", "-d", 60, "-o", run)
         with load(f"http://127.0.0.1:{server.port}/"):
             time.sleep(0.5)
@@ -196,7 +196,7 @@ def test_accepted_connections_are_told_apart(recording, load, tmp_path):
 @pytest.mark.parametrize(("listens", "reached"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")])
 def test_clients_of_this_host_are_told_apart(look, tmp_path, listens, reached):
     """The second address is a mapped one where a listener of both families takes a connection by IPv4."""
-    with Server(ServerOptions(threads=1, cpus=(0,), address=listens)) as server:
+    with LabServer(ServerOptions(threads=1, cpus=(0,), address=listens)) as server:
         seen = look("locality", server, "-o", tmp_path / "run", address=reached, cpus=(1,))
     messages = package.load(tmp_path / "run").table("messages")
     assert messages["same_host"].sum() == messages["messages"].sum() > 1000
@@ -209,7 +209,7 @@ def test_clients_of_this_host_are_told_apart(look, tmp_path, listens, reached):
 def test_clients_behind_a_device_are_told_apart(look, lab, tmp_path, family):
     up = lab(queues=1)
     address = up.server.address if family == 4 else up.server.address6
-    with Server(ServerOptions(threads=1, cpus=(0,), address=address), namespace=up.server.namespace) as server:
+    with LabServer(ServerOptions(threads=1, cpus=(0,), address=address), namespace=up.server.namespace) as server:
         look("locality", server, "-o", tmp_path / "run", namespace=up.client.namespace)
     messages = package.load(tmp_path / "run").table("messages")
     assert messages["messages"].sum() > 1000
@@ -231,7 +231,7 @@ WITH_TRACEFS = ["unshare", "-m", "sh", "-c", 'mount -t tracefs tracefs /sys/kern
 def test_the_matrix_agrees_with_bpftrace(look, recording, load, steer, shown):
     if shutil.which("bpftrace") is None:
         pytest.skip("bpftrace is not installed")
-    with Server(ServerOptions(**TWO, steer=steer)) as server:
+    with LabServer(ServerOptions(**TWO, steer=steer)) as server:
         session = recording("locality", "-p", server.pid, "-d", 60, "--json")
         command = [*WITH_TRACEFS, "bpftrace", "-e", BPFTRACE % server.pid]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
@@ -268,7 +268,7 @@ def test_the_tracepoint_way(recording, monkeypatch):
 def test_forced_ways(netprobe, monkeypatch, way):
     """Where the kernel refuses the way it says so; where it does not, the way works."""
     monkeypatch.setenv("NETPROBE_TEST_ATTACH_MECHANISM", way)
-    with Server(ServerOptions(threads=2)) as server:
+    with LabServer(ServerOptions(threads=2)) as server:
         done = netprobe("locality", "-p", str(server.pid), "-d", "0.2", "--json")
     if done.status == 0:
         assert done.json()["attach_mechanisms"] == {"order in which listeners join": way}
@@ -281,7 +281,7 @@ def test_forced_ways(netprobe, monkeypatch, way):
 
 def test_json_text_and_run_agree(recording, load, tmp_path, shown):
     run = tmp_path / "run"
-    with Server(ServerOptions(**TWO, steer="cbpf", listen_order="reversed")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf", listen_order="reversed")) as server:
         session = recording("locality", "-p", server.pid, "-d", 60, "--json", "-o", run)
         with load(f"http://127.0.0.1:{server.port}/"):
             time.sleep(0.5)
@@ -299,7 +299,7 @@ def test_json_text_and_run_agree(recording, load, tmp_path, shown):
 
 
 def test_text(recording, load):
-    with Server(ServerOptions(**TWO, steer="cbpf", listen_order="reversed")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf", listen_order="reversed")) as server:
         session = recording("locality", "-p", server.pid, "-d", 60)
         with load(f"http://127.0.0.1:{server.port}/"):
             time.sleep(0.5)
@@ -327,7 +327,7 @@ def test_tx_queues(look, lab, inside):
         path = f"/sys/class/net/{up.server.device}/queues/tx-{queue}/xps_cpus"
         inside(up.server.namespace, "sh", "-c", f"echo {1 << queue} > {path}")
     options = ServerOptions(**TWO, steer="cbpf", address=up.server.address)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         seen = look("locality", server, namespace=up.client.namespace, after=True)
     rows = [row for row in seen.document["sent_packets"] if row["device"] == up.server.device]
     assert {row["tx_queues"] for row in rows} == {2}
@@ -340,7 +340,7 @@ def test_tx_queues(look, lab, inside):
 def test_tx_queues_without_xps(look, lab):
     up = lab(queues=2)
     options = ServerOptions(threads=1, cpus=(0,), address=up.server.address)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         seen = look("locality", server, namespace=up.client.namespace, cpus=(1,), connections=32)
     rows = [row for row in seen.document["sent_packets"] if row["device"] == up.server.device]
     cells = {(row["cpu"], row["tx_queue"]): row["packets"] for row in rows}
@@ -352,13 +352,13 @@ def test_packets_of_others_are_not_the_targets(look, lab):
     """Softirqs that interrupt the server send the client's acknowledgements, on the client's device."""
     up = lab(queues=2)
     options = ServerOptions(threads=1, cpus=(0,), address=up.server.address)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         seen = look("locality", server, namespace=up.client.namespace, cpus=(0,), connections=32)
     assert {row["device"] for row in seen.document["sent_packets"]} == {up.server.device}
 
 
 def test_one_tx_queue_is_no_matrix(look):
-    with Server(ServerOptions()) as server:
+    with LabServer(ServerOptions()) as server:
         assert look("locality", server, seconds=0.3).document["sent_packets"] == []
 
 
@@ -398,7 +398,7 @@ def test_a_renamed_device(look, lab, inside):
     for words in (["down"], ["name", "new"]):
         inside(up.server.namespace, "ip", "link", "set", up.server.device, *words)
     inside(up.server.namespace, "ip", "link", "set", "new", "up")
-    with Server(ServerOptions(cpus=(0,), address=up.server.address), namespace=up.server.namespace) as server:
+    with LabServer(ServerOptions(cpus=(0,), address=up.server.address), namespace=up.server.namespace) as server:
         seen = look("locality", server, cpus=(1,), namespace=up.client.namespace, seconds=0.3)
     devices = {row["device"] for row in seen.document["sent_packets"]}
     assert devices - {up.client.device} == {"new"}
@@ -410,7 +410,7 @@ def test_hostile_device_names(lab, inside, recording, load):
     inside(up.server.namespace, "ip", "link", "set", up.server.device, "down")
     inside(up.server.namespace, "ip", "link", "set", up.server.device, "name", "a\u202eb")
     inside(up.server.namespace, "ip", "link", "set", "a\u202eb", "up")
-    with Server(ServerOptions(cpus=(0,), address=up.server.address), namespace=up.server.namespace) as server:
+    with LabServer(ServerOptions(cpus=(0,), address=up.server.address), namespace=up.server.namespace) as server:
         session = recording("locality", "-p", server.pid, "-d", 60)
         with load(f"http://{up.server.address}:{server.port}/", cpus=(1,), namespace=up.client.namespace):
             time.sleep(0.3)

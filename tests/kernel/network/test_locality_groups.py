@@ -7,7 +7,7 @@ import time
 import pytest
 
 from netprobe.lab.nginx import Nginx, NginxOptions, free_port
-from netprobe.lab.server import Server, ServerOptions, build
+from netprobe.lab.server import LabServer, ServerOptions, build
 
 pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 TWO = {"threads": 2, "cpus": (0, 1)}
@@ -15,7 +15,7 @@ TWO = {"threads": 2, "cpus": (0, 1)}
 
 @pytest.mark.parametrize("size", [64, 128, 129, 300])
 def test_large_groups(groups, size):
-    with Server(ServerOptions(**TWO, steer="cbpf", listeners=size - 2)) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf", listeners=size - 2)) as server:
         seen, *times = groups(server.pid)
         times += [groups(server.pid)[1] for _ in range(2)]
     assert seen.group["size"] == size
@@ -27,7 +27,7 @@ def test_large_groups(groups, size):
 
 
 def test_one_look_is_fast_and_whole_machine_has_it_too(netprobe, shown):
-    with Server(ServerOptions(**TWO, steer="cbpf", listeners=62)) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf", listeners=62)) as server:
         document = netprobe("locality", "--groups-only", "--json").json()
         found = [group for group in shown(document, 0).document["groups"] if group["port"] == server.port]
     assert [group["size"] for group in found] == [64]
@@ -39,7 +39,7 @@ def test_one_look_is_fast_and_whole_machine_has_it_too(netprobe, shown):
     [("::1", ["::1"], None), ("::", ["127.0.0.1", "::1"], True), ("0.0.0.0", ["127.0.0.1"], False)],
 )
 def test_addresses(look, address, ask, dual_stack):
-    with Server(ServerOptions(**TWO, steer="cbpf", address=address)) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf", address=address)) as server:
         for one in ask:
             seen = look("locality", server, address=one, seconds=0.5)
             assert seen.group["address"] == address
@@ -53,7 +53,7 @@ def test_addresses(look, address, ask, dual_stack):
 @pytest.mark.parametrize(("order", "verdict"), [((), "right"), ("reversed", "wrong")])
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
 def test_udp(groups, order, verdict, address):
-    with Server(ServerOptions(**TWO, steer="cbpf", udp=True, listen_order=order, address=address)) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf", udp=True, listen_order=order, address=address)) as server:
         seen, _ = groups(server.pid)
     assert (seen.group["protocol"], seen.group["size"], seen.group["port"]) == ("udp", 2, server.port)
     threads = ["reactor-0", "reactor-1"]
@@ -64,7 +64,7 @@ def test_udp(groups, order, verdict, address):
 
 def test_the_last_moves_into_the_place_of_a_closed_one(recording, groups, wait_for):
     options = ServerOptions(threads=3, cpus=(0, 0, 1), steer="cbpf", close_listener=1)
-    with Server(options) as server:
+    with LabServer(options) as server:
         before, _ = groups(server.pid)
         session = recording("locality", "-p", server.pid, "-d", 60, "--json")
         os.kill(server.pid, signal.SIGUSR1)
@@ -96,7 +96,7 @@ def test_attached_before_and_after_start_agree(recording, groups, shown, order, 
     session = recording("locality", "--json", "--", build(), *options.argv())
     time.sleep(0.3)
     early = shown(session.stop().json(), 0)
-    with Server(options) as server:
+    with LabServer(options) as server:
         late, _ = groups(server.pid)
     assert table(early.group) == table(late.group)
     listening = {(): [0, 1, 2], "reversed": [2, 1, 0]}.get(order, list(order))
@@ -112,7 +112,7 @@ def test_attached_before_and_after_start_agree(recording, groups, shown, order, 
 
 
 def test_a_late_look_at_an_idle_server(groups):
-    with Server(ServerOptions(**TWO, steer="cbpf")) as server:
+    with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         time.sleep(0.2)
         seen, _ = groups(server.pid)
     assert seen.evaluated() == [(0, "reactor-0", "right"), (1, "reactor-1", "right")]
@@ -133,7 +133,7 @@ def test_threads_that_interval_in_accept(start, script, groups):
 def test_another_network_namespace(look, lab):
     up = lab(queues=2)
     options = ServerOptions(**TWO, steer="cbpf", address=up.server.address)
-    with Server(options, namespace=up.server.namespace) as server:
+    with LabServer(options, namespace=up.server.namespace) as server:
         seen = look("locality", server, namespace=up.client.namespace, after=True)
     assert (seen.group["address"], seen.group["port"]) == (up.server.address, server.port)
     assert seen.evaluated() == [(0, "reactor-0", "right"), (1, "reactor-1", "right")]
@@ -143,7 +143,7 @@ def test_another_network_namespace(look, lab):
 def test_a_process_without_a_group(groups, start, script):
     port = free_port()
     server = start(script("poll", "127.0.0.1", port), "127.0.0.1", port)
-    with Server(ServerOptions(**TWO)):
+    with LabServer(ServerOptions(**TWO)):
         seen, _ = groups(server.pid)
     assert seen.document["groups"] == []
 

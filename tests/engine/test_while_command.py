@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.engine import load as module
-from netprobe.engine.load import HeldLoad
+from netprobe.engine import while_command as module
 from netprobe.engine.signals import Interruptible
+from netprobe.engine.while_command import WhileCommand
 
 # The child of a shell that waits for it, and its number in a file; it is `sleep` for 61 s, whoever is to blame.
 CHILD = "sleep 61 & echo $! >{file}; wait"
@@ -42,7 +42,7 @@ def started():
     loads = []
 
     def start(script):
-        loads.append(HeldLoad(script))
+        loads.append(WhileCommand(script))
         loads[-1].release()
         return loads[-1]
 
@@ -106,7 +106,7 @@ def test_last_words_do_not_take_for_ever(started, monkeypatch):
 
 
 def test_no_signal_before_it_is_let_go(tmp_path):
-    load = HeldLoad("true")
+    load = WhileCommand("true")
     load.forward(signal.SIGINT)
     load.release()
     wait_until(load.ended)
@@ -140,8 +140,8 @@ def test_ctrl_c_while_it_is_ended_leaves_nothing(started, monkeypatch, tmp_path)
 
 READS = """
 import sys
-from netprobe.engine.load import HeldLoad
-load = HeldLoad("cat; echo $? >{file}")
+from netprobe.engine.while_command import WhileCommand
+load = WhileCommand("cat; echo $? >{file}")
 load.release()
 while not load.ended():
     pass

@@ -1,4 +1,4 @@
--- What wrk counted, for a program: the totals, then the whole distribution of latencies ("us count" a line).
+-- Prints the result of wrk for a program to parse: the totals, then the distribution of latencies, one "us count" per line.
 done = function(summary, latency, requests)
    local errors = summary.errors
    io.write(string.format("netprobe-load %d requests %d us %d bytes %d connect %d read %d write %d status %d timeout\n",

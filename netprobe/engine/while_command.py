@@ -12,7 +12,7 @@ from netprobe.engine.server import HeldServer
 _LAST_WORDS_S = 2.0
 
 
-class HeldLoad(HeldServer):
+class WhileCommand(HeldServer):
     """A shell's command in a process group of its own, which is how to reach what the shell started."""
 
     # In a terminal the group is one in the background: it would be stopped when it reads.

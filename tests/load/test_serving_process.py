@@ -7,14 +7,14 @@ import sys
 
 import pytest
 
-from netprobe.engine.serving_process import busy_cpus, cpu_times, is_here, listening_processes
+from netprobe.load.serving_process import busy_cpus, cpu_times, is_local, listening_processes
 
 
 def test_this_machine():
-    assert is_here("127.0.0.1")
-    assert is_here("localhost")
-    assert not is_here("192.0.2.1")
-    assert not is_here("name.invalid")
+    assert is_local("127.0.0.1")
+    assert is_local("localhost")
+    assert not is_local("192.0.2.1")
+    assert not is_local("name.invalid")
 
 
 def test_who_listens():

@@ -8,7 +8,7 @@ from contextlib import suppress
 import pytest
 
 from netprobe.errors import NetprobeError
-from netprobe.run.requests import NoReportError, requests_in
+from netprobe.load.reports import NoReportError, requests_in
 
 WRK = "Running 2s test @ http://x/\n  {} requests in 2.00s, 1.00KB read\nRequests/sec:  50.00\n"
 AB = "Concurrency Level:      8\nComplete requests:      103\nFailed requests:        0\n"
@@ -46,7 +46,7 @@ def test_reports(report, text, count):
 
 @pytest.mark.parametrize("text", ["", "all went well\n", "Status code distribution:\n", "  0.002 [81]\t|∎∎\n"])
 def test_none(report, text):
-    with pytest.raises(NetprobeError, match="does not say") as refused:
+    with pytest.raises(NetprobeError, match="does not contain") as refused:
         requests_in(report(text))
     assert "wrk, wrk2, ab, h2load or hey" in refused.value.hint
 

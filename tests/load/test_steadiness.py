@@ -4,8 +4,8 @@ import subprocess
 
 import pytest
 
-from netprobe.engine import steadiness
-from netprobe.engine.steadiness import CpuTimes, advice, load_per_cpu
+from netprobe.load import steadiness
+from netprobe.load.steadiness import CpuTimes, advice, load_per_cpu
 
 SHOWN = """Show the system configuration
 

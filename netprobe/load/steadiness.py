@@ -1,4 +1,4 @@
-"""What keeps this machine from giving steady numbers: as pyperf sees it, and as it was while something ran."""
+"""Conditions that make measurements on this machine vary: pyperf's advice, other load, and CPU time that was stolen."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from pathlib import Path
 
 _PYPERF_SECONDS = 20.0
 _STEAL = 7  # in the first line of /proc/stat
-# It is for timing without sampling; netprobe samples.
-_NOT_FOR_US = ("Perf event:",)
+# This advice is for timing without sampling; netprobe samples.
+_SKIPPED_ADVICE = ("Perf event:",)
 
 
 @dataclass(frozen=True)
 class CpuTimes:
-    """Of all CPUs, since boot, in clock ticks."""
+    """CPU time of all CPUs since boot, in clock ticks."""
 
     total: int
     steal: int
-    """Wanted by this machine, and given to others by the host that it is a guest of."""
+    """Time in which this virtual machine was ready to run and its host ran something else."""
 
     @classmethod
     def now(cls) -> CpuTimes:
-        """What /proc/stat says."""
+        """The values in /proc/stat."""
         try:
-            ticks = [int(word) for word in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
+            ticks = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
         except (OSError, ValueError):
             return cls(0, 0)
         return cls(sum(ticks[:8]), ticks[_STEAL] if len(ticks) > _STEAL else 0)
 
     def stolen_pct(self, later: CpuTimes) -> float:
-        """Share of the CPU time since that the host took away, in percent."""
+        """Percentage of the CPU time between two snapshots that the host took away."""
         total = later.total - self.total
         return 100 * (later.steal - self.steal) / total if total > 0 else 0.0
 
 
 def advice() -> list[str]:
-    """What `pyperf system show` advises on this machine; a sentence where that cannot be asked."""
+    """The advice of `pyperf system show` for this machine, or a sentence that there is no answer."""
     command = [sys.executable, "-m", "pyperf", "system", "show"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_PYPERF_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ["`pyperf system show` gave no answer."]
-    return [line for line in _section(done.stdout, "Advices") if not line.startswith(_NOT_FOR_US)]
+    return [line for line in _section(done.stdout, "Advices") if not line.startswith(_SKIPPED_ADVICE)]
 
 
 def _section(text: str, heading: str) -> list[str]:
@@ -61,5 +61,5 @@ def _section(text: str, heading: str) -> list[str]:
 
 
 def load_per_cpu() -> float:
-    """Threads that wanted a CPU in the last minute, by CPU."""
+    """Load average of the last minute, per CPU."""
     return os.getloadavg()[0] / (os.cpu_count() or 1)

@@ -1,1 +1,0 @@
-"""`netprobe lab scenario`: the test bed, load, recordings and the report brought together."""

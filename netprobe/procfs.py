@@ -1,0 +1,60 @@
+"""Parsers for files of /proc: TCP sockets, open descriptors, and the fields of stat."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+TCP_LISTEN = 0x0A  # include/net/tcp_states.h
+_SOCKET = re.compile(r"socket:\[(\d+)\]")
+
+
+class TcpSocket(NamedTuple):
+    """A row of /proc/net/tcp or tcp6."""
+
+    state: int
+    port: int
+    """Local port."""
+    inode: int
+
+
+def tcp_sockets(pid: int | str = "self") -> Iterator[TcpSocket]:
+    """The TCP sockets of the network namespace that a process is in; none if the process is gone."""
+    for name in ("tcp", "tcp6"):
+        try:
+            lines = Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            yield TcpSocket(int(fields[3], 16), int(fields[1].rpartition(":")[2], 16), int(fields[9]))
+
+
+def descriptor_links(pid: int) -> Iterator[tuple[int, str]]:
+    """The open descriptors of a process and their link targets; none if it is gone or belongs to another user."""
+    try:
+        names = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return
+    for name in names:
+        try:
+            yield int(name), os.readlink(f"/proc/{pid}/fd/{name}")
+        except OSError:
+            continue
+
+
+def socket_inode(link: str) -> int | None:
+    """The inode in the link target of a descriptor; None if the descriptor is not a socket."""
+    found = _SOCKET.fullmatch(link)
+    return int(found[1]) if found else None
+
+
+def stat_fields(path: str | Path) -> list[str]:
+    """The fields of a stat file from the state on; empty if the task is gone. The name before them may hold spaces."""
+    try:
+        return Path(path).read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
