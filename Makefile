@@ -8,7 +8,8 @@ demo:
 
 test:
 	@scripts/setup test
-	$(VENV)/python -m pytest
+	$(VENV)/python -m pytest -n 2 -m "not kernel and not timing"
+	$(VENV)/python -m pytest -m "kernel or timing"
 
 # Stock kernels 6.1 and 6.12 in virtual machines, without KVM: a quarter of an hour.
 test-kernels:

@@ -107,6 +107,15 @@ def _no_kernel() -> str:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests whose outcome depends on timing are rerun before they fail; each is marked with the reason."""
+    for item in items:
+        if (timing := item.get_closest_marker("timing")) is not None:
+            assert len(timing.args) == 1, f"{item.nodeid}: timing takes the reason why the outcome depends on timing"
+            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Without the kernel its tests are skipped, or fail where it was promised to be there."""
     if item.get_closest_marker("kernel") is None or not (reason := _no_kernel()):

@@ -1,7 +1,7 @@
 """The order of DESIGN.md: data flows one way, and only what renders or commands prints."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -93,6 +93,81 @@ def test_imports_point_one_way(path):
         if (part := part_named(name)) is not None and part not in allowed
     ]
     assert not wrong
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imports_between(modules: Sequence[Path]) -> dict[str, set[str]]:
+    """Module -> the modules of this project that it imports, type-only and function-level imports included."""
+    names = {module_name(path) for path in modules}
+
+    def resolved(name: str) -> str | None:
+        # `from package.module import name`: the longest part that is a module.
+        while name and name not in names:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    graph: dict[str, set[str]] = {}
+    for path in modules:
+        own = module_name(path)
+        found = {target for _, name in imported(path) if (target := resolved(name)) is not None}
+        graph[own] = found - {own}
+    return graph
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that import each other: the strongly connected components with more than one member."""
+    order: list[str] = []
+    seen: set[str] = set()
+    for start in graph:
+        stack = [(start, iter(graph.get(start, ())))]
+        if start in seen:
+            continue
+        seen.add(start)
+        while stack:
+            node, rest = stack[-1]
+            following = next((one for one in rest if one not in seen), None)
+            if following is None:
+                order.append(node)
+                stack.pop()
+            else:
+                seen.add(following)
+                stack.append((following, iter(graph.get(following, ()))))
+    backwards: dict[str, set[str]] = {}
+    for node, targets in graph.items():
+        for target in targets:
+            backwards.setdefault(target, set()).add(node)
+    found, done = [], set()
+    for root in reversed(order):
+        if root in done:
+            continue
+        group, waiting = set(), [root]
+        while waiting:
+            node = waiting.pop()
+            if node not in done:
+                done.add(node)
+                group.add(node)
+                waiting += backwards.get(node, ())
+        if len(group) > 1:
+            found.append(sorted(group))
+    return found
+
+
+def test_no_import_circles():
+    assert circles(imports_between(MODULES)) == []
+
+
+def test_import_circles_are_found(tmp_path, monkeypatch):
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    folder = tmp_path / "netprobe"
+    folder.mkdir()
+    (folder / "a.py").write_text("from netprobe import b\n")
+    (folder / "b.py").write_text("if TYPE_CHECKING:\n    from netprobe.c import C\n")
+    (folder / "c.py").write_text("def f():\n    import netprobe.a\n")
+    (folder / "d.py").write_text("import netprobe.a\n")
+    assert circles(imports_between(sorted(folder.glob("*.py")))) == [["netprobe.a", "netprobe.b", "netprobe.c"]]
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if part_of(path) not in MAY_PRINT], ids=named)

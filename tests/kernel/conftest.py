@@ -20,15 +20,10 @@ COMMAND = Path(sys.executable).with_name("netprobe")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All in this directory needs the kernel, and real time on few CPUs.
-
-    What else runs on the machine can disturb a measurement: a test is repeated before it fails, and a fault of
-    netprobe's fails each time.
-    """
+    """All tests in this directory need the kernel."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.kernel)
-            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:

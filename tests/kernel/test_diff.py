@@ -9,6 +9,8 @@ import pytest
 from netprobe.lab.server import LabServer, ServerOptions
 from netprobe.load.generator import wrk_command
 
+pytestmark = pytest.mark.timing("two recordings under load are compared")
+
 RIGHT = ServerOptions(threads=1, cpus=(0,))
 
 

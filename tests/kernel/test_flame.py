@@ -49,6 +49,7 @@ def shares_of(document, names):
     return [by_name.get(name, 0.0) for name in names]
 
 
+@pytest.mark.timing("shares of samples on two shared CPUs")
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_known_shares(netprobe, shares, language):
     done = netprobe("flame", "-F", 499, "--json", "--", shares(language), "now", 4)
@@ -58,6 +59,7 @@ def test_known_shares(netprobe, shares, language):
     assert document["lost_samples"] == 0
 
 
+@pytest.mark.timing("shares of samples on two shared CPUs")
 def test_samples_come_at_their_rate(netprobe, shares):
     document = netprobe("flame", "-F", 99, "--json", "--", shares(), "now", 4).json()
     # 99 a second of CPU time, and the weight is that time.
@@ -135,6 +137,7 @@ def test_in_a_root_of_its_own(netprobe, shares, tmp_path):
     assert shares_of(document, LANGUAGES["c"][1]) == pytest.approx([60, 30, 10], abs=4)
 
 
+@pytest.mark.timing("shares of samples on two shared CPUs")
 def test_jit_code(netprobe, workload):
     """Code that the program wrote itself, with a map of it, as Java, Node and Python have."""
     document = netprobe("flame", "-F", 499, "-T", 0, "--json", "--", workload("jit"), "now", 2).json()
@@ -144,6 +147,7 @@ def test_jit_code(netprobe, workload):
     assert written["self_weight"] / document["weight"] > 0.9
 
 
+@pytest.mark.timing("shares of samples on two shared CPUs")
 def test_off_cpu(netprobe, workload):
     """A thread that sleeps for a second in all, in naps of 20 ms."""
     script = "import time\nfor i in range(50): time.sleep(0.02)\n"
@@ -154,6 +158,7 @@ def test_off_cpu(netprobe, workload):
     assert sum(row["self_weight"] for row in naps) / 1e9 == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.timing("shares of samples on two shared CPUs")
 def test_switches_of_a_ping_pong(netprobe, workload):
     """Each hand-over is a wait in the pipe."""
     document = netprobe(
@@ -163,6 +168,7 @@ def test_switches_of_a_ping_pong(netprobe, workload):
     assert waits == pytest.approx(2 * 10007, abs=10)
 
 
+@pytest.mark.timing("shares of samples on two shared CPUs")
 def test_only_the_target(recording, shares):
     program = shares()
     with subprocess.Popen([program, "now", "3"]) as other, subprocess.Popen([program, "now", "3"]) as target:
@@ -278,6 +284,7 @@ def loud(document):
     return functions, sum(document["boxes_by_verdict"][word] for word in words)
 
 
+@pytest.mark.timing("shares of samples on two shared CPUs")
 def test_two_halves_of_a_recording_by_perf_are_silent_and_two_programs_are_not(netprobe, shares, tmp_path):
     """As perf.data with --time twice, and as two texts that perf script cuts out."""
     if shutil.which("perf") is None:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timing("rates are compared with those of a load generator that runs at the same time")
+
 CONFIG = """
 worker_processes 2;
 daemon off;

@@ -26,6 +26,7 @@ def nginx():
         yield server
 
 
+@pytest.mark.timing("counts in sampling windows under load")
 def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
     report = tmp_path / "wrk.txt"
     load = f"{' '.join(wrk_command(nginx.url, 2))} >{report}"
@@ -51,6 +52,7 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
     assert serving["estimated_total_ns"] == serving["run_time_ns"] > 0
 
 
+@pytest.mark.timing("counts in sampling windows under load")
 def test_a_load_generator_that_is_gone_was_on_this_host(netprobe, tmp_path):
     """Its connections are closed when the recording ends; it was on the other CPU, and that is nobody's fault."""
     with LabServer(ServerOptions(threads=1, cpus=(0,))) as server:
@@ -61,6 +63,7 @@ def test_a_load_generator_that_is_gone_was_on_this_host(netprobe, tmp_path):
     assert "locality-broken" in document["pass"]
 
 
+@pytest.mark.timing("counts in sampling windows under load")
 def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, nginx, tmp_path):
     report = tmp_path / "wrk.txt"
     load = f"{' '.join(wrk_command(nginx.url, 4))} >{report}"
@@ -84,6 +87,7 @@ def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, ng
     assert run.info["cost"]["estimated_cpu_pct_of_one"] < 10
 
 
+@pytest.mark.timing("counts in sampling windows under load")
 def test_light_takes_as_many_samples_and_all_of_them_in_its_windows(netprobe, tmp_path):
     script = "import time; end = time.time() + 15\nwhile time.time() < end: pass"
     with subprocess.Popen([sys.executable, "-c", script]) as target:

@@ -30,6 +30,7 @@ def ping_pong(gated, recording):
     return run
 
 
+@pytest.mark.timing("the scheduler decides when threads switch")
 def test_token_handed_back_and_forth(ping_pong, rows):
     done, account = ping_pong("--json", "--no-fold")
     result = done.json()
@@ -53,6 +54,7 @@ def test_who_ran_next_is_named_as_it_is_called(ping_pong, rows):
     assert rows(result, thread="pong")[0]["followed_by"].get("ping", 0) > ROUNDS * 0.98
 
 
+@pytest.mark.timing("the scheduler decides when threads switch")
 def test_run_queue_latency(ping_pong, rows):
     result = ping_pong("-L", "--json")[0].json()
     for name in ("ping", "pong"):
@@ -63,6 +65,7 @@ def test_run_queue_latency(ping_pong, rows):
         assert 0 < waits["mean_ns"] < 1e6
 
 
+@pytest.mark.timing("the scheduler decides when threads switch")
 def test_proc_agrees(gated, recording, rows):
     """/proc/PID/task/TID/status before and after, while the thread sleeps both times."""
 
@@ -82,6 +85,7 @@ def test_proc_agrees(gated, recording, rows):
     assert row["threads"] == [{"pid": target.pid, "tid": target.pid}]
 
 
+@pytest.mark.timing("the scheduler decides when threads switch")
 def test_threads_of_one_role_fold(gated, recording, rows):
     targets = [gated("named", f"timer-{number}") for number in range(3)]
     pids = [word for target in targets for word in ("-p", target.pid)]
@@ -97,6 +101,7 @@ def switches_since_boot() -> int:
     return int(Path("/proc/stat").read_text().split("\nctxt ")[1].split()[0])
 
 
+@pytest.mark.timing("the scheduler decides when threads switch")
 def test_machine_wide_rate_agrees_with_proc_stat(gated, recording):
     target = gated("naps", 10_000, 500)
     target.start()

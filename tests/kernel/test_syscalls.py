@@ -152,6 +152,7 @@ def test_intervals(gated, recording):
     assert sum(naps[:-1]) == naps[-1] > 0
 
 
+@pytest.mark.timing("rates over a measured time")
 def test_rates_and_shares(record_workload):
     result = record_workload("counted", [], "syscalls", "--json").json()
     seconds = result["recording"]["seconds"]
@@ -195,6 +196,7 @@ def test_whole_machine(gated, recording, rows):
     assert not rows(result, pid=session.pid), "netprobe does not count itself"
 
 
+@pytest.mark.timing("rates over a measured time")
 def test_the_account_is_scaled_to_the_whole_recording(netprobe):
     """It is kept for a part of each interval; a program that makes calls at one rate is alike in all of them."""
     # With work between the calls: the account itself slows down what does nothing else.

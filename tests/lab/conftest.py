@@ -129,10 +129,3 @@ def traced(tmp_path: Path) -> Callable[..., str]:
 
     return run
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """As in tests/kernel: what else runs on the machine may disturb a test once, a fault is there each time."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))

@@ -13,6 +13,8 @@ import pytest
 
 from netprobe.lab.server import LabServer, ReactorCounts, ServerOptions
 
+pytestmark = pytest.mark.timing("timers and load generators share two CPUs")
+
 needs_two_cpus = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
 EPIOCGPARAMS = 0x80088A02
 SO_BUSY_POLL, SO_PREFER_BUSY_POLL, SO_BUSY_POLL_BUDGET = 46, 69, 70

@@ -13,7 +13,10 @@ import pytest
 import netprobe as package
 from netprobe.lab.server import LabServer, ServerOptions
 
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+pytestmark = [
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs"),
+    pytest.mark.timing("busy-poll hits depend on when packets arrive"),
+]
 DEFER = {"busy_poll_us": 50, "defer": True}
 PREFER = {"busy_poll_us": 200, "prefer": True}
 

@@ -13,7 +13,10 @@ import pytest
 
 from netprobe.lab.nginx import free_port
 
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+pytestmark = [
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs"),
+    pytest.mark.timing("busy-poll hits depend on when packets arrive"),
+]
 PORT = 18080  # in a namespace of its own
 
 

@@ -15,7 +15,10 @@ import pytest
 from netprobe.lab.cases import CASES, Case, running
 from netprobe.lab.server import LabServer, ServerOptions
 
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+pytestmark = [
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs"),
+    pytest.mark.timing("findings follow from shares measured under load on two shared CPUs"),
+]
 SECONDS = 1.0
 TWO = ServerOptions(threads=2, cpus=(0, 1), steer="cbpf")
 # Two CPUs serve the tests and whoever else works on this machine: competitors from outside are no fault of the lab's.

@@ -14,7 +14,10 @@ import netprobe as package
 from netprobe.lab.nginx import free_port
 from netprobe.lab.server import LabServer, ServerOptions, build
 
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+pytestmark = [
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs"),
+    pytest.mark.timing("the CPU that receives depends on where the load generator runs"),
+]
 TWO = {"threads": 2, "cpus": (0, 1)}
 
 

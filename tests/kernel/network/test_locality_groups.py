@@ -26,6 +26,7 @@ def test_large_groups(groups, size):
     assert min(times) < 1.5
 
 
+@pytest.mark.timing("depends on when the server starts its threads")
 def test_one_look_is_fast_and_whole_machine_has_it_too(netprobe, shown):
     with LabServer(ServerOptions(**TWO, steer="cbpf", listeners=62)) as server:
         document = netprobe("locality", "--groups-only", "--json").json()
@@ -90,6 +91,7 @@ def table(group):
     ]
 
 
+@pytest.mark.timing("depends on when the server starts its threads")
 @pytest.mark.parametrize("order", [(), "reversed", (1, 2, 0)])
 def test_attached_before_and_after_start_agree(recording, groups, shown, order, wait_for):
     options = ServerOptions(threads=3, cpus=(0, 1, 1), steer="cbpf", listen_order=order, port=free_port())
@@ -111,6 +113,7 @@ def test_attached_before_and_after_start_agree(recording, groups, shown, order, 
     assert [member["joined_s"] for member in late.group["members"]] == [None] * 3
 
 
+@pytest.mark.timing("depends on when the server starts its threads")
 def test_a_late_look_at_an_idle_server(groups):
     with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         time.sleep(0.2)

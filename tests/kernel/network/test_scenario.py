@@ -15,7 +15,10 @@ import pytest
 from netprobe import load
 from netprobe.lab import namespaces
 
-pytestmark = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+pytestmark = [
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs"),
+    pytest.mark.timing("gains between steps are measured under load on two shared CPUs"),
+]
 ROUNDS, RECORDED_S = 2, 1
 # The fault that each step has and the next one fixes; what else is named there comes from steps further up.
 FAULTS = [
