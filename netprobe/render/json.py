@@ -1,24 +1,25 @@
-"""What every command's JSON begins with."""
+"""The part of the JSON output that all commands have in common."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from netprobe import __version__
+from netprobe.run.description import info_as_json
 from netprobe.run.model import Run
+from netprobe.version import __version__
 
 SCHEMA_VERSION = 1
 
 
 def bare_envelope(command: str, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Results of files that netprobe did not record: there is no window and no target."""
+    """Results from files that netprobe did not record: they have no recording and no target."""
     return {"schema_version": SCHEMA_VERSION, "command": command, "netprobe_version": __version__, **results}
 
 
 def envelope(command: str, run: Run, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Results with the window, the target, what is missing and what it cost (schema/envelope.json)."""
-    info = run.info
+    """Results with the recording, the target, missing data and cost (schema/envelope.json)."""
+    info = info_as_json(run.info)
     return {
         "schema_version": SCHEMA_VERSION,
         "command": command,

@@ -1,4 +1,4 @@
-"""Groups, matrices and the verdict on locality, as text and as JSON."""
+"""Reuseport groups, locality matrices and the verdict, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from netprobe.render.units import percent
 from netprobe.run.model import Run
 
 _SHOWN_CPUS = 16
-_WORDS = {
+_RESULTS = {
     "right": "right",
     "wrong": "WRONG",
     "not pinned": "NOT PINNED",
@@ -20,13 +20,13 @@ _WORDS = {
     "idle": "idle",
     "inconclusive": "inconclusive",
 }
-# In which order members are shown where not all are.
-_FIRST = ("wrong", "not pinned", "inconclusive", "unsteered", "right", "idle")
+# Order of members if not all are shown.
+_WORST_FIRST = ("wrong", "not pinned", "inconclusive", "unsteered", "right", "idle")
 _STYLES = {"right": "green", "wrong": "bold red", "not pinned": "bold red", "unsteered": "yellow"}
 
 
 def group_heading(group: Group) -> str:
-    """One line above a group's members."""
+    """One line above the members of a group."""
     kind = f"{group.protocol.upper()} {group.name}" + (
         " (IPv4 and IPv6)" if ":" in group.address and group.dual_stack else ""
     )
@@ -35,13 +35,13 @@ def group_heading(group: Group) -> str:
 
 
 def how_seen(groups: Sequence[Group], run: Run) -> str:
-    """By which way in the groups, and the order in time, were read."""
-    ways = ", ".join(f"{what}: {way}" for what, way in run.info["attach_mechanisms"].items())
-    return f"(groups read by BPF iterator; {ways})" if groups else ""
+    """One line on the mechanisms by which the groups, and the order in which members joined, were read."""
+    mechanisms = ", ".join(f"{chain}: {mechanism}" for chain, mechanism in run.info.attach_mechanisms.items())
+    return f"(groups read by BPF iterator; {mechanisms})" if groups else ""
 
 
 def members_as_text(group: Group, top: int) -> TextTable:
-    """One line a member and serving thread; wrong ones first where not all are shown."""
+    """One line per member and serving thread; the worst first if not all are shown."""
     order_seen = any(member.joined_s is not None for member in group.members)
     columns = [
         Column("INDEX", True),
@@ -66,25 +66,25 @@ def members_as_text(group: Group, top: int) -> TextTable:
 def _shown(members: Sequence[Member], top: int) -> Sequence[Member]:
     if not top or len(members) <= top:
         return members
-    return sorted(members, key=lambda member: _FIRST.index(member.result))[:top]
+    return sorted(members, key=lambda member: _WORST_FIRST.index(member.result))[:top]
 
 
 def rest(group: Group, top: int) -> str:
-    """A line on the members that are not shown, empty if all are."""
+    """A line on the members beyond `top`, empty if there are none."""
     hidden = len(group.members) - top if top else 0
     if hidden <= 0:
         return ""
     evaluated = Counter(member.result for member in group.members)
-    words = ", ".join(f"{count} {_WORDS[name]}" for name, count in evaluated.most_common())
-    return f"… {hidden} more listeners; of all: {words}; -T 0 shows all"
+    results = ", ".join(f"{count} {_RESULTS[name]}" for name, count in evaluated.most_common())
+    return f"… {hidden} more listeners; of all: {results}; -T 0 shows all"
 
 
 def _member_cells(group: Group, member: Member, server: Server | None, order_seen: bool) -> list[str]:
-    verdict = _WORDS[member.result] + (f": {member.words}" if member.words else "")
+    verdict = _RESULTS[member.result] + (f": {member.words}" if member.words else "")
     cells = [
         "?" if member.index is None else str(member.index),
         _steered(group, member),
-        server.thread if server else f"(owned by {member.owners or 'nobody seen'})",
+        server.thread if server else f"(owned by {member.owners or 'unknown'})",
         str(server.pid) if server else "-",
         str(server.tid) if server else "-",
         _cpu_list(server.cpus_allowed) if server else "-",
@@ -143,7 +143,7 @@ def _shown_of(matrix: Matrix | TxMatrix, every: bool) -> tuple[list[int], list[i
 
 
 def matrix_rest(matrix: Matrix | TxMatrix, every: bool = False) -> str:
-    """A line on the rows and columns that a matrix does not show, empty if it has all."""
+    """A line on the rows and columns that a matrix does not show, empty if it shows all."""
     rows, columns = _shown_of(matrix, every)
     all_rows, all_columns = _shown_of(matrix, True)
     if len(rows) == len(all_rows) and len(columns) == len(all_columns):
@@ -151,15 +151,15 @@ def matrix_rest(matrix: Matrix | TxMatrix, every: bool = False) -> str:
     hidden = sum(count for (row, column), count in matrix.cells.items() if row not in rows or column not in columns)
     share = percent(hidden, sum(matrix.cells.values()))
     parts = [
-        f"{len(every_one) - len(some)} more {what}"
-        for some, every_one, what in ((rows, all_rows, "rows"), (columns, all_columns, "columns"))
-        if len(every_one) > len(some)
+        f"{len(known) - len(shown)} more {name}"
+        for shown, known, name in ((rows, all_rows, "rows"), (columns, all_columns, "columns"))
+        if len(known) > len(shown)
     ]
     return f"… {' and '.join(parts)} ({share} % of the count); -T 0 shows all"
 
 
 def threads_rest(threads: Sequence[ThreadMatrix], top: int) -> str:
-    """A line on the threads that are not shown, empty if all are."""
+    """A line on the threads beyond `top`, empty if there are none."""
     hidden = threads[top or len(threads) :]
     if not hidden:
         return ""
@@ -198,7 +198,7 @@ def _spread(matrix: Matrix, side: int) -> str:
 
 
 def tx_as_text(matrix: TxMatrix, every: bool = False) -> TextTable:
-    """Packets by sending CPU (rows) and TX queue (columns); `every`: all of them."""
+    """Packets by sending CPU (rows) and TX queue (columns); `every`: all CPUs and queues."""
     cpus, queues = _shown_of(matrix, every)
     rows = [[f"sent on CPU {cpu}", *(str(matrix.cells[cpu, queue] or "·") for queue in queues)] for cpu in cpus]
     return TextTable([Column("PACKETS"), *(Column(f"TX queue {queue}", True) for queue in queues)], rows)

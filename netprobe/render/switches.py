@@ -16,7 +16,7 @@ _NAMES_SHOWN = 3
 
 
 def machine_as_text(intervals: Table, started: str) -> TextTable:
-    """One line an interval like `sar -w`, and their average."""
+    """One line per interval, like `sar -w`, and the average."""
     begin = datetime.fromisoformat(started).astimezone()
     rows, switches_in_all, forks_in_all, seconds_in_all = [], 0, 0, 0.0
     for start_s, duration_s, switches, forks in intervals.rows(
@@ -36,7 +36,7 @@ def _machine_cells(time: str, forks: int, switches: int, seconds: float) -> list
 
 
 def threads_as_text(rows: Sequence[SwitchRow], seconds: float, top: int, fold: bool, run_queue: bool) -> TextTable:
-    """Who switches, on which CPU, and who ran next."""
+    """Context switches of each thread, its CPUs and next tasks."""
     columns = [
         *([Column("THREADS", True)] if fold else [Column("PID", True), Column("TID", True)]),
         Column("THREAD"),
@@ -45,7 +45,7 @@ def threads_as_text(rows: Sequence[SwitchRow], seconds: float, top: int, fold: b
         Column("CPU"),
         *([Column("WAIT P50", True), Column("WAIT P99", True)] if run_queue else []),
         Column("PREEMPTED BY"),
-        Column("THEN RAN"),
+        Column("NEXT TASK"),
     ]
     cells = [
         [
@@ -64,7 +64,7 @@ def threads_as_text(rows: Sequence[SwitchRow], seconds: float, top: int, fold: b
 
 
 def rest(rows: Sequence[SwitchRow], top: int) -> str:
-    """A line on what `top` left out, empty if nothing."""
+    """A line on the rows beyond `top`, empty if there are none."""
     hidden = rows[top or len(rows) :]
     if not hidden:
         return ""
@@ -85,7 +85,7 @@ def _cpus(by_cpu: Counter[int]) -> str:
 
 
 def _names(counts: Counter[str], total: int) -> str:
-    """The most frequent successors with their share of those switches."""
+    """The most frequent next tasks, with their share of the switches."""
     counts = +counts
     parts = [f"{name} {percent(count, total)} %" for name, count in counts.most_common(_NAMES_SHOWN)]
     more = len(counts) - _NAMES_SHOWN
@@ -123,6 +123,6 @@ def _json_row(row: SwitchRow, seconds: float, run_queue: bool) -> dict[str, Any]
 
 
 def machine_as_json(intervals: Table) -> list[dict[str, Any]]:
-    """Switches and forks of the whole machine by interval."""
+    """Context switches and forks of the whole machine by interval."""
     names = ("start_s", "duration_s", "machine_switches", "machine_forks")
     return [dict(zip(names, row, strict=True)) for row in intervals.rows(*names)]

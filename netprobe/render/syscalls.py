@@ -1,4 +1,4 @@
-"""The system-call table as text and as JSON."""
+"""System calls as text and as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netprobe.render.units import duration, percent, rate
 
 @dataclass(frozen=True)
 class SyscallView:
-    """What to show: grouping, how many rows (0 = all), failures (all, or of one errno), latency."""
+    """Options of the table: grouping, number of rows (0: all), failures (all, or of one errno), latency."""
 
     by: By = "syscall"
     top: int = 10
@@ -22,13 +22,13 @@ class SyscallView:
     latency: bool = False
 
     def count(self, row: SyscallRow) -> int:
-        """What the COUNT column counts."""
+        """Value of the COUNT column."""
         if self.error:
             return row.errors[self.error]
         return row.errors.total() if self.failed or self.error else row.calls
 
 
-_TIMEOUT_WORDS = {
+_TIMEOUTS = {
     "zero": "timeout 0",
     "infinite": "no timeout",
     "unreadable": "timeout not readable",
@@ -36,7 +36,7 @@ _TIMEOUT_WORDS = {
 
 
 def ordered(rows: Sequence[SyscallRow], view: SyscallView) -> list[SyscallRow]:
-    """Rows that count, largest group first, in it the largest count (with latency: the longest time) first."""
+    """Rows with a count, the largest group first, within a group by count (with latency: by time)."""
     kept = [row for row in rows if view.count(row)]
     size: Callable[[SyscallRow], int] = (lambda row: row.latency.total_ns) if view.latency else view.count
     groups: dict[tuple[int, int], int] = {}
@@ -46,7 +46,7 @@ def ordered(rows: Sequence[SyscallRow], view: SyscallView) -> list[SyscallRow]:
 
 
 def as_text(rows: Sequence[SyscallRow], view: SyscallView, seconds: float) -> TextTable:
-    """The table; calls that may wait have a line below for each kind of timeout."""
+    """The table; calls with a timeout have a line below for each class of timeout."""
     total = sum(view.count(row) for row in rows)
     shown = ordered(rows, view)
     cells: list[list[str]] = []
@@ -55,14 +55,14 @@ def as_text(rows: Sequence[SyscallRow], view: SyscallView, seconds: float) -> Te
         cells.append(_cells(row, view, seconds, total))
         if view.failed or view.error:
             continue
-        for words, calls in _timeouts(row):
+        for timeout, calls in _timeouts(row):
             details[len(cells)] = "dim"
-            cells.append(_detail(words, calls, view, seconds, total))
+            cells.append(_detail(timeout, calls, view, seconds, total))
     return TextTable(_columns(view), cells, styles=details)
 
 
 def rest(rows: Sequence[SyscallRow], view: SyscallView) -> str:
-    """A line on what `top` left out, empty if nothing."""
+    """A line on the rows beyond `top`, empty if there are none."""
     shown = ordered(rows, view)
     hidden = shown[view.top or len(shown) :]
     if not hidden:
@@ -108,24 +108,24 @@ def _cells(row: SyscallRow, view: SyscallView, seconds: float, total: int) -> li
     return cells
 
 
-def _detail(words: str, calls: int, view: SyscallView, seconds: float, total: int) -> list[str]:
+def _detail(timeout: str, calls: int, view: SyscallView, seconds: float, total: int) -> list[str]:
     columns = _columns(view)
     place = [column.heading for column in columns].index("SYSCALL")
     cells = [""] * len(columns)
-    cells[place : place + 4] = [f"  {words}", str(calls), rate(calls, seconds), percent(calls, total)]
+    cells[place : place + 4] = [f"  {timeout}", str(calls), rate(calls, seconds), percent(calls, total)]
     return cells
 
 
 def _timeouts(row: SyscallRow) -> list[tuple[str, int]]:
     found = []
     for name, calls in row.timeouts.most_common():
-        words = _TIMEOUT_WORDS.get(name) or f"timeout > 0, median {duration(row.median_timeout_ns)}"
-        found.append((words, calls))
+        text = _TIMEOUTS.get(name) or f"timeout > 0, median {duration(row.median_timeout_ns)}"
+        found.append((text, calls))
     return found
 
 
 def _number(number: int) -> str:
-    # A process of another PID namespace has no number here.
+    # A process of another PID namespace has no PID in this one.
     return str(number) if number else "-"
 
 

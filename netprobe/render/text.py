@@ -1,4 +1,4 @@
-"""Tables: with colour and weight on a terminal, as plain aligned text in a pipe."""
+"""Tables: styled on a terminal, plain aligned text in a pipe."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from netprobe.render.safe import printable
 
 @dataclass(frozen=True)
 class Column:
-    """A heading; numbers stand right, text left."""
+    """A heading; numbers are right-aligned, text is left-aligned."""
 
     heading: str
     number: bool = False
@@ -23,11 +23,11 @@ class Column:
 
 @dataclass(frozen=True)
 class TextTable:
-    """Rows of cells as text, still as the traced machine gave them: rendering makes them harmless."""
+    """Rows of cells as unescaped text: rendering escapes them."""
 
     columns: Sequence[Column]
     rows: Sequence[Sequence[str]]
-    # On a terminal: rich styles by row, and by (row, column).
+    # Styles of rich for terminals, by row and by (row, column).
     styles: Mapping[int, str] = field(default_factory=dict)
     cell_styles: Mapping[tuple[int, int], str] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ def show(table: TextTable, out: TextIO | None = None) -> None:
 
 
 def say(text: str, out: TextIO | None = None) -> None:
-    """Print a sentence, made harmless, and broken between words on a terminal."""
+    """Print a sentence, escaped, and wrapped on a terminal."""
     out = out or sys.stdout
     text = printable(text)
     if out.isatty():
@@ -70,7 +70,7 @@ def _pad(cell: str, width: int, right: bool) -> str:
 
 
 def _width(text: str) -> int:
-    """Columns that a terminal takes for it."""
+    """Number of terminal columns of the text."""
     if text.isascii():
         return len(text)
     wide = sum(unicodedata.east_asian_width(char) in "WF" for char in text)

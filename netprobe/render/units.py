@@ -1,4 +1,4 @@
-"""Numbers for people."""
+"""Numbers as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _TIMES = ((1e9, "s"), (1e6, "ms"), (1e3, "µs"))
 
 
 def duration(ns: float | None) -> str:
-    """A time in the unit that suits it: `100 µs`, `1.25 ms`; a dash for none."""
+    """A time with three digits and a suitable unit: `100 µs`, `1.25 ms`; `-` for None."""
     if ns is None:
         return "-"
     for size, unit in _TIMES:
@@ -21,7 +21,7 @@ def _three_digits(value: float) -> str:
 
 
 def rate(count: float, seconds: float) -> str:
-    """A count by second."""
+    """A count per second."""
     if seconds <= 0:
         return "-"
     value = count / seconds
@@ -29,5 +29,5 @@ def rate(count: float, seconds: float) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """A share in percent, without the sign."""
+    """A share in percent, without the percent sign."""
     return f"{100 * part / whole:.1f}" if whole else "-"

@@ -1,4 +1,4 @@
-"""Matrices of many CPUs say what they do not show."""
+"""Matrices of many CPUs state what they skip."""
 
 from collections import Counter
 
@@ -8,14 +8,14 @@ from netprobe.render.locality import matrix_as_text, matrix_rest, threads_rest, 
 CELLS = Counter({(cpu, cpu): 10 for cpu in range(20)})
 
 
-def test_a_matrix_is_cut_with_a_word_on_the_rest():
+def test_a_cut_matrix_has_a_line_on_the_rest():
     matrix = Matrix(CELLS)
     shown = matrix_as_text(matrix)
     assert (len(shown.rows), len(shown.columns)) == (16, 17)
     assert matrix_rest(matrix) == "… 4 more rows and 4 more columns (20.0 % of the count); -T 0 shows all"
 
 
-def test_every_cpu_where_all_are_asked_for():
+def test_all_cpus_on_request():
     shown = matrix_as_text(Matrix(CELLS), every=True)
     assert (len(shown.rows), len(shown.columns)) == (20, 21)
     assert matrix_rest(Matrix(CELLS), every=True) == ""

@@ -1,10 +1,11 @@
-"""What stands around every table."""
+"""Lines above and below every table."""
 
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
-from netprobe.render.notes import cheaper
+from netprobe.render.notes import cost_advice
 from netprobe.run.model import Run
 from netprobe.run.store import read_run
 
@@ -15,10 +16,11 @@ RECORDED = Path(__file__).parents[2] / "dashboards" / "runs" / "faulty"
     ("share", "elapsed", "advised"),
     [(11.5, None, True), (3.0, None, True), (2.9, None, False), (None, None, False), (11.5, 60.0, False)],
 )
-def test_what_took_much_could_take_less(share, elapsed, advised):
+def test_light_is_recommended_after_an_expensive_recording(share, elapsed, advised):
     run = read_run(RECORDED)
-    window = {**run.info["recording"], **({} if elapsed is None else {"elapsed_seconds": elapsed})}
+    window = replace_fields(run.info.recording, elapsed_seconds=elapsed)
     run = Run(
-        {**run.info, "cost": {**run.info["cost"], "estimated_cpu_pct_of_one": share}, "recording": window}, run.tables
+        replace_fields(run.info, cost=replace_fields(run.info.cost, estimated_cpu_pct_of_one=share), recording=window),
+        run.tables,
     )
-    assert ("--light" in (cheaper(run) or "")) == advised
+    assert ("--light" in (cost_advice(run) or "")) == advised

@@ -30,13 +30,13 @@ def test_shown(text, shown):
     assert printable(text) == shown
 
 
-def test_nothing_that_acts_comes_through():
+def test_no_control_character_is_printed():
     for code in (*range(0x20000), *range(0xE0000, 0xE0200), sys.maxunicode):
         shown = printable(chr(code))
         assert all(unicodedata.category(char)[0] in "LMNPSZ" for char in shown), hex(code)
         assert not {"\u2028", "\u2029", "\x1b"} & set(shown)
 
 
-def test_what_it_gives_stays_as_it_is():
+def test_escaped_text_is_stable():
     for text in ("\x1b", "\u202e", "\udcff", "plain"):
         assert printable(printable(text)) == printable(text)

@@ -15,7 +15,7 @@ FILES = sorted(FOLDER.glob("*.json"))
 
 
 def objects(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every subschema that describes a value, with where it stands."""
+    """Every subschema that describes a value, with its path."""
     yield path, schema
     for name, inner in schema.get("properties", {}).items():
         if inner is not False:
@@ -33,8 +33,8 @@ def test_valid_described_and_closed(path):
     schema = json.loads(path.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     for place, inner in objects(schema):
-        assert inner.get("description"), f"{path.name}{place} says not what it is"
+        assert inner.get("description"), f"{path.name}{place} has no description"
         if inner.get("type") == "object" and place:
-            assert "additionalProperties" in inner, f"{path.name}{place} lets anything in"
+            assert "additionalProperties" in inner, f"{path.name}{place} allows any property"
     # Parts of others cannot be closed by themselves.
     assert path.stem in ("envelope", "findings") or schema["unevaluatedProperties"] is False

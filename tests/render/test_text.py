@@ -39,7 +39,7 @@ def test_no_blanks_at_the_end_of_a_line():
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 
-def test_hostile_cells_are_harmless_in_both():
+def test_hostile_cells_are_escaped_on_terminals_and_in_pipes():
     table = TextTable([Column("NAME")], [["\x1b]0;title\x07\u202e[red]x[/red]"]])
     for out in (io.StringIO(), Terminal()):
         show(table, out)

@@ -1,1 +1,1 @@
-"""Figures of a Run or a comparison, as plotly objects. One file a figure."""
+"""Figures of a Run or a comparison, as plotly objects. One file per figure."""

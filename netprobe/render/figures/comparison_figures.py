@@ -77,21 +77,21 @@ class FlameDiff:
 
     def write(self, path: str | Path) -> None:
         """Write it in the format of the file's suffix: .html or .svg."""
-        from flamegraph.writers.registry import write_diff
+        from flamegraph.writers import write_diff
 
         write_diff(self.diff, Path(path))
 
     def _repr_html_(self) -> str:
+        from flamegraph.writers import WriteOptions
         from flamegraph.writers.html import render_diff
-        from flamegraph.writers.options import WriteOptions
-        from flamegraph.writers.page import framed
+        from flamegraph.writers.html_page import framed
 
         return framed(render_diff(self.diff, WriteOptions(inverted=True)).decode(), 680)
 
 
 def _stacks(comparison: Comparison) -> Diff:
     from flamegraph.diff import DiffOptions, diff
-    from netprobe.analysis.compare.merging import merged
+    from netprobe.analysis.compare.functions import merged
 
     a, b = comparison.a, comparison.b
     requests = (a.requests, b.requests) if comparison.per == "request" else (None, None)

@@ -1,4 +1,4 @@
-"""Messages by the CPU that received them and the CPU that read them."""
+"""Messages by receiving CPU and reading CPU."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from netprobe.errors import NetprobeError
-from netprobe.render.figures.label import label
 from netprobe.render.figures.theme import BLUE, RED, figure, scale
+from netprobe.render.safe import label
 from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
     from netprobe.analysis.locality import ThreadMatrix
 
-_MOST_CPUS = 64
+_MAX_CPUS = 64
 _THREADS_ON_HOVER = 6
 _NUMBERS_UP_TO = 16
-# More names than that would cover each other where two maps stand beside each other.
-_MOST_TICKS = 16
+# More tick labels would overlap where two maps stand side by side.
+_MAX_TICKS = 16
 
 
 def draw(context: RunContext, thread: str | None = None) -> go.Figure:
-    """A heat map: receiving CPU down, reading CPU across; what is read where it was received has its own colour."""
+    """A heat map of receiving CPU (rows) and reading CPU (columns); local messages have a colour of their own."""
     import plotly.graph_objects as go
 
     threads = _chosen(context, thread)
     cells = _cells(threads)
     if not cells:
-        raise MissingDataError("no message was read while recording")
+        raise MissingDataError("no message was read during the recording")
     received, read, skipped = _axes(cells)
     drawn = figure(max(128 + min(84, max(16, 560 // len(received))) * len(received), 200))
     empty = [[0] * len(read) for _ in received]
@@ -45,7 +45,7 @@ def draw(context: RunContext, thread: str | None = None) -> go.Figure:
                 customdata=[[_hover(threads, row, column) for column in read] for row in received],
                 hovertemplate="%{customdata}<extra></extra>",
                 texttemplate="%{z:,}" if max(len(received), len(read)) <= _NUMBERS_UP_TO else None,
-                name="read where it was received" if local else "read on another CPU",
+                name="read on the receiving CPU" if local else "read on another CPU",
                 xgap=2,
                 ygap=2,
                 hoverongaps=False,
@@ -74,21 +74,22 @@ def _cells(threads: Sequence[ThreadMatrix]) -> Counter[tuple[int, int]]:
 
 
 def _axes(cells: Counter[tuple[int, int]]) -> tuple[list[int], list[int], int]:
-    """Both with the same CPUs, so that the diagonal is one; -1 is what came before the first packet.
+    """Rows, columns and the number of skipped CPUs; the CPUs with the most messages are kept.
 
-    And how many CPUs were left out, those with fewest messages.
+    Rows and columns have the same CPUs, so that local messages are on the diagonal. Row -1 has the messages that were
+    received before the first packet was seen.
     """
     busy: Counter[int] = Counter()
     for (row, column), count in cells.items():
         busy[row] += count
         busy[column] += count
     unknown = busy.pop(-1, 0)
-    cpus = sorted(cpu for cpu, _ in busy.most_common(_MOST_CPUS))
+    cpus = sorted(cpu for cpu, _ in busy.most_common(_MAX_CPUS))
     return ([-1] if unknown else []) + cpus, cpus, len(busy) - len(cpus)
 
 
 def _hover(threads: Sequence[ThreadMatrix], row: int, column: int) -> str:
-    """Names are escaped here, where they stand in the text; the template has none."""
+    """Hover text of a cell; names are escaped here, as the template has none."""
     by_thread = Counter({here.thread: 0 for here in threads})
     for here in threads:
         by_thread[here.thread] += here.matrix.cells[row, column]
@@ -107,7 +108,7 @@ def _hover(threads: Sequence[ThreadMatrix], row: int, column: int) -> str:
 
 
 def _label_axes(drawn: go.Figure, received: list[int], read: list[int], skipped: int) -> None:
-    down, across = (range(0, len(cpus), -(-len(cpus) // _MOST_TICKS)) for cpus in (received, read))
+    down, across = (range(0, len(cpus), -(-len(cpus) // _MAX_TICKS)) for cpus in (received, read))
     some = f"; the {len(read)} busiest of {len(read) + skipped} CPUs" if skipped else ""
     places: dict[str, Any] = {"tickmode": "array", "showgrid": False, "zeroline": False, "ticks": ""}
     drawn.update_xaxes(
@@ -117,14 +118,14 @@ def _label_axes(drawn: go.Figure, received: list[int], read: list[int], skipped:
     )  # fmt: skip
     drawn.update_yaxes(
         title_text="received on CPU", range=[len(received) - 0.5, -0.5], scaleratio=0.55,
-        # Cells of one shape, where there are few: many take the room that there is.
+        # A few cells keep their proportions; many cells fill the available space.
         scaleanchor="x" if len(received) <= _NUMBERS_UP_TO else None,
         constrain="domain", tickvals=list(down),
         ticktext=["not known" if received[place] < 0 else str(received[place]) for place in down], **places,
     )  # fmt: skip
-    for words, color in (("read on the CPU that received them", BLUE), ("read on another CPU", RED)):
+    for name, color in (("read on the CPU that received them", BLUE), ("read on another CPU", RED)):
         drawn.add_scatter(
-            x=[None], y=[None], mode="markers", name=words, marker={"color": color, "symbol": "square", "size": 12}
+            x=[None], y=[None], mode="markers", name=name, marker={"color": color, "symbol": "square", "size": 12}
         )
     drawn.update_layout(
         margin={"t": 56, "b": 40},

@@ -1,4 +1,4 @@
-"""A reuseport group as a picture: whose packets, which index, which thread, which CPU."""
+"""A reuseport group as a diagram: receiving CPU, index of the listener, serving thread, CPU of that thread."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from netprobe.errors import NetprobeError
-from netprobe.render.figures.label import label
 from netprobe.render.figures.theme import BLUE, GREY, ORANGE, RED, figure
+from netprobe.render.safe import label
 from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
@@ -17,69 +17,69 @@ if TYPE_CHECKING:
 
     from netprobe.analysis.locality import Group, Judgement, Member, Server
 
-_MOST = 48
-_MOST_CPUS = 4
-_FIRST: tuple[Judgement, ...] = ("wrong", "not pinned", "inconclusive", "unsteered", "right", "idle")
-_HEADS = ("packets received on", "come to the listener", "that is served by", "which runs on")
+_MAX_LISTENERS = 48
+_MAX_CPUS = 4
+_WORST_FIRST: tuple[Judgement, ...] = ("wrong", "not pinned", "inconclusive", "unsteered", "right", "idle")
+_HEADS = ("packets received on", "go to the listener", "served by thread", "running on")
 _LOOKS = {
     "right": ("right", BLUE, "solid"),
     "wrong": ("wrong: on another CPU than the packets", RED, "dash"),
     "not pinned": ("not pinned to the CPU of the packets", ORANGE, "dash"),
-    "unsteered": ("not steered: gets any CPU's packets", ORANGE, "dot"),
-    "idle": ("no packets come here", GREY, "dot"),
+    "unsteered": ("not steered: gets packets of any CPU", ORANGE, "dot"),
+    "idle": ("gets no packets", GREY, "dot"),
     "inconclusive": ("inconclusive", GREY, "dot"),
 }
-# Half the width and height of a box, in the units of the axes.
+# Half the width and half the height of a node, in units of the axes.
 _WIDE, _HIGH = 0.3, 0.32
 
 
 @dataclass(frozen=True)
 class _Link:
-    """From a box of a column to one of the next."""
+    """Connects a node of a column with a node of the next column."""
 
     column: int
     begin: Hashable
     end: Hashable
     look: Judgement
-    words: str
+    hover: str
 
 
 @dataclass
-class _Picture:
-    """Boxes of the four columns (key -> text) from top to bottom, and the links between them."""
+class _Diagram:
+    """Nodes of the four columns (key → text) from top to bottom, and the links between them."""
 
     columns: tuple[dict[Hashable, str], ...] = field(default_factory=lambda: ({}, {}, {}, {}))
     links: dict[tuple[int, Hashable, Hashable], _Link] = field(default_factory=dict)
 
-    def link(self, column: int, begin: Hashable, end: Hashable, look: Judgement, words: str) -> None:
-        """Add one; of two between the same boxes the worse stays."""
+    def link(self, column: int, begin: Hashable, end: Hashable, look: Judgement, hover: str) -> None:
+        """Add a link; of several between the same nodes the worst is kept."""
         key = (column, begin, end)
-        if key not in self.links or _FIRST.index(look) < _FIRST.index(self.links[key].look):
-            self.links[key] = _Link(*key, look, words)
+        if key not in self.links or _WORST_FIRST.index(look) < _WORST_FIRST.index(self.links[key].look):
+            self.links[key] = _Link(*key, look, hover)
 
 
 def draw(context: RunContext, group: int | None = None) -> go.Figure:
-    """Four columns; a link is red and broken where the thread does not run where the packets arrive.
+    """Four columns; a link is red and dashed if the thread runs on another CPU than the one that receives the packets.
 
-    `group`: the row in the table `reuseport_groups`; None: the first with something wrong, else the largest.
+    `group`: row of the table `reuseport_groups`; None: the first group with a fault, else the largest.
     """
     chosen = _chosen(context.groups, group)
-    worst = sorted(chosen.members, key=lambda member: _FIRST.index(member.result))
-    members = worst[:_MOST]
-    picture = _picture(members)
-    tallest = max(len(column) for column in picture.columns)
+    worst = sorted(chosen.members, key=lambda member: _WORST_FIRST.index(member.result))
+    members = worst[:_MAX_LISTENERS]
+    diagram = _diagram(members)
+    tallest = max(len(column) for column in diagram.columns)
     drawn = figure(118 + 48 * tallest)
-    heights = [_heights(list(column), tallest) for column in picture.columns]
-    _draw_links(drawn, picture, heights)
-    _draw_boxes(drawn, picture, heights)
-    _lay_out(drawn, tallest, worst[_MOST:])
+    heights = [_heights(list(column), tallest) for column in diagram.columns]
+    _draw_links(drawn, diagram, heights)
+    _draw_nodes(drawn, diagram, heights)
+    _lay_out(drawn, tallest, worst[_MAX_LISTENERS:])
     return drawn
 
 
 def rank(group: Group) -> tuple[int, int]:
-    """Sorts groups: first what is worth a look first."""
-    evaluated = min((_FIRST.index(member.result) for member in group.members), default=len(_FIRST))
-    return (evaluated if group.size > 1 else len(_FIRST), -group.size)
+    """Sort key of groups: the worst result first, then the largest group."""
+    evaluated = min((_WORST_FIRST.index(member.result) for member in group.members), default=len(_WORST_FIRST))
+    return (evaluated if group.size > 1 else len(_WORST_FIRST), -group.size)
 
 
 def _chosen(found: Sequence[Group], group: int | None) -> Group:
@@ -92,65 +92,65 @@ def _chosen(found: Sequence[Group], group: int | None) -> Group:
     return found[group]
 
 
-# ---- What is linked to what ----
+# ---- Nodes and links ----
 
 
-def _picture(members: Sequence[Member]) -> _Picture:
-    picture = _Picture()
-    _add_sources(picture, members)
+def _diagram(members: Sequence[Member]) -> _Diagram:
+    diagram = _Diagram()
+    _add_sources(diagram, members)
     for number, member in sorted(enumerate(members), key=lambda pair: _place(pair[1])):
         index = "?" if member.index is None else str(member.index)
-        picture.columns[1][number] = f"index {index}"
-        _add_servers(picture, number, member)
-    cpus = dict(sorted(picture.columns[3].items(), key=lambda pair: int(str(pair[0]))))
-    picture.columns[3].clear()
-    picture.columns[3].update(cpus)
-    return picture
+        diagram.columns[1][number] = f"index {index}"
+        _add_servers(diagram, number, member)
+    cpus = dict(sorted(diagram.columns[3].items(), key=lambda pair: int(str(pair[0]))))
+    diagram.columns[3].clear()
+    diagram.columns[3].update(cpus)
+    return diagram
 
 
 def _place(member: Member) -> tuple[int, int]:
-    """By the CPU whose packets come, so that those links are straight; then by index."""
+    """Sort key of listeners: by receiving CPU, so that correct links are straight; then by index."""
     return min(member.steered_cpus or (1 << 30,)), -1 if member.index is None else member.index
 
 
-def _add_sources(picture: _Picture, members: Sequence[Member]) -> None:
+def _add_sources(diagram: _Diagram, members: Sequence[Member]) -> None:
     for cpu in sorted({cpu for member in members for cpu in member.steered_cpus or ()}):
-        picture.columns[0][cpu] = f"CPU {cpu}"
+        diagram.columns[0][cpu] = f"CPU {cpu}"
     if any(member.steered_cpus is None for member in members):
-        picture.columns[0]["any"] = "any CPU"
+        diagram.columns[0]["any"] = "any CPU"
 
 
-def _add_servers(picture: _Picture, number: int, member: Member) -> None:
+def _add_servers(diagram: _Diagram, number: int, member: Member) -> None:
     evaluated = member.result
     before: Judgement = "right" if evaluated in ("right", "wrong", "not pinned") else evaluated
-    words = _words(member)
+    hover = _hover(member)
     for cpu in ("any",) if member.steered_cpus is None else member.steered_cpus:
-        picture.link(0, cpu, number, before, words)
+        diagram.link(0, cpu, number, before, hover)
     for server in member.servers:
         key = (server.pid, server.tid)
-        picture.columns[2][key] = label(server.thread, 22)
-        picture.link(1, number, key, before, words)
+        diagram.columns[2][key] = label(server.thread, 22)
+        diagram.link(1, number, key, before, hover)
         for cpu in _runs_on(server):
-            picture.columns[3][cpu] = f"CPU {cpu}"
+            diagram.columns[3][cpu] = f"CPU {cpu}"
             fits = member.steered_cpus is not None and cpu in member.steered_cpus and evaluated == "wrong"
-            picture.link(2, key, cpu, "right" if fits else evaluated, f"{words}<br>{_measured(server)}")
+            diagram.link(2, key, cpu, "right" if fits else evaluated, f"{hover}<br>{_measured(server)}")
 
 
 def _runs_on(server: Server) -> tuple[int, ...]:
-    """Where it may run; with many CPUs where it was seen."""
-    if 0 < len(server.cpus_allowed) <= _MOST_CPUS:
+    """CPUs of the affinity mask; of a mask with many CPUs, the CPUs on which the thread was seen."""
+    if 0 < len(server.cpus_allowed) <= _MAX_CPUS:
         return server.cpus_allowed
     seen = tuple(sorted(server.ran_on)) or ((server.last_cpu,) if server.last_cpu >= 0 else ())
-    return seen[:_MOST_CPUS]
+    return seen[:_MAX_CPUS]
 
 
-def _words(member: Member) -> str:
+def _hover(member: Member) -> str:
     index = "listener" if member.index is None else f"index {member.index}"
     return f"<b>{index}: {member.result}</b>" + (f"<br>{label(member.words, 120)}" if member.words else "")
 
 
 def _measured(server: Server) -> str:
-    counts = [f"{count:,} on CPU {cpu}" for cpu, count in server.ran_on.most_common(_MOST_CPUS)]
+    counts = [f"{count:,} on CPU {cpu}" for cpu, count in server.ran_on.most_common(_MAX_CPUS)]
     return f"{label(server.thread)} read " + (f"messages: {', '.join(counts)}" if counts else "no message")
 
 
@@ -158,15 +158,15 @@ def _measured(server: Server) -> str:
 
 
 def _heights(keys: list[Hashable], tallest: int) -> dict[Hashable, float]:
-    """Shorter columns stand in the middle."""
+    """Vertical position of each node; shorter columns are centred."""
     return {key: number + (tallest - len(keys)) / 2 for number, key in enumerate(keys)}
 
 
-def _draw_links(drawn: go.Figure, picture: _Picture, heights: list[dict[Hashable, float]]) -> None:
+def _draw_links(drawn: go.Figure, diagram: _Diagram, heights: list[dict[Hashable, float]]) -> None:
     import plotly.graph_objects as go
 
-    for look, (words, color, dash) in _LOOKS.items():
-        links = [link for link in picture.links.values() if link.look == look]
+    for look, (name, color, dash) in _LOOKS.items():
+        links = [link for link in diagram.links.values() if link.look == look]
         across: list[float | None] = []
         down: list[float | None] = []
         texts: list[str] = []
@@ -175,14 +175,14 @@ def _draw_links(drawn: go.Figure, picture: _Picture, heights: list[dict[Hashable
             for x, y in _curve(link.column + _WIDE, begin, link.column + 1 - _WIDE, end):
                 across.append(x)
                 down.append(y)
-                texts.append(link.words)
+                texts.append(link.hover)
             across.append(None)
             down.append(None)
             texts.append("")
         if links:
             drawn.add_trace(
                 go.Scatter(
-                    x=across, y=down, mode="lines", name=words, customdata=texts,
+                    x=across, y=down, mode="lines", name=name, customdata=texts,
                     line={"color": color, "width": 3.5 if look == "wrong" else 2.5, "dash": dash},
                     hovertemplate="%{customdata}<extra></extra>",
                 )
@@ -190,7 +190,7 @@ def _draw_links(drawn: go.Figure, picture: _Picture, heights: list[dict[Hashable
 
 
 def _curve(x0: float, y0: float, x1: float, y1: float, steps: int = 24) -> list[tuple[float, float]]:
-    """Leaves and arrives level."""
+    """Points of an S-shaped curve that starts and ends horizontally."""
     points = []
     for step in range(steps + 1):
         part = step / steps
@@ -198,10 +198,10 @@ def _curve(x0: float, y0: float, x1: float, y1: float, steps: int = 24) -> list[
     return points
 
 
-def _draw_boxes(drawn: go.Figure, picture: _Picture, heights: list[dict[Hashable, float]]) -> None:
-    wrong = {(link.column + 1, link.end) for link in picture.links.values() if link.look == "wrong"}
-    for column, boxes in enumerate(picture.columns):
-        for key, text in boxes.items():
+def _draw_nodes(drawn: go.Figure, diagram: _Diagram, heights: list[dict[Hashable, float]]) -> None:
+    wrong = {(link.column + 1, link.end) for link in diagram.links.values() if link.look == "wrong"}
+    for column, nodes in enumerate(diagram.columns):
+        for key, text in nodes.items():
             y = heights[column][key]
             color = RED if (column, key) in wrong else GREY
             drawn.add_shape(
@@ -228,12 +228,12 @@ def _lay_out(drawn: go.Figure, tallest: int, hidden: Sequence[Member]) -> None:
         legend={"orientation": "h", "x": 0, "xanchor": "left", "y": 0, "yanchor": "top"},
         showlegend=True,
         margin={"t": 4, "b": 30, "l": 4, "r": 4},
-        meta={"alt": "The reuseport group: whose packets come to which index, thread and CPU"},
+        meta={"alt": "Reuseport group: receiving CPU, index, serving thread and its CPU"},
     )
     if hidden:
         evaluated = Counter(member.result for member in hidden)
-        words = ", ".join(f"{count:,} {name}" for name, count in evaluated.items())
+        results = ", ".join(f"{count:,} {name}" for name, count in evaluated.items())
         drawn.add_annotation(
-            text=f"and {len(hidden):,} more listeners, of these {words}", x=1, xref="paper", xanchor="right",
+            text=f"and {len(hidden):,} more listeners, of these {results}", x=1, xref="paper", xanchor="right",
             y=0, yref="paper", yanchor="top", showarrow=False, opacity=0.75,
         )  # fmt: skip

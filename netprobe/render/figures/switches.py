@@ -1,12 +1,12 @@
-"""Who takes over a CPU from whom."""
+"""Context switches by thread and next task."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from netprobe.render.figures.label import label, thread_labels
 from netprobe.render.figures.theme import figure, note, scale
+from netprobe.render.safe import label, thread_labels
 from netprobe.render.units import percent
 from netprobe.rules.context import MissingDataError, RunContext
 
@@ -20,9 +20,9 @@ _IDLE, _REST = "(idle)", "(others)"
 
 
 def draw(context: RunContext, fold: bool = True) -> go.Figure:
-    """Two maps: who left its CPU (down) and who ran next (across), preempted and of its own will, a second.
+    """Two heat maps of thread (rows) and next task (columns): involuntary and voluntary switches per second.
 
-    `fold`: threads that do the same work are one (`timer-0`, `timer-1` → `timer-N`).
+    `fold`: threads of one role are one row (`timer-0`, `timer-1` → `timer-N`).
     """
     known = [row for row in (context.switches if fold else context.switches_by_thread) if row.switches]
     rows = known[:_ROLES]
@@ -31,12 +31,12 @@ def draw(context: RunContext, fold: bool = True) -> go.Figure:
     preempted, yielded = _columns([row.preempted_by for row in rows]), _columns([row.followed_by for row in rows])
     idle = any(row.to_idle for row in rows)
     drawn = figure(150 + 34 * len(rows))
-    # NaN where what was imported does not say how long it took.
-    seconds, unit = (context.run.seconds, "times a second") if context.run.seconds > 0 else (1.0, "times in all")
+    # NaN if an imported report has no duration.
+    seconds, unit = (context.run.seconds, "times per second") if context.run.seconds > 0 else (1.0, "times in total")
     _panel(drawn, rows, preempted, "x", ("bad", "preempted by", unit), seconds, [row.preempted_by for row in rows])
-    own_will = [row.followed_by + Counter({_IDLE: row.to_idle}) for row in rows]
+    voluntary = [row.followed_by + Counter({_IDLE: row.to_idle}) for row in rows]
     names = [*yielded, *([_IDLE] if idle else [])]
-    _panel(drawn, rows, names, "x2", ("plain", "left its CPU, then ran", unit), seconds, own_will)
+    _panel(drawn, rows, names, "x2", ("plain", "switched voluntarily to", unit), seconds, voluntary)
     _lay_out(drawn, rows, len(preempted), len(names), fold)
     if len(known) > len(rows):
         rest = percent(sum(row.switches for row in known[_ROLES:]), sum(row.switches for row in known))
@@ -53,7 +53,7 @@ def _columns(counts: list[Counter[str]]) -> list[str]:
 
 
 def _shown(one: Counter[str], names: list[str]) -> Counter[str]:
-    """With what has no column of its own as one."""
+    """Counts with all tasks that have no column of their own added up."""
     rest = sum(count for name, count in one.items() if name not in names)
     return one + Counter({_REST: rest}) if _REST in names and rest else one
 
@@ -69,9 +69,9 @@ def _panel(
 ) -> None:
     import plotly.graph_objects as go
 
-    shade, words, unit = look
+    shade, relation, unit = look
     values = [[_shown(one, names)[name] / seconds or None for name in names] for one in counts]
-    # Idle time is nobody's competitor, and would outshine the rest.
+    # Switches to idle displace no other task, and their number would flatten the colour scale of the rest.
     most = max(
         (value or 0 for row in values for value, name in zip(row, names, strict=True) if name != _IDLE), default=0
     )
@@ -80,10 +80,10 @@ def _panel(
     drawn.add_trace(
         go.Heatmap(
             z=values, xaxis=axis, zmin=0, zmax=most or 1, xgap=2, ygap=2, hoverongaps=False,
-            name=words,
+            name=relation,
             text=[[_short(value) for value in row] for row in values], texttemplate="%{text}", textfont={"size": 11},
             customdata=[[[label(row.thread), label(name)] for name in names] for row in rows],
-            hovertemplate=f"<b>%{{customdata[0]}}</b> {words} <b>%{{customdata[1]}}</b><br>"
+            hovertemplate=f"<b>%{{customdata[0]}}</b> {relation} <b>%{{customdata[1]}}</b><br>"
             f"%{{z:,.1f}} {unit}<extra></extra>",
             **scale(shade),
         )
@@ -94,7 +94,7 @@ def _panel(
                 "tickmode": "array", "tickvals": list(range(len(names))),
                 "ticktext": [label(name, 22) for name in names], "side": "top",
                 "tickangle": -30 if len(names) > 3 else 0,
-                "showgrid": False, "zeroline": False, "title": {"text": f"{words}, {unit}"},
+                "showgrid": False, "zeroline": False, "title": {"text": f"{relation}, {unit}"},
                 "range": [-0.5, max(len(names), 1) - 0.5],
             }
         }
@@ -110,12 +110,10 @@ def _lay_out(drawn: go.Figure, rows: list[SwitchRow], left: int, right: int, fol
     }  # fmt: skip
     drawn.update_layout(
         xaxis_domain=[0, share - 0.02], xaxis2_domain=[share + 0.02, 1], yaxis=vertical,
-        margin={"t": 90}, meta={"alt": "Who takes over a CPU from whom, a second"},
+        margin={"t": 90}, meta={"alt": "Context switches per second, by thread and next task"},
     )  # fmt: skip
     if not left:
-        drawn.add_annotation(
-            text="nobody", x=0.5, xref="x domain", y=0.5, yref="y domain", showarrow=False, opacity=0.7
-        )
+        drawn.add_annotation(text="none", x=0.5, xref="x domain", y=0.5, yref="y domain", showarrow=False, opacity=0.7)
 
 
 def _short(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""System calls by thread, and by the timeout that they are given."""
+"""System calls by thread and class of timeout."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netprobe.errors import NetprobeError
-from netprobe.render.figures.label import label, thread_labels
 from netprobe.render.figures.theme import BLUE, GREEN, GREY, ORANGE, PINK, SERIES, TEAL, VIOLET, figure
+from netprobe.render.safe import label, thread_labels
 from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 PER = ("auto", "request", "second")
 _THREADS, _PARTS = 16, 9
-_WORDS = {"zero": "timeout 0", "positive": "timeout > 0", "infinite": "no timeout", "unreadable": "timeout unknown"}
-# Waits that never wait stand out, also in print.
+_TIMEOUTS = {"zero": "timeout 0", "positive": "timeout > 0", "infinite": "no timeout", "unreadable": "timeout unknown"}
+# Waits with a zero timeout stand out, also in print.
 _PATTERNS = {"zero": "x", "positive": "/", "infinite": "", "unreadable": "."}
 
 _COLORS = {
@@ -33,7 +33,7 @@ _COLORS = {
 }
 
 Part = tuple[str, str]
-"""A call, and the class of its timeout ("" where it has none)."""
+"""System call and class of its timeout ("" for a call without timeout)."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class _Bars:
 
 
 def draw(context: RunContext, per: str = "auto") -> go.Figure:
-    """Stacked bars, one a thread; `per`: "request", "second", or "auto" for requests where they are known."""
-    divisor, unit = denominator(context, per)
+    """Stacked bars, one per thread; `per`: "request", "second", or "auto": per request if their number is known."""
+    divisor, unit = normalization(context, per)
     bars = _bars(context.calls_by_thread)
     if not bars.threads:
         raise MissingDataError("no system call was seen")
@@ -73,7 +73,7 @@ def draw(context: RunContext, per: str = "auto") -> go.Figure:
 
 
 def colors_of(calls: Iterable[str]) -> dict[str, str]:
-    """A colour for each call, the same in every figure as far as there are colours."""
+    """Colour of each call; frequent calls have the same colour in every figure."""
     names = sorted(set(calls))
     chosen = {name: _COLORS[name] for name in names if name in _COLORS}
     free = [color for color in SERIES if color not in chosen.values()] or list(SERIES)
@@ -82,19 +82,19 @@ def colors_of(calls: Iterable[str]) -> dict[str, str]:
     return chosen
 
 
-def denominator(context: RunContext, per: str) -> tuple[float, str]:
-    """What counts are divided by, and its words."""
+def normalization(context: RunContext, per: str) -> tuple[float, str]:
+    """Divisor of counts, and its name."""
     if per not in PER:
         raise ValueError(f"per {per!r} is none of {', '.join(PER)}")
     requests = context.requests
     if per == "request" and requests is None:
         raise NetprobeError(
-            "How many requests were served is not known.",
-            hint='Take per="second"; or record with --requests-from or the locality probe.',
+            "The number of requests is unknown.",
+            hint='Use per="second"; or record with --requests-from or the locality probe.',
         )
     if requests is not None and per != "second":
         return requests.count, "per request of the server"
-    return (context.run.seconds, "a second") if context.run.seconds > 0 else (1.0, "in all")
+    return (context.run.seconds, "per second") if context.run.seconds > 0 else (1.0, "in total")
 
 
 def _bars(rows: list[SyscallRow]) -> _Bars:
@@ -115,7 +115,7 @@ def _bars(rows: list[SyscallRow]) -> _Bars:
 
 
 def split(row: SyscallRow) -> Iterator[tuple[Part, int]]:
-    """A call's count by class of timeout; what has no class (or was counted before the class was) stands alone."""
+    """Counts of a call by class of timeout; calls without a class (or of an older Run) have one count."""
     for kind, count in row.timeouts.items():
         yield (row.syscall, kind), count
     rest = row.calls - row.timeouts.total()
@@ -123,10 +123,10 @@ def split(row: SyscallRow) -> Iterator[tuple[Part, int]]:
         yield (row.syscall, ""), rest
 
 
-def part_words(part: Part) -> str:
-    """`epoll_wait, timeout 0`, as the traced machine spelt the call."""
+def part_text(part: Part) -> str:
+    """`epoll_wait, timeout 0`, not escaped."""
     call, kind = part
-    return f"{call}, {_WORDS.get(kind, kind)}" if kind else call
+    return f"{call}, {_TIMEOUTS.get(kind, kind)}" if kind else call
 
 
 def _sum(bars: _Bars, threads: list[tuple[int, int, str]], part: Part | None) -> int:
@@ -137,15 +137,15 @@ def _sum(bars: _Bars, threads: list[tuple[int, int, str]], part: Part | None) ->
 def _add(drawn: go.Figure, names: list[str], part: Part | None, values: list[float], color: str, unit: str) -> None:
     import plotly.graph_objects as go
 
-    words = label(part_words(part)) if part else "other calls"
+    name = label(part_text(part)) if part else "other calls"
     marker: dict[str, Any] = {"color": color, "line": {"width": 0}}
     pattern = _PATTERNS.get(part[1], "") if part else ""
     if pattern:
         marker["pattern"] = {"shape": pattern, "fgcolor": "#ffffff", "fillmode": "overlay", "size": 7, "solidity": 0.25}
     drawn.add_trace(
         go.Bar(
-            x=values, y=list(range(len(names))), orientation="h", name=words, marker=marker,
-            customdata=[[name, words] for name in names],
+            x=values, y=list(range(len(names))), orientation="h", name=name, marker=marker,
+            customdata=[[thread, name] for thread in names],
             hovertemplate=f"<b>%{{customdata[1]}}</b><br>%{{customdata[0]}}: %{{x:,.3~f}} {unit}<extra></extra>",
         )
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""How figures look: colours that can be told apart on white and on black, and by people who see few colours."""
+"""Colours and layout of figures; the colours are distinct on white, on black and for colour-blind readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, VIOLET = "#3b82d6", "#d9731a", "#2e9e63", "#8e6bd8"
 TEAL, PINK, OLIVE, RED, GREY = "#1c98a8", "#d0569b", "#8a8f1f", "#e0484d", "#7d8794"
 SERIES = (BLUE, ORANGE, GREEN, VIOLET, TEAL, PINK, OLIVE)
-# From little to much. The page puts those for a dark background in their place.
+# From low to high. The page replaces the light scales by the dark ones in its dark theme.
 SCALES = {
     "light": {"good": ["#e3eefb", "#7fb0ec", "#2766b8"], "bad": ["#fde7e2", "#f08a6c", "#c22f35"],
               "plain": ["#f0ecfa", "#b09adf", "#6b46b8"], "empty": ["#f3f5f8", "#f3f5f8"]},
@@ -22,7 +22,7 @@ _INK = {"light": ("#1b1f27", "#5b6472", "#dfe3e9", "#ffffff"), "dark": ("#eef1f6
 
 
 def template(look: str = "light") -> dict[str, Any]:
-    """A plotly template, "light" or "dark"."""
+    """The plotly template of the "light" or "dark" theme."""
     ink, soft, line, paper = _INK[look]
     axis = {
         "automargin": True, "gridcolor": line, "linecolor": line, "zerolinecolor": line, "tickcolor": line,
@@ -48,14 +48,14 @@ def template(look: str = "light") -> dict[str, Any]:
 
 
 def figure(height: int, **layout: Any) -> go.Figure:
-    """An empty figure of this height in pixels; as wide as where it stands."""
+    """An empty figure of this height in pixels, as wide as its container."""
     import plotly.graph_objects as go
 
     return go.Figure(layout={"template": template(), "height": height, "autosize": True, **layout})
 
 
 def note(drawn: go.Figure, text: str) -> None:
-    """A line below on what is not in the figure."""
+    """Add a line below the figure, on data that it does not show."""
     drawn.update_layout(height=drawn.layout.height + 20, margin_b=28)
     drawn.add_annotation(
         text=text, x=1, xref="paper", xanchor="right", y=0, yref="paper", yanchor="top", showarrow=False, opacity=0.75,
@@ -63,12 +63,12 @@ def note(drawn: go.Figure, text: str) -> None:
 
 
 def scale(name: str) -> dict[str, Any]:
-    """Of a heat map: "good", "bad", "plain" or "empty"; `meta` tells the page which it was."""
+    """Colour scale of a heat map: "good", "bad", "plain" or "empty". The page reads the name from `meta`."""
     return {"colorscale": SCALES["light"][name], "meta": {"scale": name}, "showscale": False}
 
 
 def dark(drawn: go.Figure) -> go.Figure:
-    """A copy for dark surroundings."""
+    """A copy for a dark background."""
     import plotly.graph_objects as go
 
     copy = go.Figure(drawn)

@@ -1,4 +1,4 @@
-"""Requests a second over time, and by round of a benchmark where there was one."""
+"""Requests per second over time, or by round of a benchmark."""
 
 from __future__ import annotations
 
@@ -6,51 +6,47 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netprobe.render.figures.label import label
 from netprobe.render.figures.over_time import requests
 from netprobe.render.figures.theme import figure
-from netprobe.render.figures.timeline import clock_of
 from netprobe.render.figures.timeline import draw as draw_rows
+from netprobe.render.figures.timeline import time_axis_of
+from netprobe.render.safe import label
 from netprobe.rules.context import MissingDataError, RunContext
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from netprobe.load.rounds import RoundValues
     from netprobe.run.model import Run
-    from netprobe.run.rounds import Rounds
 
 
-def draw(context: RunContext, rounds: list[Rounds]) -> go.Figure:
-    """By time interval, as the server read them; without that, by round as the load generator saw them."""
+def draw(context: RunContext, rounds: list[RoundValues]) -> go.Figure:
+    """By interval, as the server read the requests; else by round, as the load generator counted them."""
     if context.run.tables.get("intervals"):
-        clock = clock_of(context.run)
-        rows = list(requests(context.run, clock))
+        axis = time_axis_of(context.run)
+        rows = list(requests(context.run, axis))
         if rows:
-            return draw_rows(clock, rows, "Requests a second over time")
+            return draw_rows(axis, rows, "Requests per second over time")
     measured = served(context.run) or [one for one in rounds if not one.is_time]
     if not measured and context.requests:
-        raise MissingDataError(
-            "how the throughput went over time is not known, only how many requests there were in all"
-        )
+        raise MissingDataError("only the total number of requests is known, not the throughput over time")
     if not measured:
-        raise MissingDataError(
-            "how many requests were served is not known: record the probe locality, or netprobe bench"
-        )
+        raise MissingDataError("the number of requests is unknown: record the probe locality, or use netprobe bench")
     return by_round(measured, "Throughput by round of the benchmark")
 
 
-def served(run: Run) -> list[Rounds]:
-    """Requests a second of each round of a benchmark; nothing where there was none."""
-    from netprobe.run.rounds import Rounds
+def served(run: Run) -> list[RoundValues]:
+    """Requests per second of each round of a benchmark; empty if the Run has no benchmark."""
+    from netprobe.load.rounds import RoundValues
 
     if "load_rounds" not in run.tables:
         return []
     rates = (requests / seconds for requests, seconds in run.columns("load_rounds").rows("requests", "duration_s"))
-    return [Rounds("requests/s", "integer", tuple(rates))]
+    return [RoundValues("requests/s", "integer", tuple(rates))]
 
 
-def by_round(measured: list[Rounds], alt: str) -> go.Figure:
-    """A dot a round, and the mean as a line, for each thing that was measured."""
+def by_round(measured: list[RoundValues], alt: str) -> go.Figure:
+    """A point per round, for each quantity that was measured."""
     import plotly.graph_objects as go
 
     drawn = figure(260)
@@ -69,7 +65,7 @@ def by_round(measured: list[Rounds], alt: str) -> go.Figure:
         xaxis={"title": {"text": "round"}, "dtick": max(1, len(measured[0].values) // 12), "showgrid": False},
         yaxis={"type": "log", "title": {"text": "milliseconds"}}
         if time
-        else {"rangemode": "tozero", "title": {"text": "requests a second"}},
+        else {"rangemode": "tozero", "title": {"text": "requests per second"}},
         legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0},
         showlegend=True,
         meta={"alt": alt},

@@ -1,1 +1,1 @@
-"""What `netprobe.load` and `netprobe.compare` give: a Run and a comparison with findings, figures and a face."""
+"""The results of `netprobe.load()` and `netprobe.compare()`, and how a notebook displays them."""

@@ -1,1 +1,1 @@
-"""The page that `netprobe report` writes: one HTML file that loads nothing."""
+"""The page of `netprobe report`: one self-contained HTML file."""

@@ -1,4 +1,4 @@
-"""Findings that open their evidence."""
+"""Findings as cards, and the results of all other rules."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from netprobe.render.report.html import Html, counted, element, folded, join, li
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
 
 _SEVERITY = {1: "note", 2: "minor", 3: "major"}
-# Where the evidence of a finding is drawn.
+# Begin of a code → anchor and title of the section that shows the evidence.
 _SHOWN_IN = {
     "busy-poll": ("busypoll", "Busy polling"),
     "epoll-ctl": ("syscalls", "System calls"),
     "epoll-zero": ("syscalls", "System calls"),
-    "hot-frame": ("flame", "Where the time goes"),
-    "kernel-hooks": ("flame", "Where the time goes"),
-    "mitigation": ("flame", "Where the time goes"),
-    "unknown-frames": ("flame", "Where the time goes"),
+    "hot-frame": ("flame", "CPU flame graph"),
+    "kernel-hooks": ("flame", "CPU flame graph"),
+    "mitigation": ("flame", "CPU flame graph"),
+    "unknown-frames": ("flame", "CPU flame graph"),
     "read-on": ("syscalls", "System calls"),
     "syscalls": ("syscalls", "System calls"),
     "listener": ("reuseport", "Reuseport group"),
@@ -29,13 +29,13 @@ _SHOWN_IN = {
 
 
 def cards(found: Sequence[Finding], anchors: Iterable[str]) -> Html:
-    """One card a finding; the first is open."""
+    """One card per finding; the first is open."""
     there = set(anchors)
     return join(card(one, there, opened=not number) for number, one in enumerate(found))
 
 
 def card(one: Finding, anchors: set[str], opened: bool = False, badge: str = "") -> Html:
-    """The claim, and below it evidence, why, fix and source."""
+    """The summary of a finding; evidence, reason, fix and source are below it."""
     severity = _SEVERITY[one.severity]
     summary = element(
         "summary",
@@ -46,12 +46,12 @@ def card(one: Finding, anchors: set[str], opened: bool = False, badge: str = "")
     )
     body = element(
         "div",
-        element("h4", "What shows it"),
+        element("h4", "Evidence"),
         listed((counted(evidence.text) for evidence in one.evidence), "evidence"),
         pairs(
             (
                 ("Why it matters", one.why),
-                ("What to do", element("strong", one.fix)),
+                ("Fix", element("strong", one.fix)),
                 ("Estimated cost", f"{one.cost_pct:.1f} % of the server's CPU time" if one.cost_pct else ""),
                 ("Source", one.source),
                 ("More", element("span", element("code", f"netprobe explain {one.code}"), _link(one.code, anchors))),
@@ -65,19 +65,21 @@ def card(one: Finding, anchors: set[str], opened: bool = False, badge: str = "")
 def _link(code: str, anchors: set[str]) -> Html:
     for begin, (anchor, title) in _SHOWN_IN.items():
         if code.startswith(begin) and anchor in anchors:
-            return element("span", " · drawn in ", element("a", title, href=f"#{anchor}"))
+            return element("span", " · shown in ", element("a", title, href=f"#{anchor}"))
     return Html("")
 
 
 def rest(results: Sequence[Result]) -> Html:
-    """What was looked at and is clear, and what cannot be told."""
-    clear = [one for one in results if isinstance(one, Pass)]
-    unknown = [one for one in results if isinstance(one, Inconclusive)]
+    """Rules that passed, and rules that are inconclusive with their reasons."""
+    passed = [one for one in results if isinstance(one, Pass)]
+    inconclusive = [one for one in results if isinstance(one, Inconclusive)]
     parts = []
-    if unknown:
-        lines = [element("span", element("code", one.code), f" {one.reason}") for one in unknown]
-        parts.append(folded(f"{len(unknown)} rule{'' if len(unknown) == 1 else 's'} inconclusive", listed(lines)))
-    if clear:
-        lines = [element("span", element("code", one.code), f" {one.words}") for one in clear]
-        parts.append(folded(f"{len(clear)} rule{'' if len(clear) == 1 else 's'} found nothing", listed(lines)))
+    if inconclusive:
+        lines = [element("span", element("code", one.code), f" {one.reason}") for one in inconclusive]
+        parts.append(
+            folded(f"{len(inconclusive)} rule{'' if len(inconclusive) == 1 else 's'} inconclusive", listed(lines))
+        )
+    if passed:
+        lines = [element("span", element("code", one.code), f" {one.words}") for one in passed]
+        parts.append(folded(f"{len(passed)} rule{'' if len(passed) == 1 else 's'} passed", listed(lines)))
     return element("div", *parts, class_="rest") if parts else Html("")

@@ -1,4 +1,4 @@
-"""HTML from parts. Plain text is escaped wherever it is put in, so that nothing measured becomes markup."""
+"""HTML elements. All plain text is escaped on insertion, so that no text of the traced machine becomes markup."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from html import escape
 from netprobe.render.safe import printable
 from netprobe.render.text import TextTable
 
-# Numbers that name something.
-_IDENTIFIERS = frozenset({"PID", "TID", "NAPI", "QUEUE", "INDEX", "BLOCK"})
+# Columns of identifiers, whose digits are not grouped.
+_IDENTIFIERS = frozenset({"PID", "TID", "NAPI", "QUEUE", "INDEX", "INTERVAL"})
 _LONG = re.compile(r"([0-9]{4,})((?:\.[0-9]+)?)")
 _COUNT = re.compile(
-    r"(?<![\w.,:/-])[0-9]{4,}(?= (?:of [0-9]+|and [0-9]+ requests|a second|times|messages|packets|polls|requests|waits"
-    r"|calls|samples|switches|attempts|connections|listeners|threads)\b)"
+    r"(?<![\w.,:/-])[0-9]{4,}(?= (?:of [0-9]+|and [0-9]+ requests|per second|times|messages|packets|polls|requests"
+    r"|waits|calls|samples|switches|attempts|connections|listeners|threads)\b)"
 )
 _VOID = frozenset({"input", "br", "meta"})
 
 
 class Html(str):
-    """Text that is markup already."""
+    """Text that is markup and is not escaped."""
 
     __slots__ = ()
 
 
 def text(value: object) -> Html:
-    """Any text, spelt out where it could act or hide."""
+    """Any text, escaped."""
     return value if isinstance(value, Html) else Html(escape(printable(str(value))))
 
 
 def join(parts: Iterable[object]) -> Html:
-    """Parts after each other."""
+    """Concatenate the parts."""
     return Html("".join(text(part) for part in parts))
 
 
 def element(tag: str, *children: object, **attributes: object) -> Html:
-    """An element. Attributes: `class_` for class, `_` for `-`; True stands alone, None and False are left out."""
+    """An element. Attributes: `class_` for class, `_` for `-`; True has no value, None and False are skipped."""
     written = "".join(_attribute(name, value) for name, value in attributes.items() if value not in (None, False))
     if tag in _VOID:
         return Html(f"<{tag}{written}>")
@@ -49,13 +49,13 @@ def _attribute(name: str, value: object) -> str:
 
 
 def listed(lines: Iterable[object], class_: str | None = None) -> Html:
-    """A list; nothing without lines."""
+    """A list; empty without lines."""
     items = [element("li", line) for line in lines]
     return element("ul", *items, class_=class_) if items else Html("")
 
 
 def pairs(rows: Iterable[tuple[str, object]]) -> Html:
-    """Terms and what they are; those with nothing are left out."""
+    """A list of terms and descriptions; terms with an empty description are skipped."""
     return element(
         "dl",
         *(element("div", element("dt", name), element("dd", value)) for name, value in rows if str(value)),
@@ -64,7 +64,7 @@ def pairs(rows: Iterable[tuple[str, object]]) -> Html:
 
 
 def table(shown: TextTable, caption: str) -> Html:
-    """A table of text as one of HTML, in a box of its own that scrolls where the page is narrow."""
+    """A text table as HTML, in a region of its own that scrolls on narrow pages."""
     numbers = [column.number for column in shown.columns]
     head = element("tr", *(element("th", column.heading, scope="col", class_=_side(column.number))
                            for column in shown.columns))  # fmt: skip
@@ -89,13 +89,13 @@ def _row(shown: TextTable, number: int, row: Sequence[str], numbers: Sequence[bo
     return element("tr", *cells, class_=_tone(shown, number, -1))
 
 
-def counted(words: object) -> str:
-    """A sentence with its counts in groups of three digits; other numbers (ports, process ids) stay."""
-    return _COUNT.sub(lambda found: f"{int(found[0]):,}", str(words))
+def counted(sentence: object) -> str:
+    """Group the digits of the counts in a sentence; other numbers (ports, PIDs) stay as they are."""
+    return _COUNT.sub(lambda found: f"{int(found[0]):,}", str(sentence))
 
 
 def _grouped(cell: str) -> str:
-    """A plain number in groups of three digits, as everywhere on the page."""
+    """Group the digits of a plain number."""
     found = _LONG.fullmatch(cell)
     return f"{int(found[1]):,}{found[2]}" if found else cell
 
@@ -105,11 +105,11 @@ def _side(right: bool) -> str | None:
 
 
 def _tone(shown: TextTable, row: int, column: int) -> str | None:
-    """The colour that a terminal would show, as a class."""
+    """The colour of the row or cell on a terminal, as a class."""
     style = shown.cell_styles.get((row, column), "") if column >= 0 else shown.styles.get(row, "")
     return next((name for name in ("red", "yellow", "green", "dim") if name in style), None)
 
 
 def folded(summary: object, *children: object, class_: str = "more") -> Html:
-    """What opens when asked for."""
+    """Content that is hidden until its summary is clicked."""
     return element("details", element("summary", summary), *children, class_=class_)

@@ -1,4 +1,4 @@
-"""The sections of a Run's page, from its tables to sentences, charts and tables of the same data."""
+"""The sections of a Run's page: sentences, charts, and tables of the same data."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import partial
 
 from netprobe.errors import NetprobeError
 from netprobe.render import busypoll, locality, switches
-from netprobe.render.figures.of_run import RunFigures
 from netprobe.render.figures.reuseport import rank
-from netprobe.render.report.flame import frame_of
+from netprobe.render.figures.run_figures import RunFigures
+from netprobe.render.report.charts import Charts, Section, or_nothing
 from netprobe.render.report.html import Html, counted, element, folded, join, listed, table
-from netprobe.render.report.parts import Charts, Section, or_nothing
+from netprobe.render.report.page import flame_frame
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent
 from netprobe.rules.context import RunContext
@@ -21,8 +21,8 @@ _ROWS, _GROUPS = 40, 6
 
 
 @dataclass(frozen=True)
-class Source:
-    """A Run with its figures. `prefix`: of the charts' names, where a page shows two Runs; `per`: of system calls."""
+class ReportData:
+    """A Run and its figures. `prefix`: of the names of its charts; `per`: normalization of system calls."""
 
     context: RunContext
     figures: RunFigures
@@ -31,80 +31,77 @@ class Source:
     per: str = "auto"
 
     def name(self, figure: str) -> str:
-        """Of a chart on the page."""
+        """Name of a chart on the page."""
         return f"{self.prefix}{figure}"
 
 
-def sections(source: Source) -> Iterator[Section]:
-    """In the order in which a reader asks."""
-    yield Section("load", "Throughput and latency", load(source), "Load")
-    yield Section("time", "Over time", over_time(source))
-    yield Section("locality", "Locality", matrix(source))
-    yield Section("reuseport", "Reuseport group", group(source))
-    yield Section("syscalls", "System calls", calls(source))
-    yield Section("switches", "Context switches", next_tasks(source))
-    yield Section("busypoll", "Busy polling", polling(source))
-    yield Section("flame", "Where the time goes", stacks(source))
+def sections(data: ReportData) -> Iterator[Section]:
+    """All sections, from throughput to the flame graph."""
+    yield Section("load", "Throughput and latency", load(data), "Load")
+    yield Section("time", "Over time", over_time(data))
+    yield Section("locality", "Locality", matrix(data))
+    yield Section("reuseport", "Reuseport group", group(data))
+    yield Section("syscalls", "System calls", calls(data))
+    yield Section("switches", "Context switches", next_tasks(data))
+    yield Section("busypoll", "Busy polling", polling(data))
+    yield Section("flame", "CPU flame graph", stacks(data))
 
 
-def load(source: Source) -> Html:
-    """Throughput over time; latency where it is known; the load generator's report."""
-    requests = source.context.requests
-    words = Html("")
-    if requests and source.context.run.seconds > 0:
+def load(data: ReportData) -> Html:
+    """Throughput over time, latency, and the load generator's report."""
+    requests = data.context.requests
+    sentence = Html("")
+    if requests and data.context.run.seconds > 0:
         about = "About " if requests.estimated else ""
-        words = element(
-            "p",
-            f"{about}{requests.count / source.context.run.seconds:,.0f} requests a second; source: {requests.source}.",
-        )
-    figures = source.figures
+        rate = requests.count / data.context.run.seconds
+        sentence = element("p", f"{about}{rate:,.0f} requests per second; source: {requests.source}.")
     return join(
         (
-            words,
-            source.charts.place(source.name("throughput"), figures.throughput, numbers=True),
-            source.charts.place(source.name("latency"), figures.latency, numbers=True),
-            _reported(source.context),
+            sentence,
+            data.charts.place(data.name("throughput"), data.figures.throughput, numbers=True),
+            data.charts.place(data.name("latency"), data.figures.latency, numbers=True),
+            _load_report(data.context),
         )
     )
 
 
-def _reported(context: RunContext) -> Html:
+def _load_report(context: RunContext) -> Html:
     if "load_results" not in context.run.tables:
         return Html("")
     rows = context.run.columns("load_results").rows("quantity", "statistic", "text")
     columns = [Column("QUANTITY"), Column("STATISTIC"), Column("VALUE", True)]
     shown = [[str(cell) for cell in row] for row in rows if row[0] != "latency spectrum"]
-    return _same("The load generator's report", TextTable(columns, shown))
+    return _folded_table("The load generator's report", TextTable(columns, shown))
 
 
-def over_time(source: Source) -> Html:
-    """Every row on one time axis, and what is chosen of it in numbers."""
+def over_time(data: ReportData) -> Html:
+    """All rates on one time axis, and their means in the selected time range."""
     return join(
         (
-            source.charts.place(source.name("time"), lambda: source.figures.over_time(requests=False), numbers=True),
-            element("div", class_="chosen", data_prefix=source.prefix),
+            data.charts.place(data.name("time"), lambda: data.figures.over_time(requests=False), numbers=True),
+            element("div", class_="chosen", data_prefix=data.prefix),
         )
     )
 
 
-def matrix(source: Source) -> Html:
-    """The sentence, the heat map, threads, TX queues."""
+def matrix(data: ReportData) -> Html:
+    """Verdict on locality, heat map, threads, TX queues."""
     from netprobe.analysis.locality import verdict
 
-    context = source.context
+    context = data.context
     return join(
         (
             or_nothing(lambda: element("p", counted(verdict(context.groups, context.matrix).sentence))),
-            source.charts.place(source.name("locality"), source.figures.locality),
+            data.charts.place(data.name("locality"), data.figures.locality),
             or_nothing(
-                lambda: _same(
+                lambda: _folded_table(
                     "Messages by thread",
                     locality.threads_as_text(context.thread_matrices, _ROWS),
                     locality.threads_rest(context.thread_matrices, _ROWS),
                 )
             ),
             or_nothing(
-                lambda: _same(
+                lambda: _folded_table(
                     "Messages by CPU", locality.matrix_as_text(context.matrix), locality.matrix_rest(context.matrix)
                 )
             ),
@@ -115,53 +112,53 @@ def matrix(source: Source) -> Html:
 
 def _sent(context: RunContext) -> Html:
     return join(
-        _same(f"Packets sent by {here.device}", locality.tx_as_text(here), locality.matrix_rest(here))
-        for here in context.tx
+        _folded_table(f"Packets sent by {device.device}", locality.tx_as_text(device), locality.matrix_rest(device))
+        for device in context.tx
     )
 
 
-def group(source: Source) -> Html:
-    """A picture for each group of several listeners, the wrong ones first."""
-    return source.charts.attempt(lambda: _groups(source))
+def group(data: ReportData) -> Html:
+    """A diagram for each group of listeners, groups with a fault first."""
+    return data.charts.attempt(lambda: _groups(data))
 
 
-def _groups(source: Source) -> Html:
-    found = source.context.groups
+def _groups(data: ReportData) -> Html:
+    found = data.context.groups
     if not found:
-        return element("p", "The server has no listener that could share its port.", class_="missing")
+        return element("p", "The server has no listener with SO_REUSEPORT.", class_="missing")
     order = sorted(range(len(found)), key=lambda number: rank(found[number]))
     parts: list[Html] = []
     for number in order[:_GROUPS]:
-        here = found[number]
-        parts.append(element("p", locality.group_heading(here), class_="group"))
-        parts.append(source.charts.place(source.name(f"reuseport-{number}"), partial(source.figures.reuseport, number)))
-        parts.append(_same("Listeners", locality.members_as_text(here, 0)))
+        shown = found[number]
+        parts.append(element("p", locality.group_heading(shown), class_="group"))
+        parts.append(data.charts.place(data.name(f"reuseport-{number}"), partial(data.figures.reuseport, number)))
+        parts.append(_folded_table("Listeners", locality.members_as_text(shown, 0)))
     parts.append(listed(locality.group_heading(found[number]) for number in order[_GROUPS:]))
     return join(parts)
 
 
-def calls(source: Source) -> Html:
-    """By thread and class of timeout, by request where that is known."""
-    context = source.context
+def calls(data: ReportData) -> Html:
+    """System calls by thread and class of timeout, per request if the number of requests is known."""
+    context = data.context
     return join(
         (
-            source.charts.place(source.name("syscalls"), lambda: source.figures.syscalls(source.per)),
-            or_nothing(lambda: _same("System calls by thread", *_calls_table(context, source.per))),
+            data.charts.place(data.name("syscalls"), lambda: data.figures.syscalls(data.per)),
+            or_nothing(lambda: _folded_table("System calls by thread", *_calls_table(context, data.per))),
         )
     )
 
 
 def _calls_table(context: RunContext, per: str) -> tuple[TextTable, str]:
-    from netprobe.render.figures.syscalls import denominator, part_words, split
+    from netprobe.render.figures.syscalls import normalization, part_text, split
 
-    divisor, unit = denominator(context, per)
+    divisor, unit = normalization(context, per)
     total = sum(row.calls for row in context.calls_by_thread)
     columns = [
         Column("PID", True), Column("TID", True), Column("THREAD"), Column("SYSCALL"), Column("COUNT", True),
         Column(unit.upper(), True), Column("SHARE %", True),
     ]  # fmt: skip
     rows = [
-        (count, [str(row.pid or "-"), str(row.tid or "-"), row.thread, part_words(part), f"{count:,}",
+        (count, [str(row.pid or "-"), str(row.tid or "-"), row.thread, part_text(part), f"{count:,}",
                  f"{count / divisor:,.3g}", percent(count, total)])
         for row in context.calls_by_thread
         for part, count in split(row)
@@ -171,15 +168,15 @@ def _calls_table(context: RunContext, per: str) -> tuple[TextTable, str]:
     return TextTable(columns, [cells for _, cells in rows[:_ROWS]]), skipped
 
 
-def next_tasks(source: Source) -> Html:
-    """Who takes over from whom."""
-    context = source.context
+def next_tasks(data: ReportData) -> Html:
+    """Context switches by thread and next task."""
+    context = data.context
     waits = "run_queue" in context.run.tables
     return join(
         (
-            source.charts.place(source.name("switches"), source.figures.switches),
+            data.charts.place(data.name("switches"), data.figures.switches),
             or_nothing(
-                lambda: _same(
+                lambda: _folded_table(
                     "Switches by thread",
                     switches.threads_as_text(context.switches_by_thread, context.seconds, _ROWS, False, waits),
                     switches.rest(context.switches_by_thread, _ROWS),
@@ -189,47 +186,47 @@ def next_tasks(source: Source) -> Html:
     )
 
 
-def polling(source: Source) -> Html:
-    """The sentence, hits and misses over time, the chain of conditions, the NAPI instances."""
-    return source.charts.attempt(lambda: _polling(source))
+def polling(data: ReportData) -> Html:
+    """Verdict on busy polling, hits and misses over time, prerequisites, NAPI instances."""
+    return data.charts.attempt(lambda: _polling(data))
 
 
-def _polling(source: Source) -> Html:
-    context = source.context
+def _polling(data: ReportData) -> Html:
+    context = data.context
     found = context.polling
     parts = [element("p", counted(found.sentence))]
     if any(row.attempts for row in found.rows):
-        parts.append(source.charts.place(source.name("busypoll"), source.figures.busypoll))
-    parts.append(table(busypoll.links_as_text(found.links), "The chain of conditions"))
+        parts.append(data.charts.place(data.name("busypoll"), data.figures.busypoll))
+    parts.append(table(busypoll.links_as_text(found.links), "Prerequisites of busy polling"))
     parts.append(listed(busypoll.fixes(found.links), "fixes"))
     if found.rows:
         shown = busypoll.rows_as_text(found.rows, found.napis, context.run.seconds, _ROWS)
         attempts = [row.attempts for row in found.rows]
         skipped = _more(len(attempts) - _ROWS, sum(attempts[_ROWS:]), sum(attempts), "attempts")
-        parts.append(_same("Busy polls by thread", shown, skipped))
+        parts.append(_folded_table("Busy polls by thread", shown, skipped))
     if found.napis:
-        parts.append(_same("Who took the packets of each NAPI instance", busypoll.napis_as_text(found.napis)))
+        parts.append(_folded_table("Packets of each NAPI instance by receiver", busypoll.napis_as_text(found.napis)))
     return join(parts)
 
 
-def stacks(source: Source) -> Html:
-    """The flame graph with its own controls."""
+def stacks(data: ReportData) -> Html:
+    """The flame graph, and the functions with the largest self time."""
     from netprobe.render.record import frames_as_text
 
     try:
-        profile = source.figures.flame()
+        profile = data.figures.flamegraph()
     except NetprobeError as error:
-        return source.charts.lacking(error.message)
+        return data.charts.lacking(error.message)
     return join(
         (
-            frame_of(profile),
-            or_nothing(lambda: _same("Functions that take most time themselves", frames_as_text(source.context))),
+            flame_frame(profile),
+            or_nothing(lambda: _folded_table("Functions with the largest self time", frames_as_text(data.context))),
         )
     )
 
 
-def _same(title: str, shown: TextTable, skipped: str = "") -> Html:
-    """`skipped`: what the table does not have, as a terminal says it."""
+def _folded_table(title: str, shown: TextTable, skipped: str = "") -> Html:
+    """`skipped`: a line on the rows that the table does not have."""
     if not shown.rows:
         return Html("")
     line = element("p", skipped.removesuffix("; -T 0 shows all"), class_="soft") if skipped else ""

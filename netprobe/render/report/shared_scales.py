@@ -1,4 +1,4 @@
-"""Two charts of the same thing beside each other get the same axes, so that they can be compared by eye."""
+"""The charts of both sides get the same axes, so that they can be compared by eye."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-# A little room above what is largest.
+# Space above the largest value.
 _ROOM = 1.05
 
 
 def share_scales(figures: Mapping[str, Any]) -> None:
-    """Of each pair of figures (plotly's JSON) `a-NAME` and `b-NAME`, as far as their axes say the same."""
+    """Set the axes of each pair of figures (plotly's JSON) `a-NAME` and `b-NAME` that have the same quantities."""
     for name, left in figures.items():
         right = figures.get(f"b-{name[2:]}") if name.startswith("a-") else None
         if right is None or name.startswith("a-reuseport"):
@@ -33,7 +33,7 @@ Pair = tuple[Any, Any]
 
 
 def _share_time(pair: Pair) -> None:
-    """One time axis, and the same values for rows of the same title."""
+    """One time axis, and one value axis for rows with the same title."""
     end = max(one["layout"]["xaxis"]["range"][1] for one in pair)
     for one in pair:
         one["layout"]["xaxis"]["range"] = [0, end]
@@ -42,20 +42,20 @@ def _share_time(pair: Pair) -> None:
         axes = [one["layout"][f"yaxis{here[title][1:]}"] for one, here in zip(pair, rows, strict=True)]
         if any("range" in axis for axis in axes):
             continue
-        most = max(_most(one, here[title]) for one, here in zip(pair, rows, strict=True))
+        most = max(_max(one, here[title]) for one, here in zip(pair, rows, strict=True))
         for axis in axes:
             axis["range"] = [0, most * _ROOM or 1]
 
 
 def _rows(one: Any) -> dict[str, str]:
-    """Axis (`y2`) by title: each row has an annotation, in the same order."""
+    """Title → axis (`y2`): the annotations are the titles of the rows, in order."""
     titles = [note["text"] for note in one["layout"].get("annotations", ())]
     return {title: f"y{number + 1 if number else ''}" for number, title in enumerate(titles)}
 
 
-def _most(one: Any, axis: str) -> float:
+def _max(one: Any, axis: str) -> float:
     traces = [trace for trace in one["data"] if trace.get("yaxis", "y") == axis]
-    values = [numbers(trace["y"]) for trace in traces]
+    values = [decoded(trace["y"]) for trace in traces]
     if traces and all("stackgroup" in trace for trace in traces):
         values = [np.sum([np.nan_to_num(row) for row in values], axis=0)]
     return _largest(values)
@@ -68,16 +68,16 @@ def _share_bars(pair: Pair) -> None:
     most = 0.0
     for one in pair:
         if one["data"]:
-            most = max(most, _largest([np.sum([numbers(trace["x"]) for trace in one["data"]], axis=0)]))
+            most = max(most, _largest([np.sum([decoded(trace["x"]) for trace in one["data"]], axis=0)]))
     for one in pair:
         one["layout"]["xaxis"]["range"] = [0, most * _ROOM or 1]
 
 
 def _share_colours(pair: Pair) -> None:
-    """Of maps of the same name; what is in one of them only keeps its own."""
+    """One colour scale for heat maps of the same name; a map that only one side has keeps its own."""
     most: dict[str, float] = {}
     chosen = [trace for one in pair for trace in one["data"] if "zmax" in trace]
-    # Both colours of the matrix have one scale already: each pair of names has its own.
+    # Within a side the local and the remote cells already have one scale: each pair of names has its own.
     for trace in chosen:
         most[trace["name"]] = max(most.get(trace["name"], 0.0), float(trace["zmax"]))
     for trace in chosen:
@@ -85,22 +85,22 @@ def _share_colours(pair: Pair) -> None:
 
 
 def _share_points(pair: Pair) -> None:
-    """Dots and lines: the axis that has values; that of the names stays."""
+    """Points and lines: the value axis is shared, the axis of names is not."""
     for axis, values in (("xaxis", "x"), ("yaxis", "y")):
         axes = [one["layout"].get(axis, {}) for one in pair]
-        # Names, not numbers.
+        # An axis of names.
         if (
             any("tickvals" in here and here.get("type") != "log" for here in axes)
             or len({_kind(here) for here in axes}) > 1
         ):
             continue
-        rows = [numbers(trace[values]) for one in pair for trace in one["data"] if values in trace]
+        rows = [decoded(trace[values]) for one in pair for trace in one["data"] if values in trace]
         log = axes[0].get("type") == "log"
         known = [row[np.isfinite(row) & ((row > 0) | (not log))] for row in rows]
-        most, least = _largest(known), -_largest([-row for row in known])
-        if not most > 0:
+        high, low = _largest(known), -_largest([-row for row in known])
+        if not high > 0:
             continue
-        ends = [np.log10(least) - 0.1, np.log10(most) + 0.1] if log else [min(0.0, least), most * _ROOM]
+        ends = [np.log10(low) - 0.1, np.log10(high) + 0.1] if log else [min(0.0, low), high * _ROOM]
         for here in axes:
             here["range"] = [float(end) for end in ends]
 
@@ -113,8 +113,8 @@ def _largest(rows: Iterable[Any]) -> float:
     return max((float(np.nanmax(row)) for row in rows if np.isfinite(row).any()), default=0.0)
 
 
-def numbers(values: Any) -> Any:
-    """Numbers of plotly's JSON, which packs arrays; null is NaN."""
+def decoded(values: Any) -> Any:
+    """An array of plotly's JSON, packed or not; null is NaN."""
     if isinstance(values, dict):
         return np.frombuffer(base64.b64decode(values["bdata"]), np.dtype(values["dtype"])).astype(np.float64)
     return np.array([np.nan if value is None else value for value in values], np.float64)

@@ -32,7 +32,7 @@ def test_changes(comparison):
     assert len(comparison.figures.changes(top=2).layout.yaxis.ticktext) == 2
 
 
-def test_intervals_hold_their_changes(comparison):
+def test_confidence_intervals_contain_their_changes(comparison):
     for trace in comparison.figures.changes(top=0).data:
         assert all(length >= 0 for length in (*trace.error_x.array, *trace.error_x.arrayminus))
 
@@ -46,12 +46,12 @@ def test_over_time_has_both_sides(comparison):
         assert served == pytest.approx(run.table("messages")["accepted"].sum())
 
 
-def test_the_sides_have_their_own(comparison):
+def test_each_side_has_figures_of_its_own(comparison):
     assert comparison.figures.a.locality() != comparison.figures.b.locality()
 
 
-def test_flame(comparison, tmp_path):
-    shown = comparison.figures.flame()
+def test_flamegraph(comparison, tmp_path):
+    shown = comparison.figures.flamegraph()
     assert "<iframe" in shown._repr_html_()
     shown.write(tmp_path / "diff.html")
     assert (tmp_path / "diff.html").stat().st_size > 10_000
@@ -60,15 +60,15 @@ def test_flame(comparison, tmp_path):
 def test_nothing_changed():
     run = netprobe.load(ROOT / "tests/data/runs/read")
     same = netprobe.compare(run, run)
-    with pytest.raises(NetprobeError, match="no number changed"):
+    with pytest.raises(NetprobeError, match="no metric changed"):
         same.figures.changes()
-    assert set(same.figures.available()) == {"changes", "over_time", "flame"}
+    assert set(same.figures.available()) == {"changes", "over_time", "flamegraph"}
 
 
-def test_they_show_themselves(comparison):
+def test_a_notebook_displays_runs_and_comparisons(comparison):
     shown = comparison._repr_mimebundle_()["text/html"]
     assert "3 findings went away" in shown
-    assert "What changed" in shown
+    assert "Changes" in shown
     run = comparison.a.run._repr_mimebundle_()
     assert run["text/plain"].startswith("<Run of process")
     assert "reuseport-order" in run["text/html"]

@@ -1,4 +1,4 @@
-"""Figures that cannot show everything say what is left out."""
+"""Figures that cannot show all data state what they skip."""
 
 from collections import Counter
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ def test_cpus_that_are_not_in_the_map():
     assert layout.yaxis.ticktext == layout.xaxis.ticktext == tuple(str(cpu) for cpu in range(0, 64, 4))
 
 
-def test_listeners_that_are_not_in_the_picture():
+def test_listeners_that_are_not_in_the_diagram():
     def member(index, result):
         return Member(index, "1", (), (index,), result, "", None, "", None)
 
@@ -31,4 +31,4 @@ def test_threads_that_are_not_in_the_map():
     context = SimpleNamespace(switches=rows, switches_by_thread=rows, run=SimpleNamespace(seconds=2.0))
     layout = switches.draw(context).layout
     assert layout.annotations[-1].text == "and 4 more threads, with 20.0 % of the switches"
-    assert layout.xaxis.title.text == "preempted by, times a second"
+    assert layout.xaxis.title.text == "preempted by, times per second"

@@ -1,4 +1,4 @@
-"""Figures of real recordings: what they draw is what the tables say."""
+"""Figures of real recordings draw the numbers of the tables."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 import netprobe
 from netprobe.errors import NetprobeError
-from netprobe.render.figures.of_run import NAMES
+from netprobe.render.figures.run_figures import NAMES
 from netprobe.render.figures.theme import RED, SCALES, dark
 from netprobe.run.table import Table
 
@@ -69,7 +69,7 @@ def wrong_links(figure):
     return [trace for trace in figure.data if trace.line.color == RED]
 
 
-def test_reuseport_draws_wrong_links_wrong(faulty):
+def test_reuseport_draws_wrong_links_red_and_dashed(faulty):
     (wrong,) = wrong_links(faulty.figures.reuseport())
     assert wrong.line.dash == "dash"
     ends = [(wrong.y[place], wrong.y[place + 24]) for place in (0, 26)]
@@ -78,7 +78,7 @@ def test_reuseport_draws_wrong_links_wrong(faulty):
     assert wrong_links(fixed) == []
     assert {trace.name for trace in fixed.data} == {"right"}
     unsteered = netprobe.load(ROOT / "dashboards/runs/unsteered").figures.reuseport()
-    assert {trace.name for trace in unsteered.data} == {"not steered: gets any CPU's packets"}
+    assert {trace.name for trace in unsteered.data} == {"not steered: gets packets of any CPU"}
 
 
 def test_reuseport_of_a_group(faulty):
@@ -100,7 +100,7 @@ def test_syscalls(faulty, per):
         faulty.figures.syscalls(per="minute")
 
 
-def test_timeouts_are_told_apart(polling):
+def test_classes_of_timeouts_are_distinguished(polling):
     (waits,) = (trace for trace in polling.figures.syscalls().data if "timeout" in trace.name)
     assert waits.name == "epoll_pwait2, timeout &gt; 0"
     assert waits.marker.pattern.shape == "/"
@@ -141,7 +141,7 @@ def test_busy_polling(polling):
     figure = polling.figures.busypoll()
     assert counts(figure, "Hits", polling) == pytest.approx(own["hits"].sum())
     assert counts(figure, "Misses", polling) == pytest.approx((own["attempts"] - own["hits"]).sum())
-    named = {line.name: line for line in by_title(figure)["Packets a second, by who took them"]}
+    named = {line.name: line for line in by_title(figure)["Packets per second, by receiver"]}
     durations = polling.table("intervals")["duration_s"].to_numpy()
     taken = (np.asarray(named["by the server's busy polling"].y)[1:-1] * durations).sum()
     mine = own[own["napi_id"] == 4208]
@@ -182,16 +182,16 @@ def test_latency_of_a_benchmark(polling, tmp_path):
     assert list(rate.y) == [5000, 5100, 5200]
 
 
-def test_the_flame_graph_shows_itself(faulty):
-    assert "<iframe" in faulty.figures.flame()._repr_html_()
+def test_a_notebook_displays_the_flame_graph(faulty):
+    assert "<iframe" in faulty.figures.flamegraph()._repr_html_()
 
 
-def test_what_there_is(faulty, few):
+def test_available_figures(faulty, few):
     assert set(faulty.figures.available()) == set(NAMES)
     lacking = {name for name, why in faulty.figures.available().items() if why}
     assert lacking == {"busypoll", "latency"}
     assert "No busy polling" in faulty.figures.available()["busypoll"]
-    assert {name for name, why in few.figures.available().items() if not why} == {"syscalls", "over_time", "flame"}
+    assert {name for name, why in few.figures.available().items() if not why} == {"syscalls", "over_time", "flamegraph"}
     for name in ("locality", "reuseport", "switches", "busypoll"):
         with pytest.raises(NetprobeError, match="needs the probe"):
             getattr(few.figures, name)()

@@ -1,8 +1,7 @@
-"""Pages in a real Chromium without a screen, and Runs whose names try to act."""
+"""Pages in headless Chromium, and Runs with hostile names."""
 
 import base64
 import json
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_fields
 
 import netprobe
-from netprobe.render.report import of_comparison, of_run
+from netprobe.render.report import comparison_page, run_page
 from netprobe.run.model import Run
 from netprobe.run.table import Table
 
@@ -59,27 +59,27 @@ class Browser:
             time.sleep(0.02)
 
     def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
-        """A mouse event at a place of the window."""
+        """A mouse event at a position in the window."""
         self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
 
     def plot(self, chart: str) -> tuple[float, float, float, float]:
-        """Where a chart's (first) plotting area is in the window, brought into its middle."""
+        """Position in the window of a chart's (first) plotting area, scrolled to the centre."""
         x, y, width, height = self.run(
             "const place = document.getElementById(`chart-${arguments[0]}`);"
-            "place.scrollIntoView({interval: 'center'});"
+            "place.scrollIntoView({block: 'center'});"
             "const e = place.querySelector('.nsewdrag').getBoundingClientRect(); return [e.x, e.y, e.width, e.height]",
             chart,
         )
         return float(x), float(y), float(width), float(height)
 
     def point(self, chart: str, across: float, down: float) -> None:
-        """Move the mouse to a place in a chart, by shares of its plotting area."""
+        """Move the mouse to a position in a chart, as shares of its plotting area."""
         x, y, width, height = self.plot(chart)
         self.mouse("mouseMoved", x + across * width - 3, y + down * height)
         self.mouse("mouseMoved", x + across * width, y + down * height)
 
     def point_anywhere(self, chart: str) -> None:
-        """Move the mouse over a chart until it says something: where there is data is the recording's."""
+        """Move the mouse over a chart until it shows a hover text: the place of the data depends on the recording."""
         for place in range(1, 20):
             for across in (0.05, 0.3, 0.55, 0.8):
                 self.point(chart, across, place / 20)
@@ -90,10 +90,10 @@ class Browser:
                         wait=0.3,
                     )
                     return
-        raise AssertionError(f"nothing is said anywhere in {chart}")
+        raise AssertionError(f"no hover text in {chart}")
 
     def drag(self, chart: str, begin: float, end: float) -> None:
-        """Drag over a chart, from one share of its width to another."""
+        """Drag the mouse over a chart, between two shares of its width."""
         x, y, width, height = self.plot(chart)
         y += height / 2
         self.mouse("mouseMoved", x + begin * width, y)
@@ -102,20 +102,20 @@ class Browser:
             self.mouse("mouseMoved", x + (begin + (end - begin) * step / 5) * width, y, button="left", buttons=1)
         self.mouse("mouseReleased", x + end * width, y, button="left", clickCount=1)
 
-    def look(self, *, dark: bool = False, width: int = 1440) -> None:
-        """What the system prefers, and the window's size."""
+    def emulate(self, *, dark: bool = False, width: int = 1440) -> None:
+        """Set the preferred colour scheme and the size of the window."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def pdf(self) -> bytes:
-        """The page on paper."""
+        """The printed page."""
         printed = self.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
         return base64.b64decode(printed["data"])
 
     def complaints(self) -> list[str]:
-        """What the console was told since the last time: errors, blocked loads and scripts."""
+        """New warnings and errors of the console: failed scripts, blocked requests."""
         return [json.dumps(entry) for entry in self.driver.get_log("browser") if entry["level"] != "INFO"]
 
 
@@ -127,8 +127,8 @@ def chromium(chromium_driver: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """The tab, light and 1440 pixels wide; whatever the console complains of fails the test."""
-    chromium.look()
+    """The tab, light and 1440 pixels wide; warnings of the console fail the test."""
+    chromium.emulate()
     chromium.complaints()
     yield chromium
     assert chromium.complaints() == []
@@ -148,9 +148,9 @@ def pages() -> Callable[..., bytes]:
         if names not in made:
             runs = [netprobe.load(RUNS[name]) for name in names]
             if len(runs) == 2:
-                made[names] = of_comparison.render(netprobe.compare(*runs), (names[0], names[1]))
+                made[names] = comparison_page.render(netprobe.compare(*runs), (names[0], names[1]))
             else:
-                made[names] = of_run.render(runs[0])
+                made[names] = run_page.render(runs[0])
         return made[names]
 
     return page
@@ -168,8 +168,8 @@ def renamed(run: Run, names: dict[str, str]) -> Run:
         name: Table(name, {key: column(values) for key, values in run.tables[name].columns.items()})
         for name in run.tables
     }
-    described = json.loads(re.sub(r'"process \d+"', json.dumps(names["target"]), json.dumps(dict(run.info))))
-    return Run(described, tables)
+    target = replace_fields(run.info.target, description=names["target"])
+    return Run(replace_fields(run.info, target=target), tables)
 
 
 @pytest.fixture(scope="session")

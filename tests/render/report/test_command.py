@@ -20,7 +20,7 @@ def test_a_page_of_two(netprobe, checkout, tmp_path):
     assert "read → recv" in (tmp_path / "two.html").read_text()
 
 
-def test_runs_of_one_name_are_told_apart(netprobe, checkout, tmp_path):
+def test_runs_of_one_name_are_distinguished_by_their_directories(netprobe, checkout, tmp_path):
     for series in ("a", "b"):
         (tmp_path / series).mkdir()
         shutil.copytree(checkout / "tests/data/runs/recv-few-probes", tmp_path / series / "1")
@@ -33,25 +33,25 @@ def test_a_page_on_standard_output(netprobe, checkout):
     done = netprobe("report", checkout / "tests/data/runs/recv-few-probes", "-o", "-", "--per", "second")
     assert done.status == 0, done.err
     assert done.out.startswith("<!doctype html>")
-    assert "--per is for two Runs" in done.err
+    assert "--per applies to two Runs" in done.err
 
 
 @pytest.mark.parametrize(
-    ("run", "output", "said"),
+    ("run", "output", "message"),
     [
         ("nowhere", "page.html", "There is no Run"),
-        ("file", "page.html", "is a file, and no Run"),
+        ("file", "page.html", "is a file, not a Run"),
         ("series", "page.html", "series/3."),
         ("run", "", "is a directory"),
         ("run", "none/page.html", "none does not exist"),
     ],
 )
-def test_refused(netprobe, checkout, tmp_path, run, output, said):
+def test_refused(netprobe, checkout, tmp_path, run, output, message):
     (tmp_path / "file").write_text("text")
     (tmp_path / "series").mkdir()
     (tmp_path / "series/3").symlink_to(checkout / "tests/data/runs/read")
     (tmp_path / "run").symlink_to(checkout / "tests/data/runs/recv-few-probes")
-    assert said in netprobe("report", tmp_path / run, "-o", tmp_path / output).refused()
+    assert message in netprobe("report", tmp_path / run, "-o", tmp_path / output).refused()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "run", "series"]
 
 

@@ -1,4 +1,4 @@
-"""What stands on the page, and what it says where a Run has little."""
+"""The content of the page, also of Runs with little data."""
 
 import base64
 import re
@@ -7,19 +7,21 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from msgspec.structs import replace as replace_fields
 
 from netprobe import Run as OpenedRun
 from netprobe import load
 from netprobe.errors import NetprobeError
 from netprobe.render.plotly_js import plotly_js
-from netprobe.render.report import html, of_run
+from netprobe.render.report import html, run_page
 from netprobe.render.text import Column, TextTable
+from netprobe.run.description import RecordingInfo, RunInfo, TargetInfo
 from netprobe.run.model import Run
 from netprobe.run.table import Table
 
 
-class Words(HTMLParser):
-    """The text of each section, and which elements are not closed."""
+class SectionText(HTMLParser):
+    """The text of each section; unclosed elements stay in `open`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,8 +42,8 @@ class Words(HTMLParser):
                 self.sections[name] = self.sections.get(name, "") + data
 
 
-def words(page):
-    parser = Words()
+def sections_of(page):
+    parser = SectionText()
     parser.feed(page.decode())
     parser.close()
     assert parser.open == []
@@ -49,7 +51,7 @@ def words(page):
 
 
 def test_the_verdict_comes_first_with_its_findings(pages, run_named):
-    shown = words(pages("faulty"))
+    shown = sections_of(pages("faulty"))
     assert next(iter(shown)) == "findings"
     found = run_named("faulty").findings()
     assert found[0].code == "reuseport-order"
@@ -60,29 +62,29 @@ def test_the_verdict_comes_first_with_its_findings(pages, run_named):
 
 
 def test_a_server_without_faults(pages):
-    assert "Nothing was found" in words(pages("fixed"))["findings"]
+    assert "No rule has a finding" in sections_of(pages("fixed"))["findings"]
 
 
-def test_how_it_was_taken(pages, run_named):
-    shown, info = words(pages("faulty"))["taken"], run_named("faulty").info
-    for value in (info["host"]["kernel"], info["recording"]["started"], info["target"]["description"]):
+def test_recording_details(pages, run_named):
+    shown, info = sections_of(pages("faulty"))["recording"], run_named("faulty").info
+    for value in (info.host.kernel, info.recording.started, info.target.description):
         assert value in shown
-    assert all(probe in shown for probe in info["probes"])
-    assert all(one["program"] in shown for one in info["cost"]["programs"])
+    assert all(probe in shown for probe in info.probes)
+    assert all(program.program in shown for program in info.cost.programs)
 
 
-def test_what_is_missing_is_said_where_it_is_missing_and_at_the_end(pages):
-    shown = words(pages("few-probes"))
+def test_missing_data_are_reported_in_their_section_and_in_the_list(pages):
+    shown = sections_of(pages("few-probes"))
     for section in ("locality", "reuseport", "switches", "busypoll"):
-        assert "Not here: needs the probe" in shown[section]
+        assert "Not available: needs the probe" in shown[section]
     assert "Needs the probe locality" in shown["missing"]
     assert "reactor-0" in shown["syscalls"]
 
 
-def test_what_was_dropped_is_said(run_named):
+def test_dropped_events_are_reported(run_named):
     run = run_named("few-probes")
-    info = {**run.info, "dropped": ["17 events of <thread> had no room"], "unavailable": ["on_send: no BTF"]}
-    shown = words(of_run.render(Run(info, run.tables)))["missing"]
+    info = replace_fields(run.info, dropped=["17 events of <thread> had no room"], unavailable=["on_send: no BTF"])
+    shown = sections_of(run_page.render(Run(info, run.tables)))["missing"]
     assert "Not complete: 17 events of <thread> had no room" in shown
     assert "Not available: on_send: no BTF" in shown
 
@@ -126,13 +128,13 @@ def imported(command, tmp_path, text):
 
 def test_imported_calls(netprobe, tmp_path):
     """Without times, host, threads."""
-    shown = words(of_run.render(imported(netprobe, tmp_path, CALLS)))
+    shown = sections_of(run_page.render(imported(netprobe, tmp_path, CALLS)))
     assert "200,000" in shown["findings"]
     assert re.search(r"epoll_wait\s*100,000", shown["syscalls"])
-    assert "how long it took is not known" in shown["time"]
-    assert "strace -c" in shown["taken"]
-    assert "Not known, as it was imported: which threads made the calls" in shown["missing"]
-    assert all("Not here" in shown[section] for section in ("locality", "switches", "busypoll", "flame", "load"))
+    assert "the length of the recording is unknown" in shown["time"]
+    assert "strace -c" in shown["recording"]
+    assert "Not in the imported reports: which threads made the calls" in shown["missing"]
+    assert all("Not available" in shown[section] for section in ("locality", "switches", "busypoll", "flame", "load"))
     assert not re.search(r"\b(None|nan)\b", "".join(shown.values()))
 
 
@@ -140,9 +142,9 @@ def test_an_imported_report_of_a_load_generator(netprobe, tmp_path):
     run = imported(netprobe, tmp_path, WRK)
     (line,) = run.figures.latency().data
     assert list(line.x) == pytest.approx([0.0011, 0.0012, 0.003, 0.0107])
-    shown = words(of_run.render(run))
-    assert "80,000 requests a second" in shown["load"]
-    assert "how many requests were served" not in shown["load"]
+    shown = sections_of(run_page.render(run))
+    assert "80,000 requests per second" in shown["load"]
+    assert "number of requests is unknown" not in shown["load"]
     assert "no latency was recorded" not in shown["load"]
     assert re.search(r"latency\s*p99\s*3.00ms", shown["load"])
 
@@ -152,47 +154,49 @@ def test_imported_switches(netprobe, tmp_path):
     run = imported(netprobe, tmp_path, SWITCHES)
     (line,) = run.figures.over_time().data
     assert list(line.y)[1:-1] == pytest.approx([17012, 17020])
-    shown = words(of_run.render(run))
-    assert "Not here" not in shown["time"]
+    shown = sections_of(run_page.render(run))
+    assert "Not available" not in shown["time"]
     assert not re.search(r"\b(None|nan)\b", "".join(shown.values()))
 
 
 def test_a_run_without_any_table():
-    info = {"format_version": 1, "target": {"description": "nothing"}, "recording": {"seconds": 1.0}, "tables": []}
-    shown = words(of_run.render(Run(info, {})))
+    info = RunInfo(target=TargetInfo(description="nothing"), recording=RecordingInfo(seconds=1.0))
+    shown = sections_of(run_page.render(Run(info, {})))
     assert "Inconclusive" in shown["findings"]
 
 
-def test_both_sides_and_what_changed(pages):
+def test_both_sides_and_changes(pages):
     page = pages("faulty", "fixed")
-    shown = words(page)
+    shown = sections_of(page)
     assert "3 findings went away" in shown["findings"]
     assert "read, reactor-N" in shown["changes"]
     assert "gone" in shown["changes"]
     assert "No change seen in" in shown["changes"]
-    for section in ("load", "locality", "reuseport", "syscalls", "switches", "busypoll", "taken"):
+    for section in ("load", "locality", "reuseport", "syscalls", "switches", "busypoll", "recording"):
         assert "A: faulty" in shown[section]
         assert "B: fixed" in shown[section]
     assert len(re.findall(rb'class="chart" ', page)) == 12
 
 
-def test_a_throughput_that_fell_is_never_green(pages):
+def test_a_lower_throughput_is_never_green(pages):
     page = pages("read", "recv")
-    said = words(page)["findings"]
-    assert re.search(r"60,327 → 17,301 \(-71 %; at 95 %: -\d[\d.]* to -\d[\d.]* %\)", said)
-    assert "perhaps the load differs, not the server" in said
+    said = sections_of(page)["findings"]
+    assert re.search(r"60,327 → 17,301 \(-71 %; 95 % confidence interval: -\d[\d.]* to -\d[\d.]* %\)", said)
+    assert "the load may differ, rather than the server" in said
     assert b'class="verdict minor"' in page
     assert b'class="verdict good"' not in page
 
 
-def test_two_recordings_of_the_same_differ_by_noise(pages):
-    shown = words(pages("same-1", "same-2"))
-    assert re.search(r"83,578 → 79,623, within noise \(-5 %, at 95 % -[\d.]+ to \+[\d.]+ %\)", shown["findings"])
-    assert re.search(r"None of \d+ numbers changed by more than noise", shown["changes"])
+def test_two_recordings_of_one_server_are_within_noise(pages):
+    shown = sections_of(pages("same-1", "same-2"))
+    assert re.search(
+        r"83,578 → 79,623, within noise \(-5 %; 95 % confidence interval: -[\d.]+ to \+[\d.]+ %\)", shown["findings"]
+    )
+    assert re.search(r"None of \d+ metrics changed by more than noise", shown["changes"])
     assert "changed" not in shown["missing"]
 
 
-def test_findings_of_two_are_sorted_by_what_they_cost(pages):
+def test_findings_of_two_runs_are_sorted_by_cost(pages):
     page = pages("faulty", "fixed").decode()
     cards = re.findall(r'<details class="finding (\w+)" id="finding-([\w-]+)"( open)?', page)
     ranks = [["major", "minor", "note"].index(severity) for severity, *_ in cards]
@@ -202,21 +206,23 @@ def test_findings_of_two_are_sorted_by_what_they_cost(pages):
     assert re.search(r'<summary><span class="badge major">major</span>', page)
 
 
-def test_every_chart_over_time_stands_there_in_numbers_too(pages):
+def test_every_chart_over_time_has_a_table(pages):
     page = pages("polling")
-    shown = words(page)
+    shown = sections_of(page)
     for section in ("load", "time"):
-        assert "The same in numbers" in shown[section]
-    assert re.search(r"System calls a second\s*sendto\s*[\d,]+", shown["time"])
+        assert "Data of the chart, as a table" in shown[section]
+    assert re.search(r"System calls per second\s*sendto\s*[\d,]+", shown["time"])
 
 
-def test_long_numbers_are_grouped_and_those_that_are_names_are_not():
-    columns = [Column("PID", True), Column("COUNT", True), Column("A SECOND", True), Column("NAME")]
+def test_counts_have_grouped_digits_and_identifiers_have_not():
+    columns = [Column("PID", True), Column("COUNT", True), Column("PER SECOND", True), Column("NAME")]
     shown = html.table(TextTable(columns, [["217296", "217296", "1234.5", "217296"]]), "")
     assert re.findall(r"<td[^>]*>([^<]*)", shown) == ["217296", "217,296", "1,234.5", "217296"]
-    said = "100.0 % of 217296 messages on port 41625, 2005 times a second, by process 15625; 54300 of 2000000 polls"
-    assert html.counted(said) == (
-        "100.0 % of 217,296 messages on port 41625, 2,005 times a second, by process 15625; 54,300 of 2,000,000 polls"
+    sentence = (
+        "100.0 % of 217296 messages on port 41625, 2005 times per second, by process 15625; 54300 of 2000000 polls"
+    )
+    assert html.counted(sentence) == (
+        "100.0 % of 217,296 messages on port 41625, 2,005 times per second, by process 15625; 54,300 of 2,000,000 polls"
     )
 
 
@@ -234,20 +240,20 @@ def long_run(run, times):
         if name == "intervals":
             columns["start_s"] = columns["start_s"].astype(float) + shift * run.seconds
         tables[name] = Table(name, {key: values.tolist() for key, values in columns.items()})
-    window = {**run.info["recording"], "seconds": run.seconds * times, "intervals": intervals * times}
-    return Run({**run.info, "recording": window}, tables)
+    window = replace_fields(run.info.recording, seconds=run.seconds * times, intervals=intervals * times)
+    return Run(replace_fields(run.info, recording=window), tables)
 
 
 def test_a_minute_is_less_than_6_mb(run_named):
     run = run_named("polling")
     longer = long_run(run, 10)
     assert longer.seconds > 60
-    page = of_run.render(longer)
+    page = run_page.render(longer)
     assert base64.b64encode(zlib.compress(plotly_js().encode(), 9)) in page
     assert len(page) < 6_000_000
 
 
-def test_nothing_is_loaded(pages):
+def test_the_page_makes_no_request(pages):
     for page in (pages("faulty"), pages("faulty", "fixed")):
         text = page.decode()
         assert not re.search(r"""(src|href)=["'](?!#|data:)""", text.split('id="plotly"')[0])
@@ -256,7 +262,7 @@ def test_nothing_is_loaded(pages):
 
 
 @pytest.mark.parametrize("corruption", ["not json", '{"benchmarks": [{"runs": [{"values": ["x", NaN]}]}]}', "[]"])
-def test_a_broken_suite_is_no_suite(run_named, tmp_path, corruption):
+def test_a_corrupt_suite_is_ignored(run_named, tmp_path, corruption):
     (tmp_path / "bench.json").write_text(corruption)
     run = run_named("few-probes")
     with pytest.raises(NetprobeError, match="no latency"):

@@ -1,9 +1,9 @@
-"""Names that try to act: on the page they are text, in HTML and in what plotly takes for markup."""
+"""Hostile names are text on the page, in HTML and in plotly's markup."""
 
 import pytest
 
 import netprobe
-from netprobe.render.report import of_comparison, of_run
+from netprobe.render.report import comparison_page, run_page
 
 NAMES = {
     "reactor-0": "<img src=x onerror=window.ran=1>",
@@ -31,15 +31,15 @@ def hostile(run_named, rename):
 
 
 @pytest.fixture(scope="module")
-def harmless(run_named, rename):
+def plain_names(run_named, rename):
     plain = {name: f"name {number}" for number, name in enumerate(NAMES)}
     return rename(run_named("faulty"), plain)
 
 
-def test_names_are_text(browser, hostile, harmless):
+def test_names_are_text(browser, hostile, plain_names):
     shapes = []
-    for run in (harmless, hostile):
-        browser.open(of_run.render(run))
+    for run in (plain_names, hostile):
+        browser.open(run_page.render(run))
         for chart in ("locality", "syscalls", "switches"):
             browser.point_anywhere(chart)
         shapes.append(browser.run(SHAPE))
@@ -47,8 +47,8 @@ def test_names_are_text(browser, hostile, harmless):
     assert browser.run("return window.ran ?? null") is None
 
 
-def test_names_are_shown_spelt_out(browser, hostile):
-    browser.open(of_run.render(hostile))
+def test_names_are_shown_escaped(browser, hostile):
+    browser.open(run_page.render(hostile))
     page = browser.run("return document.body.textContent")
     for name in ("reactor-0", "reactor-1", "timer-0", "timer-1", "wrk", "sendto"):
         assert NAMES[name] in page
@@ -62,9 +62,9 @@ def test_names_are_shown_spelt_out(browser, hostile):
     assert NAMES["sendto"] in legend
 
 
-def test_two_of_them(browser, hostile, harmless):
+def test_names_in_a_comparison(browser, hostile, plain_names):
     names = (NAMES["reactor-1"], NAMES["timer-0"])
-    browser.open(of_comparison.render(netprobe.compare(harmless, hostile), names))
+    browser.open(comparison_page.render(netprobe.compare(plain_names, hostile), names))
     assert browser.run("return window.ran ?? null") is None
     assert names[0] in browser.run("return document.querySelector('h1').textContent")
 
@@ -80,8 +80,8 @@ def test_in_a_notebook(browser, hostile):
     assert NAMES["target"] in browser.run("return document.body.textContent")
 
 
-def test_even_markup_that_got_in_runs_nothing(browser, pages):
-    """The policy holds if the page itself should err. Its complaints are wanted here, and taken from the log."""
+def test_the_policy_blocks_injected_scripts(browser, pages):
+    """A second line of defence. The test reads the expected warnings, so that they are gone from the log."""
     browser.open(pages("faulty"))
     browser.run(
         "document.body.insertAdjacentHTML('beforeend', '<img src=\"data:,\" onerror=\"window.ran=1\">');"

@@ -1,4 +1,4 @@
-"""A Run that lost a table: what needs it cannot be told, in findings, diff and report; nothing else suffers."""
+"""A Run that lacks a table: dependent results are inconclusive in findings, diff and report; others are complete."""
 
 import json
 import shutil
@@ -8,13 +8,13 @@ import pytest
 
 import netprobe
 from netprobe.render.diff import as_json
-from netprobe.render.report import of_comparison, of_run
+from netprobe.render.report import comparison_page, run_page
 from netprobe.rules.finding import Inconclusive
 from netprobe.rules.registry import evaluate
 
 RUN = Path(__file__).parent.parent.parent / "data" / "runs" / "polling"
 TABLES = json.loads((RUN / "run.json").read_text())["tables"]
-# What is counted of each, by the name that the diff has for it.
+# Table → group of metrics in the diff.
 GROUPS = {
     "syscalls": "system calls",
     "syscall_timeouts": "timeouts",
@@ -54,22 +54,22 @@ def test_a_missing_table(lacking, table):
             assert not [row for row in found.rows if row.group == group]
             assert any(f"INCONCLUSIVE about {group}: " in sentence for sentence in found.skipped)
         assert table != "intervals" or not found.rows
-    page = of_comparison.render(netprobe.compare(whole, run))
+    page = comparison_page.render(netprobe.compare(whole, run))
     assert b"Traceback" not in page
-    assert of_run.render(run)
+    assert run_page.render(run)
 
 
 @pytest.mark.parametrize("table", ["profile_frames", "softirq_polls"])
-def test_tables_that_are_of_no_use_alone(lacking, table):
-    """All of the probe's are left, which is said, and its rules inconclusive."""
+def test_tables_that_depend_on_a_missing_table(lacking, table):
+    """All tables of the probe are dropped, which is reported, and its rules are inconclusive."""
     run = lacking(table)
-    (sentence,) = run.info["dropped"]
+    (sentence,) = run.info.dropped
     assert sentence.endswith(f"cannot be used: the Run has no table {table}")
     rule = {"profile_frames": "hot-frame", "softirq_polls": "busy-poll-softirq-first"}[table]
     assert rule in {one.code for one in evaluate(run) if isinstance(one, Inconclusive)}
 
 
-def test_the_kernels_own_count_is_not_needed(lacking):
-    """It only checks what was counted."""
+def test_the_kernel_counter_is_optional(lacking):
+    """It only checks the counts of the probes."""
     whole, run = evaluate(netprobe.load(RUN)), evaluate(lacking("polling_kernel"))
     assert [one.code for one in run] == [one.code for one in whole]

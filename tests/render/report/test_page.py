@@ -1,20 +1,20 @@
-"""The page of real Runs in a real Chromium: it draws, answers to mouse and keyboard, and prints."""
+"""Pages of real Runs in Chromium: drawing, mouse, keyboard and print."""
 
 import re
 
 import pytest
 
-from netprobe.render.report import of_run
+from netprobe.render.report import run_page
 from netprobe.run.model import Run
 from netprobe.run.table import Table
 
 SINGLE = ["read", "recv", "polling", "few-probes", "faulty", "fixed", "unsteered", "same-1"]
-# Chart -> what hovering over its middle (across, down) says.
+# Chart → position (across, down) and the hover text there.
 HOVERS = {
     "locality": ((0.75, 0.25), "messages received on CPU 0, read on CPU 1"),
     "reuseport-0": ((0.5, 0.4), "index 0: wrong"),
     "syscalls": ((0.1, 0.2), "per request of the server"),
-    "time": ((0.5, 0.5), "preempted : "),
+    "time": ((0.5, 0.5), "involuntary : "),
 }
 
 
@@ -22,8 +22,8 @@ def charts(browser):
     return browser.run("return [...document.querySelectorAll('.chart')].map((e) => e.id.replace('chart-', ''))")
 
 
-def marks(browser, chart):
-    """How many things that stand for data a chart has."""
+def count_marks(browser, chart):
+    """Number of lines, points, bars and maps in a chart."""
     return browser.run(
         "const e = document.getElementById(`chart-${arguments[0]}`);"
         "return e.querySelectorAll('.scatterlayer .js-line, .scatterlayer .point, .bars path, .hm image').length",
@@ -36,38 +36,38 @@ def test_every_chart_draws(browser, pages, names):
     browser.open(pages(*names))
     drawn = charts(browser)
     assert {"few-probes": 2, "polling": 7, "faulty-fixed": 12}.get("-".join(names), 6) <= len(drawn)
-    assert {chart: marks(browser, chart) for chart in drawn if not marks(browser, chart)} == {}
+    assert {chart: count_marks(browser, chart) for chart in drawn if not count_marks(browser, chart)} == {}
 
 
 @pytest.mark.parametrize("width", [1440, 800])
 @pytest.mark.parametrize("names", [["polling"], ["faulty", "fixed"]], ids="-".join)
-def test_nothing_is_wider_than_the_window(browser, pages, names, width):
-    browser.look(width=width)
+def test_the_page_fits_the_width_of_the_window(browser, pages, names, width):
+    browser.emulate(width=width)
     browser.open(pages(*names))
     assert browser.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
 
 
 @pytest.mark.parametrize("chart", HOVERS)
-def test_hovering_says_more(browser, pages, chart):
+def test_hover_text(browser, pages, chart):
     browser.open(pages("faulty"))
-    (across, down), words = HOVERS[chart]
+    (across, down), text = HOVERS[chart]
     browser.point(chart, across, down)
     browser.until(
         "const e = document.getElementById(`chart-${arguments[0]}`).querySelector('.hoverlayer');"
         "return e.textContent.includes(arguments[1])",
         chart,
-        words,
+        text,
     )
 
 
-def test_threads_stand_in_the_hover_text_of_a_cell(browser, pages):
+def test_the_hover_text_of_a_cell_has_the_threads(browser, pages):
     browser.open(pages("faulty"))
     browser.point("locality", 0.75, 0.25)
     browser.until("return document.querySelector('#chart-locality .hoverlayer').textContent.includes('reactor-1: ')")
 
 
 def bands(browser):
-    """Of each chart over time: what is marked in it."""
+    """The selected time ranges of each chart over time."""
     return browser.run(
         "return [...document.querySelectorAll('.chart[data-time]')]"
         ".map((e) => (e.layout.shapes || []).map((s) => [s.x0, s.x1]))"
@@ -78,7 +78,7 @@ def times(browser):
     return [float(browser.run(f"return document.getElementById('time-{end}').value")) for end in ("from", "to")]
 
 
-def test_one_selection_for_all_that_goes_by_time(browser, pages):
+def test_one_selection_for_all_charts_over_time(browser, pages):
     browser.open(pages("polling"))
     browser.drag("busypoll", 0.25, 0.5)
     browser.until("return document.querySelector('.chosen table') !== null")
@@ -87,8 +87,8 @@ def test_one_selection_for_all_that_goes_by_time(browser, pages):
     assert end == pytest.approx(3.0, abs=0.1)
     assert bands(browser) == [[[begin, end]]] * 3
     rows = browser.run("return [...document.querySelectorAll('.chosen tbody tr')].map((r) => r.textContent)")
-    assert any(row.startswith("Hits: polls a second that found packets") for row in rows)
-    assert any(row.startswith("System calls a second: sendto") for row in rows)
+    assert any(row.startswith("Hits: polls per second that found packets") for row in rows)
+    assert any(row.startswith("System calls per second: sendto") for row in rows)
     browser.run("document.getElementById('time-zoom').click()")
     browser.until(
         "return [...document.querySelectorAll('.chart[data-time]')].every("
@@ -118,11 +118,11 @@ def test_a_latency_chart_draws(browser, run_named):
     results = Table("load_results", dict(zip(names, map(list, zip(*rows, strict=True)), strict=True)))
     run = run_named("few-probes")
     tables = {name: run.tables[name] for name in run.tables}
-    browser.open(of_run.render(Run(run.info, {**tables, "load_results": results})))
-    assert marks(browser, "latency") == 3  # Two dots and the line between them.
+    browser.open(run_page.render(Run(run.info, {**tables, "load_results": results})))
+    assert count_marks(browser, "latency") == 3  # Two points and the line between them.
 
 
-def test_selected_means_are_those_of_the_intervals(browser, pages, run_named):
+def test_means_of_the_selected_intervals(browser, pages, run_named):
     browser.open(pages("polling"))
     for end, value in (("from", 1.0), ("to", 2.0)):
         browser.run(
@@ -151,7 +151,7 @@ def test_findings_open_by_keyboard(browser, pages):
     assert [card.get_attribute("open") is not None for card in cards] == [True, False, False]
     cards[1].find_element("tag name", "summary").send_keys(Keys.ENTER)
     assert cards[1].get_attribute("open") is not None
-    assert "What to do" in cards[1].text
+    assert "Fix" in cards[1].text
     assert cards[0].find_element("css selector", "a").get_attribute("href").endswith("#reuseport")
 
 
@@ -178,7 +178,7 @@ def test_light_and_dark(browser, pages):
             "document.querySelector('iframe.flame').style.colorScheme]"
         )
 
-    browser.look(dark=True)
+    browser.emulate(dark=True)
     browser.open(pages("faulty"))
     dark = look()
     browser.run("document.getElementById('theme').click()")
@@ -198,8 +198,8 @@ def test_prints(browser, pages):
     browser.until("return [...document.querySelectorAll('.chart')].every((e) => e.dataset.drawn === 'light')")
 
 
-def test_usable_soon(browser, pages):
-    """With room for a busy machine; the limit of 1.5 s is for an idle one."""
+def test_time_to_interactive(browser, pages):
+    """The limit of 15 s allows for a busy machine; on an idle one it is 1.5 s."""
     browser.open(pages("faulty"))
     assert browser.run("return performance.getEntriesByName('interactive')[0].startTime") < 15_000
     assert browser.run("return performance.getEntriesByType('resource').length") == 0

@@ -7,9 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from netprobe.errors import NetprobeError
+from netprobe.load.rounds import RoundValues, read_rounds
 from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.run.model import Run
-from netprobe.run.rounds import Rounds, read_rounds
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NAMES = (
-    "locality", "reuseport", "syscalls", "switches", "busypoll", "throughput", "latency", "over_time", "flame",
+    "locality", "reuseport", "syscalls", "switches", "busypoll", "throughput", "latency", "over_time", "flamegraph",
 )  # fmt: skip
 
 
 class RunFigures:
-    """Figures of a Run as `plotly.graph_objects.Figure`, made when they are asked for.
+    """Figures of a Run as `plotly.graph_objects.Figure`; `flamegraph()` alone has a viewer of its own.
 
-    Each raises `NetprobeError` where the Run lacks what it shows; `available()` says so of all.
+    A figure is drawn when its method is called, which raises `NetprobeError` if the Run lacks the data.
+    `available()` gives the reason for each figure that cannot be drawn.
     """
 
     def __init__(self, run: Run, context: RunContext | None = None) -> None:
@@ -34,80 +35,83 @@ class RunFigures:
         self._context = context or RunContext(run)
 
     @cached_property
-    def _rounds(self) -> list[Rounds]:
+    def _rounds(self) -> list[RoundValues]:
         return read_rounds(self.run.path)
 
     def locality(self, thread: str | None = None) -> go.Figure:
-        """Messages by the CPU that received them (rows) and the CPU that read them (columns); threads on hover.
+        """Messages by receiving CPU (rows) and reading CPU (columns); the hover text has the threads.
 
-        `thread`: only what threads of this name read.
+        `thread`: only messages that threads of this name read.
         """
         from netprobe.render.figures.locality import draw
 
         return drawn("locality", lambda: draw(self._context, thread))
 
     def reuseport(self, group: int | None = None) -> go.Figure:
-        """A reuseport group: whose packets come to which index, the thread that serves it, the CPU it runs on.
+        """A reuseport group: receiving CPU, index of the listener, serving thread, CPU of that thread.
 
-        `group`: the row in the table `reuseport_groups`; by default one with something wrong, else the largest.
+        `group`: row of the table `reuseport_groups`; by default a group with a fault, else the largest.
         """
         from netprobe.render.figures.reuseport import draw
 
         return drawn("reuseport", lambda: draw(self._context, group))
 
     def syscalls(self, per: str = "auto") -> go.Figure:
-        """System calls by thread, and by call and class of its timeout.
+        """System calls by thread, call and class of timeout.
 
-        `per`: "request", "second", or "auto": by request where the number of requests is known.
+        `per`: "request", "second", or "auto": per request if the number of requests is known.
         """
         from netprobe.render.figures.syscalls import draw
 
         return drawn("syscalls", lambda: draw(self._context, per))
 
     def switches(self, fold: bool = True) -> go.Figure:
-        """Who takes over a CPU from whom, in switches a second. `fold`: threads of the same work are one."""
+        """Context switches per second, by thread and next task. `fold`: threads of one role are one row."""
         from netprobe.render.figures.switches import draw
 
         return drawn("switches", lambda: draw(self._context, fold))
 
     def busypoll(self) -> go.Figure:
-        """Busy-poll hits and misses, and packets by who took them, a second, over time in seconds."""
+        """Busy-poll hits and misses, and packets by receiver, per second over time."""
         from netprobe.render.figures.busypoll import draw
 
         return drawn("busypoll", lambda: draw(self._context))
 
     def throughput(self) -> go.Figure:
-        """Requests a second over time in seconds; by round of `netprobe bench` where only that is known."""
+        """Requests per second over time, or by round of `netprobe bench`."""
         from netprobe.render.figures.throughput import draw
 
         return drawn("throughput", lambda: draw(self._context, self._rounds))
 
     def latency(self) -> go.Figure:
-        """Latency by round of `netprobe bench`; else percentiles of the times in calls and of waits for a CPU."""
+        """Latency by round of `netprobe bench`; else percentiles of system calls and of waits for a CPU."""
         from netprobe.render.figures.latency import draw
 
         return drawn("latency", lambda: draw(self._context, self._rounds))
 
     def over_time(self, requests: bool = True) -> go.Figure:
-        """Requests (unless left out), system calls, switches, local messages and time on CPU, a second.
+        """System calls, context switches, local messages and busy CPUs per second, on one time axis.
 
-        All on one time axis, in seconds from the start of the recording.
+        `requests`: with a row for requests.
         """
         from netprobe.render.figures.over_time import draw
 
         return drawn("over_time", lambda: draw(self._context, requests))
 
-    def flame(self) -> Profile:
-        """The Run's stacks. They show themselves as a flame graph; `.write("flame.html")` keeps it."""
-        return drawn("flame", lambda: self._context.profile)
+    def flamegraph(self) -> Profile:
+        """The Run's stacks as a `flamegraph.Profile`, which a notebook shows as an interactive flame graph.
+
+        `.write("flame.html")` writes it to a file.
+        """
+        return drawn("flamegraph", lambda: self._context.profile)
 
     def available(self) -> dict[str, str]:
-        """Each figure with "" where there are data for it, else with why there are none."""
+        """Each figure with "" if it can be drawn, else with the reason why not."""
         return {name: _reason(getattr(self, name)) for name in NAMES}
 
 
 def drawn(name: str, draw: Callable[[], T]) -> T:
-    """What a figure's file draws; missing data as an error that says which."""
+    """The result of `draw`; missing data become an error that names the figure."""
     try:
         return draw()
     except MissingDataError as missing:

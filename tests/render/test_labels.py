@@ -1,8 +1,8 @@
-"""Text that plotly would take for markup."""
+"""Labels that plotly would interpret as markup."""
 
 import pytest
 
-from netprobe.render.figures.label import label, thread_labels
+from netprobe.render.safe import label, thread_labels
 
 
 @pytest.mark.parametrize(
@@ -21,12 +21,12 @@ def test_label(name, shown):
     assert label(name) == shown
 
 
-def test_long_names_keep_both_ends():
+def test_long_names_keep_begin_and_end():
     shown = label("begin" + "x" * 500 + "end")
     assert len(shown) == 60
     assert shown.startswith("begin")
     assert shown.endswith("end")
 
 
-def test_threads_of_one_name_have_their_numbers():
+def test_threads_of_one_name_are_labelled_with_their_tid():
     assert thread_labels([(1, 2, "a"), (1, 3, "a"), (1, 4, "b")]) == ["a (2)", "a (3)", "b"]
