@@ -1,4 +1,4 @@
-"""What is known of the machine, for a Run's reader who is somewhere else."""
+"""The machine that a Run was recorded on."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ import os
 import platform
 import socket
 from pathlib import Path
-from typing import Any
+
+from netprobe.run.description import HostInfo
 
 
-def describe_host() -> dict[str, Any]:
+def describe_host() -> HostInfo:
     """Host name, kernel, boot parameters, CPUs and memory."""
-    return {
-        "hostname": socket.gethostname(),
-        "kernel": platform.release(),
-        "kernel_version": platform.version(),
-        "architecture": platform.machine(),
-        "boot_parameters": _read("/proc/cmdline"),
-        "cpus_online": _read("/sys/devices/system/cpu/online"),
-        "cpu_model": _first_field("/proc/cpuinfo", "model name"),
-        "memory_kib": int(_first_field("/proc/meminfo", "MemTotal").split()[0] or 0),
-        "page_size": os.sysconf("SC_PAGE_SIZE"),
-    }
+    return HostInfo(
+        hostname=socket.gethostname(),
+        kernel=platform.release(),
+        kernel_version=platform.version(),
+        architecture=platform.machine(),
+        boot_parameters=_read("/proc/cmdline"),
+        cpus_online=_read("/sys/devices/system/cpu/online"),
+        cpu_model=_first_field("/proc/cpuinfo", "model name"),
+        memory_kib=int(_first_field("/proc/meminfo", "MemTotal").split()[0] or 0),
+        page_size=os.sysconf("SC_PAGE_SIZE"),
+    )
 
 
 def _read(path: str) -> str:

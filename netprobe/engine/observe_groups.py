@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,8 @@ from netprobe.engine.socket_tables import Group, Member, read_socket_tables
 from netprobe.engine.target import cpu_list
 from netprobe.probes.base import Counted, Thread
 from netprobe.probes.serving import HOW
-from netprobe.run.table import Table
+from netprobe.run.schema.tables import TABLES
+from netprobe.run.table import Table, declared_table
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
@@ -92,10 +93,10 @@ class GroupObserver:
         """`reuseport_groups` and `reuseport_members`, one row a member and serving thread."""
         look = self._last
         serving = {*look.waiting, *self._first.waiting, *_counted_serving(counted)}
-        groups = _Rows()
-        members = _Rows()
+        groups: list[dict[str, Any]] = []
+        members: list[dict[str, Any]] = []
         for number, group in enumerate(look.groups):
-            groups.add(**_group_row(number, group), changed_while_recording=self._changed(group))
+            groups.append(_group_row(number, group) | {"changed_while_recording": self._changed(group)})
             for member in group.members:
                 owners = sorted(
                     pid for pid, found in look.descriptors.items() if member.inode in found.sockets.values()
@@ -103,8 +104,8 @@ class GroupObserver:
                 common = _member_row(number, member, owners, started_ns)
                 servers: list[Server | None] = [*_servers(look, member, serving)]
                 for server in servers or [None]:
-                    members.add(**common, **_server_row(server))
-        return [groups.table("reuseport_groups", _GROUP_COLUMNS), members.table("reuseport_members", _MEMBER_COLUMNS)]
+                    members.append(common | _server_row(server))
+        return [_table("reuseport_groups", groups), _table("reuseport_members", members)]
 
     def _changed(self, group: Group) -> bool:
         for before in self._first.groups:
@@ -116,25 +117,9 @@ class GroupObserver:
         return False
 
 
-class _Rows:
-    def __init__(self) -> None:
-        self._rows: list[dict[str, Any]] = []
-
-    def add(self, **row: Any) -> None:
-        self._rows.append(row)
-
-    def table(self, name: str, columns: Sequence[str]) -> Table:
-        return Table(name, {column: [row[column] for row in self._rows] for column in columns})
-
-
-_GROUP_COLUMNS = (
-    "group", "protocol", "address", "port", "dual_stack", "network_namespace", "size", "steering",
-    "program_id", "program_name", "program", "program_omitted", "changed_while_recording",
-)  # fmt: skip
-_MEMBER_COLUMNS = (
-    "group", "index", "inode", "incoming_cpu", "owner_pids", "pid", "tid", "process", "thread", "how",
-    "cpus_allowed", "last_cpu", "joined_s", "joined_tid", "joined_thread", "joined_cpu",
-)  # fmt: skip
+def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    columns = [column.name for column in TABLES[name].columns]
+    return declared_table(name, {column: [row[column] for row in rows] for column in columns})
 
 
 def _group_row(number: int, group: Group) -> dict[str, Any]:

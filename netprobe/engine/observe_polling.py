@@ -23,7 +23,7 @@ from netprobe.engine.polling_settings import (
 from netprobe.engine.socket_tables import Connection, network_namespaces, read_socket_tables
 from netprobe.probes.base import Counted, Thread
 from netprobe.probes.kernel_text import kernel_text
-from netprobe.run.table import Table
+from netprobe.run.table import Table, table_of_rows
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
@@ -115,32 +115,12 @@ class PollingObserver:
         )
         packets, sleeps = self._kernel_counts()
         return [
-            _table("polling_settings", ("name", "value"), self._settings.items()),
-            _table(
-                "polling_sets",
-                ("pid", "fd", "kind", "known", "busy_poll_us", "budget", "prefer", "napi_id", "connections"),
-                (row for found in self._sets for row in _set_rows(found)),
-            ),
-            _table(
-                "polling_connections",
-                ("pid", "napi_id", "busy_poll_us", "budget", "prefer", "connections"),
-                ((*key, count) for key, count in sorted(by_kind.items())),
-            ),
-            _table(
-                "napis",
-                ("napi_id", "queue", "defer_hard_irqs", "gro_flush_timeout_ns", "device"),
-                ((number, *row[:3], kernel_text(row[3])) for number, row in self._napis),
-            ),
-            _table(
-                "polling_kernel",
-                ("network_namespace", "busy_poll_rx_packets"),
-                packets.items(),
-            ),
-            _table(
-                "polling_sleeps",
-                ("pid", "tid", "voluntary_switches"),
-                ((*key, count) for key, count in sleeps.items()),
-            ),
+            table_of_rows("polling_settings", self._settings.items()),
+            table_of_rows("polling_sets", (row for found in self._sets for row in _set_rows(found))),
+            table_of_rows("polling_connections", ((*key, count) for key, count in sorted(by_kind.items()))),
+            table_of_rows("napis", ((number, *row[:3], kernel_text(row[3])) for number, row in self._napis)),
+            table_of_rows("polling_kernel", packets.items()),
+            table_of_rows("polling_sleeps", ((*key, count) for key, count in sleeps.items())),
         ]
 
     def _kernel_counts(self) -> tuple[Counter[int], Counter[tuple[int, int]]]:
@@ -171,8 +151,3 @@ def _differences(first: dict[int, int | None], last: dict[int, int | None]) -> I
         before = first.get(namespace)
         if after is not None and before is not None:
             yield namespace, after - before
-
-
-def _table(name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Table:
-    values = list(rows)
-    return Table(name, {column: [row[index] for row in values] for index, column in enumerate(columns)})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from netprobe.probes.base import Counted, Thread
 from netprobe.probes.kernel_text import kernel_text
-from netprobe.run.table import Table
+from netprobe.run.table import Table, table_of_rows
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
@@ -45,9 +45,7 @@ class ProgramObserver:
 
     def tables(self, counted: Counted, started_ns: int) -> list[Table]:
         """`programs`: pid, path, build_id ("" without one), size_bytes."""
-        rows = [(pid, *found) for pid, found in sorted(self._programs.items())]
-        names = ("pid", "path", "build_id", "size_bytes")
-        return [Table("programs", {name: [row[index] for row in rows] for index, name in enumerate(names)})]
+        return [table_of_rows("programs", ((pid, *found) for pid, found in sorted(self._programs.items())))]
 
 
 def _program(pid: int) -> tuple[str, str, int] | None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from typing import Any
 
-from netprobe import __version__
 from netprobe.engine.host import describe_host
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.recorder import Observer, Recording
 from netprobe.probes.base import Probe
 from netprobe.probes.threads import threads_table
-from netprobe.run.model import FORMAT_VERSION, Run
-from netprobe.run.table import Table
+from netprobe.run.description import CostInfo, ProgramCost, RecordingInfo, RunInfo, TargetInfo
+from netprobe.run.model import Run
+from netprobe.run.table import Table, table_of_rows
+from netprobe.version import __version__
 
 
 def as_run(
@@ -28,32 +28,31 @@ def as_run(
         tables += probe.tables(counted)
     for observer in observers:
         tables += observer.tables(counted, recording.started_ns)
-    info: dict[str, Any] = {
-        "format_version": FORMAT_VERSION,
-        "netprobe_version": __version__,
-        "host": describe_host(),
-        "target": {
-            "description": options.describe(),
-            "pids": list(options.pids),
-            "comm": options.comm,
-            "command": list(options.command),
-            "threads": len(counted.threads) - 1,
-            "exit_status": recording.server_exit,
-        },
-        "recording": {
-            "started": _iso(recording.started_at),
-            "seconds": recording.seconds,
-            "intervals": len(counted.intervals),
-            "stopped_by": recording.stopped_by,
-        }
-        | ({"elapsed_seconds": recording.elapsed_seconds} if options.in_windows else {}),
-        "probes": [probe.name for probe in probes],
-        "attached": list(recording.attached),
-        "attach_mechanisms": dict(recording.mechanisms),
-        "unavailable": list(recording.unavailable),
-        "dropped": list(recording.dropped),
-        "cost": _cost(recording),
-    }
+    info = RunInfo(
+        netprobe_version=__version__,
+        host=describe_host(),
+        target=TargetInfo(
+            description=options.describe(),
+            pids=list(options.pids),
+            comm=options.comm,
+            command=list(options.command),
+            threads=len(counted.threads) - 1,
+            exit_status=recording.server_exit,
+        ),
+        recording=RecordingInfo(
+            started=_iso(recording.started_at),
+            seconds=recording.seconds,
+            elapsed_seconds=recording.elapsed_seconds if options.in_windows else None,
+            intervals=len(counted.intervals),
+            stopped_by=recording.stopped_by,
+        ),
+        probes=[probe.name for probe in probes],
+        attached=list(recording.attached),
+        attach_mechanisms=dict(recording.mechanisms),
+        unavailable=list(recording.unavailable),
+        dropped=list(recording.dropped),
+        cost=_cost(recording),
+    )
     return Run(info, {table.name: table for table in tables})
 
 
@@ -63,38 +62,35 @@ def _iso(seconds: float) -> str:
 
 def _intervals(recording: Recording) -> Table:
     intervals = recording.counted.intervals
-    return Table(
+    return table_of_rows(
         "intervals",
-        {
-            "interval": list(range(len(intervals))),
-            "start_s": [interval.start_s for interval in intervals],
-            "duration_s": [interval.duration_s for interval in intervals],
-            "machine_switches": [interval.machine_switches for interval in intervals],
-            "machine_forks": [interval.machine_forks for interval in intervals],
-        },
+        (
+            (number, interval.start_s, interval.duration_s, interval.machine_switches, interval.machine_forks)
+            for number, interval in enumerate(intervals)
+        ),
     )
 
 
-def _cost(recording: Recording) -> dict[str, Any]:
-    """The kernel's account, scaled from the share of the time in which it was kept."""
+def _cost(recording: Recording) -> CostInfo:
+    """The kernel's BPF run-time statistics, scaled from the share of the time in which they were enabled."""
     scale = recording.seconds / recording.accounted_seconds if recording.accounted_seconds else None
     estimated = [cost.run_ns * (1 if cost.duty_cycled else scale) if scale else None for cost in recording.costs]
     programs = [
-        {
-            "program": cost.program,
-            "attached_to": cost.attached_to,
-            "run_time_ns": cost.run_ns,
-            "run_cnt": cost.runs,
-            "mean_ns": cost.run_ns / cost.runs if cost.runs else None,
-            "estimated_total_ns": total_ns,
-        }
+        ProgramCost(
+            program=cost.program,
+            attached_to=cost.attached_to,
+            run_time_ns=cost.run_ns,
+            run_cnt=cost.runs,
+            mean_ns=cost.run_ns / cost.runs if cost.runs else None,
+            estimated_total_ns=total_ns,
+        )
         for cost, total_ns in zip(recording.costs, estimated, strict=True)
     ]
     total = sum(filter(None, estimated)) if scale else None
-    return {
-        "programs": programs,
-        "accounted_seconds": recording.accounted_seconds,
-        "estimated_cpu_pct_of_one": total / recording.elapsed_seconds / 1e7 if total is not None else None,
-        "attach_seconds": recording.attach_seconds,
-        "peak_resident_kib": recording.peak_resident_kib,
-    }
+    return CostInfo(
+        programs=programs,
+        accounted_seconds=recording.accounted_seconds,
+        estimated_cpu_pct_of_one=total / recording.elapsed_seconds / 1e7 if total is not None else None,
+        attach_seconds=recording.attach_seconds,
+        peak_resident_kib=recording.peak_resident_kib,
+    )

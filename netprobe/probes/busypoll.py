@@ -20,7 +20,7 @@ from netprobe.probes.base import (
     ThreadScratch,
 )
 from netprobe.probes.threads import thread_columns
-from netprobe.run.table import Table
+from netprobe.run.table import Table, declared_table
 
 if TYPE_CHECKING:
     from netprobe.probes.base import Rows
@@ -118,7 +118,11 @@ class Probe:
         interval, rows = counted.rows("busy_loops")
         loops = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
         loops |= {"quantity": [("entered", "ns")[cell] for cell in rows["cell"].tolist()], "value": rows["count"]}
-        return [Table("busy_polls", busy), Table("softirq_polls", softirq), Table("busy_loops", loops)]
+        return [
+            declared_table("busy_polls", busy),
+            declared_table("softirq_polls", softirq),
+            declared_table("busy_loops", loops),
+        ]
 
 
 def _counts(rows: Rows, names: tuple[str, ...]) -> dict[str, object]:

@@ -16,7 +16,7 @@ from netprobe.probes.base import (
 )
 from netprobe.probes.kernel_text import kernel_text
 from netprobe.probes.threads import thread_columns
-from netprobe.run.table import Table
+from netprobe.run.table import Table, declared_table
 
 _MESSAGE_CELLS = 16384
 _TCP_LISTEN = 10  # include/net/tcp_states.h
@@ -104,4 +104,4 @@ class Probe:
             "cpu": rows["cpu"],
             "packets": rows["count"][:, 0],
         }
-        return [Table("messages", messages), Table("sent_packets", sent)]
+        return [declared_table("messages", messages), declared_table("sent_packets", sent)]

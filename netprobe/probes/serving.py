@@ -15,7 +15,7 @@ from netprobe.probes.base import (
 )
 from netprobe.probes.syscall_names import native_number
 from netprobe.probes.threads import thread_columns
-from netprobe.run.table import Table
+from netprobe.run.table import Table, declared_table
 
 HOW = ("epoll", "accept", "io_uring")
 _CALLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "accept", "accept4", "io_uring_enter")
@@ -56,4 +56,4 @@ class Probe:
         interval, rows = counted.rows("served")
         columns = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
         columns |= {"fd": rows["fd"], "how": [HOW[how] for how in rows["how"].tolist()], "calls": rows["count"][:, 0]}
-        return [Table("serving", columns)]
+        return [declared_table("serving", columns)]

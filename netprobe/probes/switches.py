@@ -18,7 +18,7 @@ from netprobe.probes.base import (
 from netprobe.probes.histogram import LOG_LINEAR_BUCKETS, bucket_start
 from netprobe.probes.kernel_text import kernel_text
 from netprobe.probes.threads import thread_columns
-from netprobe.run.table import Table
+from netprobe.run.table import Table, declared_table
 
 IDLE = "(idle)"
 _TAKEOVERS = 16384
@@ -86,11 +86,11 @@ class Probe:
         interval, rows = counted.rows("thread_switches")
         key = interval * (len(counted.threads) + 1) + rows["thread"]
         unique, place = np.unique(key, return_inverse=True)
-        counts = np.zeros((len(unique), 2), np.uint64)
+        counts = np.zeros((len(unique), 2), np.int64)
         counts[place, rows["cell"]] = rows["count"]
         first = np.zeros(len(unique), np.int64)
         first[place] = np.arange(len(key))
-        return Table(
+        return declared_table(
             "switches",
             {
                 "interval": interval[first],
@@ -111,7 +111,7 @@ class Probe:
             for tid, name in zip(rows["next_user_tid"].tolist(), rows["next"].tolist(), strict=True)
         ]
         idle = rows["next_tid"] == 0
-        return Table(
+        return declared_table(
             "next_tasks",
             {
                 "interval": interval,
@@ -140,4 +140,4 @@ class Probe:
             "bucket_start_ns": [bucket_start(cell - 1) for cell in rows["cell"].tolist()],
             "waits": rows["count"],
         }
-        return [Table("run_queue", totals), Table("run_queue_histogram", histogram)]
+        return [declared_table("run_queue", totals), declared_table("run_queue_histogram", histogram)]

@@ -20,7 +20,7 @@ from netprobe.probes.base import (
 )
 from netprobe.probes.histogram import LOG_LINEAR_BUCKETS, bucket_start
 from netprobe.probes.threads import thread_columns
-from netprobe.run.table import Table
+from netprobe.run.table import Table, declared_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -129,7 +129,7 @@ class Probe:
             counted, np.concatenate((interval, other_interval)), np.concatenate((native["thread"], other["thread"]))
         )
         calls = np.concatenate((native["count"], other["count"][:, 0]))
-        return Table("syscalls", columns | {"syscall": names, "calls": calls})
+        return declared_table("syscalls", columns | {"syscall": names, "calls": calls})
 
     def _timeouts(self, counted: Counted) -> Table:
         """Calls by timeout class; positive ones by octave of microseconds, with the sum of their timeouts."""
@@ -159,7 +159,7 @@ class Probe:
         columns["timeout_log2_us"] = np.where(cell < len(_CLASSES), -1, (cell.astype(np.int64) - len(_CLASSES)) // 2)
         columns["calls"] = rows["count"]
         columns["timeout_total_ns"] = [sums.get(key, 0) for key in keys]
-        return Table("syscall_timeouts", columns)
+        return declared_table("syscall_timeouts", columns)
 
     def _errors(self, counted: Counted) -> Table:
         interval, rows = counted.rows("failed_calls")
@@ -167,7 +167,7 @@ class Probe:
         columns["syscall"] = _names(rows)
         columns["errno"] = [errno_name(number) for number in rows["error"].tolist()]
         columns["calls"] = rows["count"][:, 0]
-        return Table("syscall_errors", columns)
+        return declared_table("syscall_errors", columns)
 
     def _latency(self, counted: Counted) -> list[Table]:
         import numpy as np
@@ -186,7 +186,7 @@ class Probe:
             "bucket_start_ns": [bucket_start(bucket) for bucket in buckets.tolist()],
             "calls": rows["count"][which, buckets + 1],
         }
-        return [Table("syscall_latency", totals), Table("syscall_latency_histogram", histogram)]
+        return [declared_table("syscall_latency", totals), declared_table("syscall_latency_histogram", histogram)]
 
 
 def _names(rows: Rows) -> list[str]:

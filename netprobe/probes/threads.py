@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from netprobe.probes.base import Thread
-from netprobe.run.table import Table
+from netprobe.run.table import Table, declared_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -32,4 +32,4 @@ def threads_table(threads: Sequence[Thread], started_ns: int) -> Table:
     columns["cpus_allowed"] = [thread.cpus_allowed for thread in own]
     columns["first_seen_s"] = [(thread.start_ns - started_ns) / 1e9 for thread in own]
     columns["ended_s"] = [(thread.exit_ns - started_ns) / 1e9 if thread.exit_ns else float("nan") for thread in own]
-    return Table("threads", columns)
+    return declared_table("threads", columns)

@@ -1,144 +1,196 @@
-"""run.json: what its fields have to be, checked once, when a Run is read; those that may be missing are filled in."""
+"""run.json: its fields, declared once. They are checked when a Run is read; docs/run-format.md lists them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
 
 from netprobe.errors import NetprobeError
+from netprobe.run.versions import FORMAT_VERSION
 
-_MOST = 60
-
-
-@dataclass(frozen=True)
-class _Field:
-    """`path`: keys with dots; a part of something that is not there is not asked for."""
-
-    path: str
-    words: str
-    fits: Callable[[Any], bool]
-    default: Callable[[], Any] | None = None
-    """What it is where it is missing; None where it must be there."""
-    optional: bool = False
-    """Whether it may just be missing."""
+Count = Annotated[int, Meta(ge=0)]
+_LONGEST = 60
 
 
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
+def _doc(text: str) -> Meta:
+    return Meta(description=text)
 
 
-def _is_text_or_null(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+class HostInfo(Struct, kw_only=True, frozen=True):
+    """The machine. Null: not known (imported Runs)."""
+
+    hostname: Annotated[str | None, _doc("host name")] = None
+    kernel: Annotated[str | None, _doc("kernel release")] = None
+    kernel_version: Annotated[str | None, _doc("build of the kernel")] = None
+    architecture: Annotated[str | None, _doc("architecture, as `uname -m` prints it")] = None
+    boot_parameters: Annotated[str | None, _doc("boot parameters of the kernel")] = None
+    cpus_online: Annotated[str | None, _doc("CPUs, such as `0-3`")] = None
+    cpu_model: Annotated[str | None, _doc("model of the CPU")] = None
+    memory_kib: Annotated[int | None, _doc("memory in KiB")] = None
+    page_size: Annotated[int | None, _doc("size of a page in bytes")] = None
+    cpus: Annotated[int | None, _doc("number of CPUs, as an imported report has it")] = None
 
 
-def _is_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))
+class TargetInfo(Struct, kw_only=True, frozen=True):
+    """What was recorded."""
+
+    description: Annotated[str, _doc("the target in words")]
+    pids: Annotated[list[int], _doc("PIDs specified with -p")] = []
+    comm: Annotated[str | None, _doc("name specified with --comm")] = None
+    command: Annotated[list[str], _doc("command line of the server that netprobe started; empty: none")] = []
+    threads: Annotated[Count, _doc("threads seen")] = 0
+    exit_status: Annotated[
+        int | None, _doc("exit status of the server that netprobe started; negative: the signal that ended it")
+    ] = None
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, dict)
+class RecordingInfo(Struct, kw_only=True, frozen=True):
+    """When and for how long."""
+
+    seconds: Annotated[
+        Annotated[float, Meta(gt=0)] | None, _doc("seconds that were counted; null: not known (imported Runs)")
+    ]
+    started: Annotated[str | None, _doc("start of the recording, ISO 8601; null: not known")] = None
+    elapsed_seconds: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        _doc("of a duty-cycled recording: seconds from start to stop, of which `seconds` were counted"),
+    ] = None
+    intervals: Annotated[Count, _doc("time intervals")] = 0
+    stopped_by: Annotated[
+        str | None, _doc("`duration`, `target exited`, `command exited` or a signal; null: not known")
+    ] = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("seconds", self.seconds), ("elapsed_seconds", self.elapsed_seconds)):
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"recording.{name} is {value}: expected a finite number")
 
 
-def _is_objects(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_object, value))
+class ProgramCost(Struct, kw_only=True, frozen=True):
+    """One BPF program, from the kernel's BPF run-time statistics."""
+
+    program: Annotated[str, _doc("name of the program")] = ""
+    attached_to: Annotated[str, _doc("attach point")] = ""
+    run_time_ns: Annotated[Count, _doc("run time while the statistics were enabled")] = 0
+    run_cnt: Annotated[Count, _doc("runs in that time")] = 0
+    mean_ns: Annotated[float | None, _doc("mean run time; null: it did not run")] = None
+    estimated_total_ns: Annotated[float | None, _doc("run time scaled to the whole recording")] = None
 
 
-def _is_texts_by_name(value: Any) -> bool:
-    return isinstance(value, dict) and all(map(_is_text, value.values()))
+class CostInfo(Struct, kw_only=True, frozen=True):
+    """netprobe's own cost."""
+
+    programs: Annotated[list[ProgramCost], _doc("the BPF programs")] = []
+    accounted_seconds: Annotated[float, _doc("time for which the statistics were enabled")] = 0.0
+    estimated_cpu_pct_of_one: Annotated[
+        float | None, _doc("run time of all programs in percent of one CPU; null: this kernel has no such statistics")
+    ] = None
+    attach_seconds: Annotated[float, _doc("time from the start of netprobe until all probes were attached")] = 0.0
+    peak_resident_kib: Annotated[int, _doc("peak memory of netprobe in KiB")] = 0
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+class RequestsInfo(Struct, kw_only=True, frozen=True):
+    """Requests served in the elapsed time of the recording."""
+
+    count: Annotated[Annotated[float, Meta(ge=0)], _doc("how many")]
+    source: Annotated[str, _doc("where the number comes from")]
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.count):
+            raise ValueError(f"requests.count is {self.count}: expected a finite number")
 
 
-def _is_programs(value: Any) -> bool:
-    return _is_objects(value) and all(
-        _is_number(one.get("run_cnt", 0)) and (one.get("mean_ns") is None or _is_number(one["mean_ns"]))
-        for one in value
-    )
+class ImportedReport(Struct, kw_only=True, frozen=True):
+    """A report that was read."""
+
+    format: Annotated[str, _doc("tool")] = ""
+    kind: Annotated[str, _doc("what it has: `calls`, `switches` …")] = ""
+    source: Annotated[str, _doc("file")] = ""
+    first_line: Annotated[int | None, _doc("first line of the report; null: a binary file")] = None
+    last_line: Annotated[int | None, _doc("last line of the report; null: a binary file")] = None
+    rows: Annotated[Count, _doc("rows that were read")] = 0
+    seconds: Annotated[float | None, _doc("length; null: not in the report")] = None
+    skipped_lines: Annotated[Count, _doc("lines that could not be read")] = 0
 
 
-def _is_length(value: Any) -> bool:
-    return value is None or (_is_number(value) and value > 0)
+class ImportedInfo(Struct, kw_only=True, frozen=True):
+    """What `netprobe import` read."""
+
+    reports: Annotated[list[ImportedReport], _doc("the reports")] = []
+    notes: Annotated[list[str], _doc("assumptions")] = []
+    unknown: Annotated[list[str], _doc("what the reports do not contain")] = []
+    only_most_frequent: Annotated[bool, _doc("whether system calls that are not listed may have been made")] = False
 
 
-def _is_count(value: Any) -> bool:
-    return _is_number(value) and value >= 0
+class RunInfo(Struct, kw_only=True, frozen=True):
+    """The content of run.json, except for the names of the tables."""
+
+    recording: Annotated[RecordingInfo, _doc("when and for how long")]
+    target: Annotated[TargetInfo, _doc("what was recorded")]
+    format_version: Annotated[int, _doc("version of the format")] = FORMAT_VERSION
+    netprobe_version: Annotated[str, _doc("version of netprobe that wrote the Run")] = "?"
+    host: Annotated[HostInfo, _doc("the machine")] = HostInfo()
+    probes: Annotated[list[str], _doc("probes that were recorded, or formats that were imported")] = []
+    attached: Annotated[list[str], _doc("BPF programs with their attach points")] = []
+    attach_mechanisms: Annotated[dict[str, str], _doc("fallback chains, and the attach mechanism that was used")] = {}
+    unavailable: Annotated[list[str], _doc("sentences: what could not be attached")] = []
+    dropped: Annotated[list[str], _doc("sentences: what was not counted")] = []
+    cost: Annotated[CostInfo, _doc("netprobe's own cost")] = CostInfo()
+    requests: Annotated[RequestsInfo | None, _doc("requests served; missing: not known")] = None
+    imported: Annotated[ImportedInfo | None, _doc("what was imported; missing in a recording")] = None
+
+    def __post_init__(self) -> None:
+        if self.recording.seconds is None and self.imported is None:
+            raise ValueError("recording.seconds is null, and the Run was not imported")
 
 
-_FIELDS = (
-    _Field("tables", "a list of texts", _is_texts),
-    _Field("recording", "an object", _is_object),
-    _Field("recording.seconds", "a number above 0, or null in an imported Run", _is_length),
-    _Field(
-        "recording.elapsed_seconds", "a number above 0", lambda value: _is_number(value) and value > 0, optional=True
-    ),
-    _Field("recording.started", "a text or null", _is_text_or_null, lambda: None),
-    _Field("target", "an object", _is_object),
-    _Field("target.description", "a text", _is_text),
-    _Field("host", "an object", _is_object, dict),
-    *(
-        _Field(f"host.{name}", "a text or null", _is_text_or_null, lambda: None)
-        for name in ("hostname", "kernel", "kernel_version", "architecture", "cpu_model", "cpus_online")
-    ),
-    _Field("host.boot_parameters", "a text or null", _is_text_or_null, lambda: None),
-    _Field("probes", "a list of texts", _is_texts, list),
-    _Field("attached", "a list of texts", _is_texts, list),
-    _Field("attach_mechanisms", "an object of texts", _is_texts_by_name, dict),
-    _Field("unavailable", "a list of texts", _is_texts, list),
-    _Field("dropped", "a list of texts", _is_texts, list),
-)
-_OPTIONAL = {
-    "requests": (
-        _Field("requests", "an object", _is_object),
-        _Field("requests.count", "a number from 0 on", _is_count),
-        _Field("requests.source", "a text", _is_text),
-    ),
-    "imported": (
-        _Field("imported", "an object", _is_object),
-        _Field("imported.parts", "a list of objects", _is_objects, list),
-        _Field("imported.notes", "a list of texts", _is_texts, list),
-        _Field("imported.unknown", "a list of texts", _is_texts, list),
-        _Field("imported.only_most_frequent", "true or false", lambda value: isinstance(value, bool), lambda: False),
-    ),
-    "cost": (
-        _Field("cost", "an object", _is_object),
-        _Field("cost.programs", "a list of objects with run_cnt and mean_ns", _is_programs, list),
-    ),
-}
+class RunFile(RunInfo, kw_only=True, frozen=True):
+    """The content of run.json."""
+
+    tables: Annotated[list[str], _doc("names of the tables, each in a file NAME.parquet")]
 
 
-def checked(info: Mapping[str, Any], file: Path) -> dict[str, Any]:
-    """The description, whole. Raises `NetprobeError` that names the file and the field which is not as it should be."""
-    whole = dict(info)
-    for field in _fields(info):
-        *parents, name = field.path.split(".")
-        within = whole
-        for parent in parents:
-            within[parent] = within = dict(within[parent])
-        if name not in within and field.optional:
-            continue
-        if name not in within and field.default is not None:
-            within[name] = field.default()
-        if name not in within:
-            raise NetprobeError(f"{file} is corrupt: it lacks {field.path}, {field.words}.")
-        if not field.fits(within[name]):
-            raise NetprobeError(f"{file} is corrupt: {field.path} is {_shown(within[name])}, and not {field.words}.")
-    if whole["recording"]["seconds"] is None and "imported" not in whole:
-        raise NetprobeError(f"{file} is corrupt: recording.seconds is null, and the Run was not imported.")
-    return whole
+def parse_info(content: Mapping[str, Any], file: Path) -> RunFile:
+    """Check the content of a run.json; raises `NetprobeError` that names the file and the field."""
+    try:
+        return msgspec.convert(content, RunFile)
+    except msgspec.ValidationError as error:
+        raise NetprobeError(f"{file} is corrupt: {_reason(str(error), content)}.") from error
 
 
-def _fields(info: Mapping[str, Any]) -> Iterator[_Field]:
-    yield from _FIELDS
-    for name, fields in _OPTIONAL.items():
-        if name in info:
-            yield from fields
+def info_as_json(info: RunInfo) -> dict[str, Any]:
+    """Plain values for JSON; optional objects without a value are left out."""
+    content: dict[str, Any] = msgspec.to_builtins(info)
+    for parent, name in ((content, "requests"), (content, "imported"), (content["recording"], "elapsed_seconds")):
+        if parent[name] is None:
+            del parent[name]
+    if content["host"]["cpus"] is None:
+        del content["host"]["cpus"]
+    return content
+
+
+def _reason(message: str, content: Mapping[str, Any]) -> str:
+    """The reason of msgspec, which ends with the path of the field, with the path and the value in front."""
+    reason, _, path = message.partition(" - at `$")
+    path = path.removesuffix("`").removeprefix(".")
+    if reason.startswith(("recording.", "requests.")):
+        # From a __post_init__ above, which knows the field better than the path does.
+        return reason
+    if missing := re.search(r"missing required field `(\w+)`", reason):
+        return f"{'.'.join(filter(None, (path, missing[1])))} is missing"
+    value: Any = content
+    for key in re.findall(r"\w+", path):
+        value = value.get(key) if isinstance(value, dict) else value[int(key)] if key.isdigit() else None
+    reason = reason[:1].lower() + reason[1:]
+    return f"{path} is {_shown(value)}: {reason}" if path else reason
 
 
 def _shown(value: Any) -> str:
     text = "null" if value is None else repr(value)
-    return text if len(text) <= _MOST else f"{text[:_MOST]}…"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

@@ -1,33 +1,22 @@
-"""A Run: what one recording measured, and how it was taken.
-
-History of the format, as docs/run-format.md describes it. Fields and tables may be added within a version; a reader
-of version n reads all from 1 to n.
-
-1   The first.
-2   What a Run does not tell is null or not there, which readers of version 1 take for corruption or fail at.
-    Imported Runs (`imported` in run.json): `window.seconds` and `window.started`, the fields of `host`; 0 and empty
-    names for calls without threads. Runs of a load generator alone: no table `intervals`, but `load_rounds`.
-3   Other names of tables, columns and fields, listed in netprobe/run/versions.py. Integers are int64.
-"""
+"""A Run: the tables of one recording, and its description."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from netprobe.run.description import RunInfo
     from netprobe.run.table import Table
-
-FORMAT_VERSION = 3
 
 
 class LazyTables(Mapping[str, "Table"]):
-    """Tables that are read when they are asked for."""
+    """Tables that are read from their files when they are first used."""
 
     def __init__(self, names: tuple[str, ...], read: Callable[[str], Table]) -> None:
         self._names, self._read = names, read
@@ -51,20 +40,19 @@ class LazyTables(Mapping[str, "Table"]):
 
 
 class Run:
-    """What one recording measured.
+    """The result of one recording.
 
-    `info` is the content of run.json: format version, host, target, window, attach points, what was dropped
-    or unavailable, netprobe's own cost. `tables` maps a table's name to its columns. `path`: its directory, where
-    it was read from one.
+    `info`: its description, the content of run.json: host, target, time, attach points, what was dropped or not
+    available, netprobe's own cost. `tables`: its tables by name. `path`: the directory that it was read from, if any.
     """
 
-    def __init__(self, info: Mapping[str, Any], tables: Mapping[str, Table], path: Path | None = None) -> None:
+    def __init__(self, info: RunInfo, tables: Mapping[str, Table], path: Path | None = None) -> None:
         self.info, self.tables, self.path = info, tables, path
 
     def table(self, name: str) -> pd.DataFrame:
-        """A table as a DataFrame; column names carry the units.
+        """A table as a DataFrame; units are in the names of the columns.
 
-        Raises `NetprobeError` if the Run has no such table, naming those that it has.
+        Raises `NetprobeError` if the Run has no such table, with the names of those that it has.
         """
         return self.columns(name).to_frame()
 
@@ -79,32 +67,33 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Length of what was counted; NaN where what was imported does not say."""
-        seconds = self.info["recording"]["seconds"]
-        return float("nan") if seconds is None else float(seconds)
+        """Seconds that were counted; NaN where an imported report does not contain the length."""
+        seconds = self.info.recording.seconds
+        return float("nan") if seconds is None else seconds
 
     @property
     def elapsed_seconds(self) -> float:
-        """From its beginning to its end: longer than what was counted, where the recording was a light one."""
-        return float(self.info["recording"].get("elapsed_seconds", self.seconds))
+        """Seconds from start to stop: more than `seconds` in a duty-cycled recording."""
+        elapsed = self.info.recording.elapsed_seconds
+        return self.seconds if elapsed is None else elapsed
 
     @property
     def duty_cycled(self) -> bool:
-        """Whether it was counted in windows, for a part of the time (`netprobe record --light`)."""
+        """Whether events were counted in sampling windows only (`netprobe record --light`)."""
         return self.elapsed_seconds > self.seconds
 
     def length_in_words(self, digits: int = 1) -> str:
-        """How long it was recorded, and for how much of that it was counted."""
-        if self.info["recording"]["seconds"] is None:
+        """The length, and how much of it was counted."""
+        if self.info.recording.seconds is None:
             return "length not known"
         counted = f"{self.seconds:.{digits}f} s"
         return f"{counted} counted of {self.elapsed_seconds:.{digits}f} s" if self.duty_cycled else counted
 
     @property
     def imported(self) -> bool:
-        """Whether it was made of what other tools printed (`netprobe import`)."""
-        return "imported" in self.info
+        """Whether the Run was made of reports of other tools (`netprobe import`)."""
+        return self.info.imported is not None
 
     def __repr__(self) -> str:
-        target = self.info["target"]["description"]
+        target = self.info.target.description
         return f"<Run of {target}, {self.length_in_words()}, tables {', '.join(sorted(self.tables))}>"

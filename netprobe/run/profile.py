@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from netprobe.errors import NetprobeError
-from netprobe.run.table import Table
+from netprobe.run.table import Table, declared_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
     from flamegraph.profile import Info
     from netprobe.run.table import Values
 
-# Of no use one without the other.
 TABLES = ("profile_frames", "profile_stacks", "profile_threads", "profile_samples", "profile_info")
 
 
 def profile_tables(profile: Profile) -> list[Table]:
-    """The five tables that a profile is kept in; stacks as lists of frame numbers, root first."""
+    """The five tables of a profile."""
     samples, stacks = profile.samples, profile.stacks
     frames: dict[str, Values] = {
         "name": [frame.name for frame in profile.frames],
@@ -48,7 +47,7 @@ def profile_tables(profile: Profile) -> list[Table]:
         rows,
         {"info": [json.dumps(dataclasses.asdict(profile.info))]},
     ]
-    return [Table(name, part) for name, part in zip(TABLES, columns, strict=True)]
+    return [declared_table(name, part) for name, part in zip(TABLES, columns, strict=True)]
 
 
 def has_profile(tables: Mapping[str, Table]) -> bool:

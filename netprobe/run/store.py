@@ -1,4 +1,4 @@
-"""Runs on disk: a directory with run.json and one Parquet file a table, written aside and renamed."""
+"""Runs on disk: a directory with run.json and one Parquet file per table, written atomically."""
 
 from __future__ import annotations
 
@@ -9,27 +9,35 @@ import json
 import os
 import shutil
 import signal
+import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from netprobe.errors import NetprobeError
-from netprobe.run.description import checked
-from netprobe.run.model import FORMAT_VERSION, LazyTables, Run
+from netprobe.run.description import info_as_json, parse_info
+from netprobe.run.model import LazyTables, Run
+from netprobe.run.schema.tables import TABLES, usable
 from netprobe.run.table import Table
-from netprobe.run.together import usable
-from netprobe.run.versions import file_stem, upgraded_columns, upgraded_info
+from netprobe.run.versions import (
+    FORMAT_VERSION,
+    file_stem,
+    has_untyped_columns,
+    upgraded_info,
+    upgraded_names,
+    upgraded_profile_info,
+)
 
 _INFO = "run.json"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 def check_destination(path: str | Path) -> None:
-    """Raise `NetprobeError` unless a Run can be written there; to be asked before recording begins."""
+    """Raise `NetprobeError` unless a Run can be written there; called before the recording begins."""
     path = Path(path)
     _check_name(path)
-    # Root may write where nobody can: in /proc, on a disk that is full.
+    # Permissions do not tell: root has all of them, even in /proc or on a full disk.
     try:
         os.rmdir(_make_temporary(path))
     except OSError as error:
@@ -51,39 +59,42 @@ def _make_temporary(path: Path) -> str:
     return tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
 
 
-def _not_written(what: str, error: OSError) -> NetprobeError:
+def _not_written(message: str, error: OSError) -> NetprobeError:
     no_room = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return NetprobeError(
-        f"{what}: {error.strerror or error}.",
+        f"{message}: {error.strerror or error}.",
         hint="Make room, or choose another place for -o." if no_room else "Choose another place for -o.",
     )
 
 
 def write_run(run: Run, path: str | Path) -> bool:
-    """Write a Run, in place of an older one if there is one, and then True: complete, or not at all.
+    """Write a Run atomically; return whether it replaced an older Run.
 
-    Raises `NetprobeError` when it cannot be written; an older Run is intact then.
+    Raises `NetprobeError` when it cannot be written; an older Run is then intact.
     """
     path = Path(path).absolute()
     _check_name(path)
-    aside = None
-    # A signal in the middle would leave half a Run behind; the few files are written at once.
+    temporary = None
+    # A signal would leave temporary files behind; writing takes a fraction of a second.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
-        aside = Path(_make_temporary(path))
-        _write_files(run, aside)
-        aside.chmod(0o777 & ~_umask())
-        return _put_in_place(aside, path)
+        temporary = Path(_make_temporary(path))
+        _write_files(run, temporary)
+        temporary.chmod(0o777 & ~_umask())
+        return _put_in_place(temporary, path)
     except OSError as error:
         raise _not_written(f"The Run could not be written to {path}", error) from error
     finally:
-        if aside is not None:
-            shutil.rmtree(aside, ignore_errors=True)
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
 
 
 def write_into_series(run: Run, path: str | Path) -> bool:
-    """The same, and make the directory of the series where that is not there yet; none is left without a Run."""
+    """Write a Run as `write_run` does, and create the directory of its series if that is missing.
+
+    The directory is removed again if it has no Run.
+    """
     folder = Path(path).absolute().parent
     try:
         folder.mkdir(exist_ok=True)
@@ -92,7 +103,7 @@ def write_into_series(run: Run, path: str | Path) -> bool:
     try:
         return write_run(run, path)
     finally:
-        # Only where it is empty.
+        # Fails unless the directory is empty.
         with contextlib.suppress(OSError):
             folder.rmdir()
 
@@ -101,12 +112,15 @@ def _write_files(run: Run, folder: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from netprobe.run.schema.arrow import to_arrow
+
     for name, table in run.tables.items():
+        schema = TABLES.get(name)
         with open(folder / f"{name}.parquet", "wb") as file:
-            columns = {column: pa.array(values) for column, values in table.columns.items()}
+            columns = {column: to_arrow(schema, column, values) for column, values in table.columns.items()}
             pq.write_table(pa.table(columns), file, compression="zstd")
             _flush_to_disk(file)
-    info = dict(run.info) | {"format_version": FORMAT_VERSION, "tables": sorted(run.tables)}
+    info = info_as_json(run.info) | {"format_version": FORMAT_VERSION, "tables": sorted(run.tables)}
     with open(folder / _INFO, "w") as text:
         json.dump(info, text, indent=2)
         text.write("\n")
@@ -124,21 +138,21 @@ def _umask() -> int:
     return mask
 
 
-def _put_in_place(aside: Path, path: Path) -> bool:
-    """Rename; an older Run changes places with the new one, so that one of the two is always there, and then True."""
+def _put_in_place(temporary: Path, path: Path) -> bool:
+    """Rename; return whether there was an older Run. The two change places, so a complete Run is always there."""
     if not path.exists():
-        aside.rename(path)
+        temporary.rename(path)
         return False
     libc = ctypes.CDLL(None, use_errno=True)
     exchanged = libc.renameat2(
-        _AT_FDCWD, os.fsencode(aside), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE
+        _AT_FDCWD, os.fsencode(temporary), _AT_FDCWD, os.fsencode(path), _RENAME_EXCHANGE
     )  # fmt: skip
     if exchanged == 0:
         return True
     # File systems without the exchange (some network ones).
     old = path.with_name(f".{path.name}.old")
     path.rename(old)
-    aside.rename(path)
+    temporary.rename(path)
     shutil.rmtree(old, ignore_errors=True)
     return True
 
@@ -149,30 +163,41 @@ def read_run(path: str | Path) -> Run:
     Raises `NetprobeError` if there is none, or one that this version does not know.
     """
     path = Path(path)
+    file = path / _INFO
     try:
-        info = json.loads((path / _INFO).read_text())
+        _check_regular(file)
+        content = json.loads(file.read_text())
     except FileNotFoundError:
         raise NetprobeError(
             f"There is no Run at {path}.", hint="A Run is the directory that `netprobe … -o DIRECTORY` wrote."
         ) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise NetprobeError(f"{path / _INFO} cannot be read: {error}.") from error
-    if not isinstance(info, dict) or "format_version" not in info:
-        raise NetprobeError(f"{path / _INFO} cannot be read: it is not the description of a Run.")
-    version = info["format_version"]
+        raise NetprobeError(f"{file} cannot be read: {error}.") from error
+    if not isinstance(content, dict) or "format_version" not in content:
+        raise NetprobeError(f"{file} cannot be read: it is not the description of a Run.")
+    version = content["format_version"]
     if type(version) is not int or not 1 <= version <= FORMAT_VERSION:
         raise NetprobeError(
             f"The Run at {path} has format version {version!r}; this netprobe knows versions up to {FORMAT_VERSION}.",
             hint="Update netprobe.",
         )
-    info = checked(upgraded_info(info, version), path / _INFO)
-    names, dropped = usable([name for name in info["tables"] if "/" not in name])
-    info["dropped"] = [*info["dropped"], *dropped]
-    return Run(info, LazyTables(names, lambda name: _read_table(path, name, version)))
+    info = parse_info(upgraded_info(content, version), file)
+    names, skipped = usable([name for name in info.tables if "/" not in name])
+    info.dropped.extend(skipped)
+    intervals = info.recording.intervals
+    return Run(info, LazyTables(names, lambda name: _read_table(path, name, version, intervals)))
+
+
+def _check_regular(file: Path) -> None:
+    """Raise `OSError` for anything but a file: to open a FIFO without a writer would block."""
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFIFO: "a FIFO", stat.S_IFDIR: "a directory", stat.S_IFSOCK: "a socket"}
+        raise OSError(f"it is {kinds.get(stat.S_IFMT(mode), 'a device')}, not a file")
 
 
 class _Columns(dict[str, Any]):
-    """Columns of a file; one that it lacks is the file's fault, not a mistake of whoever asks."""
+    """Columns of a file. A missing column that is asked for is a fault of the file."""
 
     def __init__(self, columns: Mapping[str, Any], file: Path) -> None:
         super().__init__(columns)
@@ -185,28 +210,35 @@ class _Columns(dict[str, Any]):
         )
 
 
-def _read_table(path: Path, name: str, version: int) -> Table:
+def _read_table(path: Path, name: str, version: int, intervals: int) -> Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from netprobe.run.columns import values_of
+    from netprobe.run.schema.arrow import ColumnError, columns_of
 
     file = path / f"{file_stem(name, version)}.parquet"
     try:
+        _check_regular(file)
         # Not read_table(): it imports the data sets of Arrow and pandas with them, half a second for nothing.
         with pq.ParquetFile(file) as opened:
             table = opened.read()
-        found = {column: values_of(table.column(column)) for column in table.column_names}
-        columns = _Columns(upgraded_columns(name, found, version), file)
+        table = table.rename_columns(upgraded_names(name, table.column_names, version))
+        columns: dict[str, Any] = dict(columns_of(table, TABLES.get(name), intervals, has_untyped_columns(version)))
     except FileNotFoundError:
         raise NetprobeError(
             f"The Run at {path} is not complete: run.json lists the table {name}, and {file.name} is not there.",
             hint="Copy the whole directory again from where it was recorded, or record again.",
         ) from None
+    except ColumnError as error:
+        raise NetprobeError(
+            f"The table {file} is corrupt: {error}.", hint="Copy the Run again from where it was recorded."
+        ) from error
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else error
         raise NetprobeError(
             f"The table {file} cannot be read: {reason}.",
-            hint="See to it that you may read it, and that it was copied whole; or record again.",
+            hint="Check that you may read the file and that it was copied completely, or record again.",
         ) from error
-    return Table(name, columns)
+    if name == "profile_info":
+        columns["info"] = [upgraded_profile_info(text, version) for text in columns["info"].tolist()]
+    return Table(name, _Columns(columns, file))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from netprobe.run.schema.tables import TABLES
+
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
@@ -32,6 +34,48 @@ class Table:
         import pandas as pd
 
         return pd.DataFrame(dict(self.columns))
+
+
+def declared_table(name: str, columns: Mapping[str, Values]) -> Table:
+    """A table with the columns and types that its schema declares.
+
+    Integers become int64 (the kernel's counters are unsigned), and counts computed from rates are rounded. Raises
+    `ValueError` for a column that is missing or not declared.
+    """
+    import numpy as np
+
+    schema = TABLES[name]
+    missing = [column.name for column in schema.columns if not column.optional and column.name not in columns]
+    unknown = [column for column in columns if schema.column(column) is None]
+    if missing or unknown:
+        raise ValueError(f"table {name}: columns missing {missing}, not declared {unknown}")
+    declared: dict[str, Values] = {}
+    for column in schema.columns:
+        if column.name not in columns:
+            continue
+        values = columns[column.name]
+        if column.dtype in ("int64", "float64", "bool") and not (column.nullable and None in values):
+            array = np.asarray(values)
+            if column.all_64_bits and array.dtype == np.uint64:
+                array = array.view(np.int64)
+            elif column.dtype == "int64" and array.dtype.kind == "f":
+                array = np.rint(array)
+            declared[column.name] = array.astype(column.dtype, copy=False)
+        else:
+            declared[column.name] = values
+    return Table(name, declared)
+
+
+def empty_table(name: str) -> Table:
+    """A table without rows, with all its columns."""
+    return declared_table(name, {column.name: () for column in TABLES[name].columns})
+
+
+def table_of_rows(name: str, rows: Iterable[Sequence[Any]]) -> Table:
+    """A table from rows that have a value for each declared column, in the order of the schema."""
+    rows = list(rows)
+    columns = TABLES[name].columns
+    return declared_table(name, {column.name: [row[at] for row in rows] for at, column in enumerate(columns)})
 
 
 def _plain(column: Any) -> Sequence[Any]:

@@ -58,7 +58,7 @@ def test_a_process_that_ends_in_the_middle(gated, recording, tmp_path):
     done = session.finish()
     assert time.monotonic() - began < 5
     assert done.status == 0
-    assert "(ended with the target)" in done.out.splitlines()[0]
+    assert "(stopped when the target exited)" in done.out.splitlines()[0]
     assert "getppid" in done.out
     assert json.loads((tmp_path / "run" / "run.json").read_text())["recording"]["stopped_by"] == "target exited"
 
@@ -87,10 +87,10 @@ def test_a_signal_ends_it_early(gated, recording, tmp_path, number, command):
     done = session.stop(number)
     assert time.monotonic() - began < 3
     assert done.status == 0, done.err
-    assert f"(ended by {number.name})" in done.out
+    assert f"(stopped by {number.name})" in done.out
     assert f"Run written to {tmp_path / 'run'}" in done.err
     run = netprobe.load(tmp_path / "run")
-    assert run.info["recording"]["stopped_by"] == number.name
+    assert run.info.recording.stopped_by == number.name
     assert len(run.table(command)) > 0
 
 

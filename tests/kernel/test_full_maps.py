@@ -38,7 +38,7 @@ def counts(run: Run) -> dict[str, int]:
 
 def dropped(run: Run, words: str) -> int:
     """The number in the sentence that has these words; 0 without such a sentence."""
-    found = [text for text in run.info["dropped"] if words in text]
+    found = [text for text in run.info.dropped if words in text]
     return int(re.match(r"\d+", found[0])[0]) if found else 0
 
 
@@ -55,7 +55,7 @@ def test_more_threads_than_slots(record):
 def test_enough_slots_miss_nothing(record):
     run = record((20, GETPPID, GETPPID, 101), None)
     assert counts(run)["getppid"] == 20 * 101
-    assert run.info["dropped"] == []
+    assert run.info.dropped == []
     assert len(run.table("syscalls").query("syscall == 'getppid'")["tid"].unique()) == 20
 
 
@@ -112,7 +112,7 @@ def test_more_short_lived_children_than_slots(gated):
     probes = [Probe()]
     recording = Recorder(options, probes).run(lambda seconds: target.start())
     run = as_run(recording, options, probes)
-    assert run.info["dropped"] == []
+    assert run.info.dropped == []
     assert counts(run)["getppid"] == 90
     table = run.table("syscalls").query("syscall == 'getppid'").groupby("tid")["calls"].sum()
     assert table.tolist() == [3] * 30

@@ -57,4 +57,4 @@ def test_the_compiler_s_noise_stays_away(recording):
     lines = done.err.splitlines()
     assert len(lines) == 2, done.err
     assert lines[0].startswith("Attached in")
-    assert lines[1].startswith("netprobe: its probes took")
+    assert lines[1].startswith("netprobe: the probes used")

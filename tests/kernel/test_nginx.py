@@ -81,7 +81,7 @@ def test_counts_agree_with_wrk_and_with_the_run(nginx, recording, tmp_path):
     assert table.groupby("syscall")["calls"].sum().to_dict() == calls
     workers = table[table["syscall"] == "writev"].groupby("pid")["calls"].sum()
     assert set(workers.index) <= workers_of(master)
-    assert netprobe.load(run).info["recording"]["stopped_by"] == "SIGINT"
+    assert netprobe.load(run).info.recording.stopped_by == "SIGINT"
 
 
 def workers_of(master: int) -> set[int]:

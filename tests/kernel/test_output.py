@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import netprobe as package
+from netprobe.run.versions import FORMAT_VERSION
 
 COMMAND = Path(sys.executable).with_name("netprobe")
 
@@ -24,10 +25,10 @@ def test_a_run_has_all_that_is_promised(record_workload, tmp_path):
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
         ["run.json", *(f"{name}.parquet" for name in run.tables)]
     )
-    assert run.info["format_version"] == 2
-    assert run.info["host"]["kernel"] == os.uname().release
-    assert run.info["host"]["boot_parameters"] == Path("/proc/cmdline").read_text().strip()
-    assert run.info["target"]["pids"]
+    assert run.info.format_version == FORMAT_VERSION
+    assert run.info.host.kernel == os.uname().release
+    assert run.info.host.boot_parameters == Path("/proc/cmdline").read_text().strip()
+    assert run.info.target.pids
     for name in run.tables:
         assert len(run.table(name)) > 0, name
 

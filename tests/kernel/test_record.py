@@ -13,6 +13,7 @@ from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.server import LabServer, ServerOptions
 from netprobe.load.generator import wrk_command
 from netprobe.load.reports import requests_in
+from netprobe.run.description import RequestsInfo
 
 TABLES = {
     "syscalls", "switches", "next_tasks", "serving", "reuseport_groups", "messages", "busy_polls", "programs",
@@ -35,10 +36,10 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
     assert done.status == 0, done.err
     run = package.load(tmp_path / "run")
     assert set(run.tables) >= TABLES
-    assert run.info["recording"]["stopped_by"] == "command exited"
+    assert run.info.recording.stopped_by == "command exited"
     assert run.seconds == pytest.approx(2, abs=0.8)
     requests = requests_in(report)
-    assert run.info["requests"] == {"count": requests, "source": "wrk.txt"}
+    assert run.info.requests == RequestsInfo(count=requests, source="wrk.txt")
     accepted = int(run.table("messages")["accepted"].sum())
     # wrk reports less than it sent: what was under way at its end.
     assert accepted == pytest.approx(requests, rel=0.02)
@@ -48,7 +49,7 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
     assert run.table("programs")["path"].str.endswith("nginx").all()
     assert run.table("programs")["build_id"].str.len().min() == 40
     # Attached for the time alone in which run times are kept, so there is nothing to scale.
-    (serving,) = [one for one in run.info["cost"]["programs"] if one["program"] == "on_serving_call"]
+    (serving,) = [program for program in run.info.cost.programs if program.program == "on_serving_call"]
     assert serving["estimated_total_ns"] == serving["run_time_ns"] > 0
 
 
@@ -73,7 +74,7 @@ def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, ng
     run = package.load(tmp_path / "run")
     assert run.elapsed_seconds == pytest.approx(4, abs=1)
     assert run.seconds == pytest.approx(0.15 * run.elapsed_seconds, rel=0.35)
-    assert f"{run.seconds:.1f} s counted of {run.elapsed_seconds:.1f} s (as long as the command ran)" in done.out
+    assert f"{run.seconds:.1f} s counted of {run.elapsed_seconds:.1f} s (stopped when the command exited)" in done.out
     requests = requests_of(run)
     assert requests.count == pytest.approx(requests_in(report) * run.seconds / run.elapsed_seconds)
     calls = run.table("syscalls").groupby("syscall")["calls"].sum().astype(int)
@@ -84,7 +85,7 @@ def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, ng
     assert calls["recvfrom"] == pytest.approx(accepted, abs=20)
     assert run.table("profile_samples")["samples"].sum() > 50
     assert run.table("intervals")["duration_s"].max() < 0.3
-    assert run.info["cost"]["estimated_cpu_pct_of_one"] < 10
+    assert run.info.cost.estimated_cpu_pct_of_one < 10
 
 
 @pytest.mark.timing("counts in sampling windows under load")
@@ -140,7 +141,7 @@ def test_target_that_dies_early(netprobe, tmp_path):
     with subprocess.Popen([sys.executable, "-c", script]) as target:
         done = netprobe("record", "-p", target.pid, "-d", 30, "-o", tmp_path / "run")
     assert done.status == 0, done.err
-    assert "ended with the target" in done.out
+    assert "stopped when the target exited" in done.out
     run = package.load(tmp_path / "run")
     assert run.seconds < 6
     assert run.table("profile_samples")["samples"].sum() > 50 * run.seconds
@@ -150,7 +151,7 @@ def test_ctrl_c_gives_the_result(recording, tmp_path):
     session = recording("record", "-d", 60, "-o", tmp_path / "run")
     done = session.stop(signal.SIGINT)
     assert done.status == 0, done.err
-    assert package.load(tmp_path / "run").info["recording"]["stopped_by"] == "SIGINT"
+    assert package.load(tmp_path / "run").info.recording.stopped_by == "SIGINT"
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_a_report_without_a_number(netprobe, tmp_path, text, words):
     done = netprobe("record", "-o", tmp_path / "run", "--while", load, "--requests-from", report)
     assert done.status == 2
     assert words in done.err
-    assert "requests" not in package.load(tmp_path / "run").info
+    assert package.load(tmp_path / "run").info.requests is None
 
 
 def test_a_report_of_another_time(netprobe, tmp_path):
@@ -173,7 +174,7 @@ def test_a_report_of_another_time(netprobe, tmp_path):
     done = netprobe("record", "-o", tmp_path / "run", "--while", "sleep 0.3", "--requests-from", report)
     assert done.status == 2
     assert "written before the recording began" in done.err
-    assert "requests" not in package.load(tmp_path / "run").info
+    assert package.load(tmp_path / "run").info.requests is None
 
 
 def of_group(number):
@@ -190,7 +191,7 @@ def test_the_load_ends_with_the_recording(netprobe, tmp_path):
     done = netprobe("record", *arguments, timeout=30)
     assert f"while `{load}` runs, for 0.5 s at most" in done.err
     assert "-d ended the recording before the load generator had ended" in done.err
-    assert package.load(tmp_path / "run").info["recording"]["stopped_by"] == "time"
+    assert package.load(tmp_path / "run").info.recording.stopped_by == "duration"
     assert not of_group(int(mark.read_text()))
 
 
@@ -203,8 +204,8 @@ def test_ctrl_c_reaches_the_load_which_reports(recording, nginx, tmp_path):
     done = session.stop(signal.SIGINT)
     assert done.status == 0, done.err
     run = package.load(tmp_path / "run")
-    assert run.info["recording"]["stopped_by"] == "SIGINT"
-    requests = run.info["requests"]["count"]
+    assert run.info.recording.stopped_by == "SIGINT"
+    requests = run.info.requests.count
     assert requests == requests_in(report) > 100
     assert int(run.table("messages")["accepted"].sum()) == pytest.approx(requests, rel=0.2)
 

@@ -9,12 +9,12 @@ import pytest
 
 import netprobe
 from netprobe.errors import NetprobeError
-from netprobe.run.description import checked
+from netprobe.run.description import RunInfo, parse_info
 from netprobe.run.versions import upgraded_info
 
 RUN = Path(__file__).parent.parent / "data" / "runs" / "recv-few-probes"
 WHOLE = upgraded_info(json.loads((RUN / "run.json").read_text()), 2)
-IMPORTED = {"parts": [], "notes": [], "unknown": [], "only_most_frequent": False}
+IMPORTED = {"reports": [], "notes": [], "unknown": [], "only_most_frequent": False}
 FILE = Path("run.json")
 
 
@@ -38,7 +38,7 @@ def with_field(path, value):
         ("tables", [None, 5, {"a": 1}, [5], ...]),
         ("recording", [None, [], "x", ...]),
         ("recording.seconds", [0, -1, "4", True, math.nan, math.inf, [], ...]),
-        ("recording.elapsed_seconds", [None, 0, -1, "9", True, math.nan, []]),
+        ("recording.elapsed_seconds", [0, -1, "9", True, math.nan, []]),
         ("recording.started", [5, {}]),
         ("target", [None, [], ...]),
         ("target.description", [None, 5, ...]),
@@ -50,10 +50,10 @@ def with_field(path, value):
         ("attach_mechanisms", [None, [], {"samples": 5}]),
         ("dropped", [None, "x", [None]]),
         ("unavailable", [None, 0]),
-        ("requests", [None, 100, []]),
+        ("requests", ["x", 100, []]),
         ("requests.count", [None, "100", -1, math.nan, True, ...]),
         ("requests.source", [None, 5, ...]),
-        ("imported", [None, True, []]),
+        ("imported", ["x", True, []]),
         ("imported.unknown", [None, "x"]),
         ("imported.only_most_frequent", [None, 1]),
         ("cost", [None, []]),
@@ -63,8 +63,8 @@ def with_field(path, value):
 def test_a_wrong_type_is_refused_by_name(path, values):
     for value in values:
         with pytest.raises(NetprobeError) as error:
-            checked(with_field(path, value), FILE)
-        assert error.value.message.startswith("run.json is corrupt: ")
+            parse_info(with_field(path, value), FILE)
+        assert error.value.message.startswith("run.json is corrupt: "), value
         assert path in error.value.message
 
 
@@ -80,25 +80,25 @@ def test_what_may_be_missing():
         "imported",
         "cost",
     )
-    whole = checked({name: value for name, value in WHOLE.items() if name not in names}, FILE)
-    assert whole["host"]["cpus_online"] is None
-    assert (whole["probes"], whole["dropped"], whole["attach_mechanisms"]) == ([], [], {})
-    assert "requests" not in whole
-    assert "imported" not in whole
+    whole = parse_info({name: value for name, value in WHOLE.items() if name not in names}, FILE)
+    assert whole.host.cpus_online is None
+    assert (whole.probes, whole.dropped, whole.attach_mechanisms) == ([], [], {})
+    assert whole.requests is None
+    assert whole.imported is None
 
 
 def test_the_description_that_was_given_is_left_alone():
     given = with_field("host", ...)
-    checked(given, FILE)
+    parse_info(given, FILE)
     assert "host" not in given
 
 
 def test_only_an_import_may_have_no_length():
     found = with_field("recording.seconds", None)
-    assert checked(found, FILE)["recording"]["seconds"] is None
+    assert parse_info(found, FILE).recording.seconds is None
     del found["imported"]
-    with pytest.raises(NetprobeError, match=r"window\.seconds is null, and the Run was not imported"):
-        checked(found, FILE)
+    with pytest.raises(NetprobeError, match=r"recording\.seconds is null, and the Run was not imported"):
+        parse_info(found, FILE)
 
 
 def test_no_requests_are_no_number_to_divide_by(tmp_path):
@@ -109,3 +109,22 @@ def test_no_requests_are_no_number_to_divide_by(tmp_path):
     run = netprobe.load(tmp_path / "run")
     assert netprobe.compare(run, netprobe.load(RUN)).per == "second"
     assert isinstance(run.findings(), list)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("host.kernel", 6.1, "host.kernel is 6.1: expected `str | null`, got `float`"),
+        ("recording.seconds", ..., "recording.seconds is missing"),
+        ("recording.intervals", -1, "recording.intervals is -1: expected `int` >= 0"),
+        ("dropped", ["a", 5], "dropped[1] is 5: expected `str`, got `int`"),
+    ],
+)
+def test_the_message_names_the_field_and_its_value(path, value, message):
+    with pytest.raises(NetprobeError) as error:
+        parse_info(with_field(path, value), FILE)
+    assert error.value.message == f"run.json is corrupt: {message}."
+
+
+def test_fields_that_are_not_known_are_ignored():
+    assert isinstance(parse_info(WHOLE | {"a_later_field": 1}, FILE), RunInfo)

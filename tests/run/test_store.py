@@ -14,14 +14,18 @@ import pytest
 import netprobe
 from netprobe.errors import NetprobeError
 from netprobe.run import store
-from netprobe.run.model import FORMAT_VERSION, Run
-from netprobe.run.table import Table
+from netprobe.run.description import RecordingInfo, RunInfo, TargetInfo
+from netprobe.run.model import Run
+from netprobe.run.table import declared_table
+from netprobe.run.versions import FORMAT_VERSION
 
 
 def a_run(calls: int = 7, **info: Any) -> Run:
-    table = Table("syscalls", {"interval": [0, 1], "syscall": ["read", "a\x1b[31m"], "calls": [calls, 5]})
-    window = {"seconds": 2.0, "stopped_by": "time"}
-    return Run({"recording": window, "target": {"description": "a test"}} | info, {"syscalls": table})
+    thread = {"pid": [1, 1], "tid": [1, 2], "process": ["a", "a"], "thread": ["a", "b"]}
+    columns = {"interval": [0, 1], **thread, "syscall": ["read", "a\x1b[31m"], "calls": [calls, 5]}
+    recording = RecordingInfo(seconds=2.0, stopped_by="duration")
+    described = RunInfo(recording=recording, target=TargetInfo(description="a test"), **info)
+    return Run(described, {"syscalls": declared_table("syscalls", columns)})
 
 
 def names(folder: Path) -> list[str]:
@@ -31,12 +35,12 @@ def names(folder: Path) -> list[str]:
 def test_what_is_written_can_be_read(tmp_path):
     store.write_run(a_run(), tmp_path / "run")
     run = netprobe.load(tmp_path / "run")
-    assert run.table("syscalls").to_dict("list") == {
+    assert run.table("syscalls").drop(columns=["pid", "tid", "process", "thread"]).to_dict("list") == {
         "interval": [0, 1],
         "syscall": ["read", "a\x1b[31m"],
         "calls": [7, 5],
     }
-    assert run.info["format_version"] == FORMAT_VERSION
+    assert run.info.format_version == FORMAT_VERSION
     assert run.seconds == 2.0
     assert "a test" in repr(run)
     assert names(tmp_path) == ["run"]
@@ -190,7 +194,7 @@ def test_a_run_of_version_1(tmp_path, checkout):
     assert "reactor-preempted" in {one.code for one in run.findings()}
     store.write_run(run, tmp_path / "again")
     again = netprobe.load(tmp_path / "again")
-    assert again.info["format_version"] == FORMAT_VERSION > 1
+    assert again.info.format_version == FORMAT_VERSION > 1
     assert set(again.tables) == set(run.tables)
 
 
@@ -268,7 +272,7 @@ def test_a_table_without_a_column_that_is_needed(tmp_path):
     path = corrupt(tmp_path)
     file = path / "syscalls.parquet"
     pq.write_table(pq.read_table(file).drop_columns(["calls"]), file)
-    with pytest.raises(NetprobeError, match=r"syscalls\.parquet has no column calls"):
+    with pytest.raises(NetprobeError, match=r"syscalls\.parquet is corrupt: column calls is missing"):
         list(netprobe.load(path).columns("syscalls").rows("calls"))
 
 

@@ -138,7 +138,7 @@ def test_capabilities_suffice_for_everything(recorded_without_root, paranoid, ho
     """`record` has every probe."""
     paranoid(2)
     run = recorded_without_root()
-    assert run.info["unavailable"] == []
+    assert run.info.unavailable == []
     assert int(run.table("profile_samples")["samples"].sum()) > 0
     holds(WITHOUT_ROOT, "these and CAP_DAC_READ_SEARCH", "another user's server: every probe of `record`")
 
@@ -148,7 +148,7 @@ def test_everything_but_stacks_where_the_kernel_keeps_perf_events(recorded_witho
     paranoid(3)
     run = recorded_without_root()
     assert "profile_samples" not in run.tables
-    (said,) = run.info["unavailable"]
+    (said,) = run.info.unavailable
     assert "kernel.perf_event_paranoid is 3" in said
     holds(WITHOUT_ROOT, "kernel.perf_event_paranoid=3", "all but the stacks, and says which setting keeps them")
 
@@ -182,7 +182,7 @@ def test_samples_by_each_event(recording, spinning, tmp_path, way, holds):
     if reason is None:
         done = recording(*command, way=way).finish()
         assert done.status == 0, done.err
-        assert netprobe.load(tmp_path / "run").info["attach_mechanisms"]["samples"] == way
+        assert netprobe.load(tmp_path / "run").info.attach_mechanisms["samples"] == way
         holds("samples of stacks", way, "a process that never sleeps is sampled")
         return
     assert reason in (errno.ENOENT, errno.EOPNOTSUPP)

@@ -1,0 +1,1 @@
+"""The schema of a Run: every table is declared once, in `tables.py`."""

@@ -1,0 +1,127 @@
+"""Tables of a Run as Arrow has them: their types, the checks when a file is read, and their columns as NumPy arrays.
+
+Without pandas, which Arrow's own conversion imports: that takes a quarter second.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from netprobe.run.schema.columns import Column, Dtype, TableSchema
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    ArrowColumn = pa.ChunkedArray[Any]
+
+_TYPES: dict[Dtype, Any] = {
+    "int64": pa.int64(),
+    "float64": pa.float64(),
+    "bool": pa.bool_(),
+    "string": pa.string(),
+    "list[int64]": pa.list_(pa.int64()),
+}
+_NAMES = {"double": "float64"}
+
+
+class ColumnError(Exception):
+    """A column that is not as declared; the message names it."""
+
+
+def to_arrow(schema: TableSchema | None, name: str, values: Any) -> pa.Array[Any]:
+    """A column to be written, in its declared type; the type follows from the values where none is declared."""
+    column = schema.column(name) if schema else None
+    return pa.array(values) if column is None else pa.array(values, _TYPES[column.dtype], from_pandas=False)
+
+
+def columns_of(table: pa.Table, schema: TableSchema | None, intervals: int, old: bool) -> dict[str, npt.NDArray[Any]]:
+    """The columns of a table as NumPy arrays; raises `ColumnError` for the first that is not as declared.
+
+    `intervals`: how many the recording has; 0 where that is not known. `old`: the file is of a format version in which
+    counters were unsigned and columns without rows had no type; they get the declared type.
+    """
+    columns = {name: table.column(name) for name in table.column_names}
+    for column in schema.columns if schema else ():
+        if column.name in columns:
+            if old:
+                columns[column.name] = _with_declared_type(columns[column.name], column)
+            maximum = intervals - 1 if column.name == "interval" and intervals else column.maximum
+            _check(columns[column.name], column, maximum)
+        elif not column.optional:
+            raise ColumnError(f"column {column.name} is missing")
+    return {name: values_of(column) for name, column in columns.items()}
+
+
+def _with_declared_type(found: ArrowColumn, column: Column) -> ArrowColumn:
+    """The column of an older version; a type of another kind is left alone and refused by `_check`."""
+    declared = _TYPES[column.dtype]
+    if pa.types.is_null(found.type):
+        return pa.chunked_array([pa.nulls(len(found), declared)])
+    numeric = pa.types.is_integer(found.type) or pa.types.is_floating(found.type)
+    if found.type.equals(declared) or column.dtype not in ("int64", "float64") or not numeric or found.null_count:
+        return found
+    values = values_of(found)
+    if column.dtype == "float64":
+        return pa.chunked_array([pa.array(values.astype(np.float64))])
+    # Counts that were computed from imported rates had fractions.
+    values = np.rint(values)
+    if len(values) and not values.max() < 1 << 63:
+        raise ColumnError(f"column {column.name} is out of range: {values.max()} does not fit int64")
+    return pa.chunked_array([pa.array(values.astype(np.int64))])
+
+
+def _check(found: ArrowColumn, column: Column, maximum: float | None) -> None:
+    if not found.type.equals(_TYPES[column.dtype]):
+        kind = _NAMES.get(str(found.type), str(found.type))
+        raise ColumnError(f"column {column.name} has type {kind}, expected {column.dtype}")
+    if found.null_count and not column.nullable:
+        raise ColumnError(f"column {column.name} has {found.null_count} null values")
+    if column.minimum is None:
+        return
+    values = values_of(found)
+    outside = values < column.minimum if maximum is None else (values < column.minimum) | (values > maximum)
+    if outside.any():
+        allowed = f"at least {column.minimum:g}" if maximum is None else f"{column.minimum:g} to {maximum:g}"
+        raise ColumnError(f"column {column.name} is out of range: {values[outside][0]}, expected {allowed}")
+
+
+def values_of(column: ArrowColumn) -> npt.NDArray[Any]:
+    """The values of a column: numbers and booleans as such, read-only; strings and lists of numbers as objects.
+
+    Anything else, such as numbers with nulls, as Arrow converts it.
+    """
+    kind = column.type
+    array: Any = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], kind)
+    if pa.types.is_string(kind) or pa.types.is_null(kind):
+        return np.array(array.to_pylist(), object)
+    if array.null_count == 0:
+        if pa.types.is_boolean(kind):
+            return np.array(array.to_pylist(), np.bool_)
+        if _is_numeric(kind):
+            return _numbers(array)
+        if pa.types.is_list(kind) and _is_numeric(kind.value_type) and not array.values.null_count:
+            return _lists(array)
+    return np.asarray(column.to_numpy(zero_copy_only=False))
+
+
+def _is_numeric(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_float64(kind)
+
+
+def _numbers(array: Any) -> npt.NDArray[Any]:
+    dtype = np.dtype(array.type.to_pandas_dtype())
+    if not len(array):
+        return np.empty(0, dtype)
+    return np.frombuffer(memoryview(array.buffers()[1]), dtype, len(array), array.offset * dtype.itemsize)
+
+
+def _lists(array: Any) -> npt.NDArray[Any]:
+    values, offsets = _numbers(array.values), _numbers(array.offsets).tolist()
+    found = np.empty(len(array), object)
+    for number, (begin, end) in enumerate(pairwise(offsets)):
+        found[number] = values[begin:end]
+    return found
