@@ -28,15 +28,15 @@ def requests_of(run: Run) -> Requests | None:
 
     Of counts of system calls alone: the receive or send calls, whichever are fewer, since a request takes one of each.
     """
-    told = run.info.get("requests")
-    if told and not told["count"]:
+    told = run.info.requests
+    if told and not told.count:
         # Nothing can be divided by none.
         return None
     if told:
         # A light recording has counted in a part of the time alone.
         share = run.seconds / run.elapsed_seconds if run.elapsed_seconds > 0 else 1.0
         scaled = f", scaled to the {run.seconds:.1f} s that were counted" if run.duty_cycled else ""
-        return Requests(told["count"] * share, False, told["source"] + scaled)
+        return Requests(told.count * share, False, told.source + scaled)
     messages = run.tables.get("messages")
     if messages is None and run.imported:
         return _of_calls(run)

@@ -51,7 +51,7 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     run = record(request, probes, "Counting messages", interval, [observer], groups_only)
     threads = thread_matrices(run.tables)
     whole = whole_matrix(threads)
-    found = groups(run.tables, run.info["host"]["cpus_online"], threads)
+    found = groups(run.tables, run.info.host.cpus_online or "", threads)
     tx = tx_matrices(run.tables)
     evaluated = verdict(found, whole)
 

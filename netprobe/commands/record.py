@@ -142,8 +142,8 @@ def _record_series(request: Request, arguments: dict[str, Any]) -> None:
 
 def _cut_short(run: Run) -> bool:
     """By a signal, or as there was nothing left to record: a server that netprobe starts is started for each Run."""
-    stopped_by = run.info["recording"]["stopped_by"]
-    return stopped_by.startswith("SIG") or (stopped_by == "target exited" and not run.info["target"]["command"])
+    stopped_by = run.info.recording.stopped_by or ""
+    return stopped_by.startswith("SIG") or (stopped_by == "target exited" and not run.info.target.command)
 
 
 def _end_of_series(written: int, repeat: int, how: str) -> str:
@@ -183,6 +183,9 @@ def _progress(request: Request) -> Callable[[Counted], None] | None:
 
 def _with_requests(run: Run, arguments: dict[str, Any]) -> Run:
     """The Run with the number of requests, where somebody says it."""
+    from msgspec.structs import replace as replace_fields
+
+    from netprobe.run.description import RequestsInfo
     from netprobe.run.model import Run as Model
 
     count, source = arguments["requests"], "--requests"
@@ -190,21 +193,23 @@ def _with_requests(run: Run, arguments: dict[str, Any]) -> Run:
         count, source = _reported(run, report, arguments["while_command"]), report.name
     if not count:
         return run
-    return Model({**run.info, "requests": {"count": count, "source": source}}, run.tables)
+    return Model(replace_fields(run.info, requests=RequestsInfo(count=count, source=source)), run.tables)
 
 
 def _reported(run: Run, report: Path, load: str | None) -> int:
     from datetime import datetime
 
-    from netprobe.run.requests import NoReportError, requests_in
+    from netprobe.load.reports import NoReportError, requests_in
 
-    window = run.info["recording"]
+    recording = run.info.recording
+    assert recording.started
     try:
-        return requests_in(report, datetime.fromisoformat(window["started"]).timestamp())
+        return requests_in(report, datetime.fromisoformat(recording.started).timestamp())
     except NoReportError as error:
-        if not load or window["stopped_by"] == "command exited":
+        if not load or recording.stopped_by == "command exited":
             raise
-        stopped_by = {"time": "-d", "target exited": "the target's end"}.get(window["stopped_by"], window["stopped_by"])
+        stopped_by = recording.stopped_by or ""
+        stopped_by = {"duration": "-d", "target exited": "the target's end"}.get(stopped_by, stopped_by)
         raise NetprobeError(
             f"{report} does not say how many requests were served: {stopped_by} ended the recording before the load "
             "generator had ended, and so netprobe ended that too.",
@@ -222,7 +227,7 @@ def _show(request: Request, run: Run) -> None:
     from netprobe.commands.shared.recording import print_notes, tell
     from netprobe.render.findings import as_json, finding_lines, summary
     from netprobe.render.json import envelope
-    from netprobe.render.notes import cheaper, heading
+    from netprobe.render.notes import cost_advice, heading
     from netprobe.render.record import headline, tables
     from netprobe.render.text import say, show
     from netprobe.rules.context import RunContext
@@ -247,5 +252,5 @@ def _show(request: Request, run: Run) -> None:
         click.echo("")
     say(summary(results))
     print_notes(run)
-    if advice := cheaper(run):
+    if advice := cost_advice(run):
         tell(advice)

@@ -63,7 +63,7 @@ def _show_result(request: Request, run: Run, view: _View) -> None:
         print_json(envelope("switches", run, {"machine": machine_as_json(intervals), "threads": threads}))
         return
     click.echo("The whole machine")
-    show(machine_as_text(intervals, run.info["recording"]["started"]))
+    show(machine_as_text(intervals, run.info.recording.started or ""))
     click.echo(f"\n{heading(run)}")
     _show(run.tables, view, run.seconds)
     print_notes(run)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netprobe.run.table import Table
+from netprobe.run.table import Table, declared_table
 
 if TYPE_CHECKING:
     import pyperf
@@ -78,7 +78,7 @@ def round_tables(rounds: Sequence[Round]) -> list[Table]:
         columns[name] = [one.percentile(percent) for one in rounds]
     rows = [(number, us, count) for number, one in enumerate(rounds, 1) for us, count in sorted(one.latency_us.items())]
     latency = {name: [row[place] for row in rows] for place, name in enumerate(("round", "latency_us", "requests"))}
-    return [Table("load_rounds", columns), Table("load_latency", latency)]
+    return [declared_table("load_rounds", columns), declared_table("load_latency", latency)]
 
 
 def with_rounds(run: Run, rounds: Sequence[Round]) -> Run:

@@ -85,7 +85,7 @@ class RunContext:
     @property
     def timed(self) -> bool:
         """Whether the length of the recording is known."""
-        return self.run.info["recording"]["seconds"] is not None
+        return self.run.info.recording.seconds is not None
 
     def often(self, count: float, per_second: float) -> bool:
         """Whether it happened so often; of an unknown length, as if that had been ten minutes."""
@@ -100,16 +100,16 @@ class RunContext:
     @property
     def cpus_online(self) -> str:
         """The CPUs of the machine, as a list such as 0-3."""
-        cpus = self.run.info["host"].get("cpus_online")
+        cpus = self.run.info.host.cpus_online
         if cpus is None:
             raise MissingDataError("needs to know which CPUs were online, which was not told")
-        return str(cpus)
+        return cpus
 
     def need(self, *tables: str) -> None:
         """Raise `MissingDataError` unless the Run has these tables."""
         missing = [name for name in tables if name not in self.run.tables]
         if missing:
-            recorded = ", ".join(self.run.info.get("probes", ())) or "nothing"
+            recorded = ", ".join(self.run.info.probes) or "nothing"
             probes = ", ".join(sorted({_PROBE_OF.get(name, name) for name in missing}))
             if self.imported:
                 raise MissingDataError(f"needs the probe {probes} (netprobe record has it); imported was {recorded}")

@@ -63,7 +63,8 @@ def evaluate(context: RunContext) -> Result:
 def _of_calls(context: RunContext) -> Result:
     """Without timeouts. How often it waits is a sign: under load a loop that waits gets several events at a time."""
     waits = sum(row.calls for row in context.calls if row.syscall.startswith(_WAITS))
-    if not waits and not context.run.info["imported"]["only_most_frequent"]:
+    imported = context.run.info.imported
+    if not waits and not (imported and imported.only_most_frequent):
         return Pass(CODE, "it does not wait with epoll")
     a_request = f"{waits / context.requests.count:.2f} for each request, " if context.requests else ""
     idle = waits - _events(context)

@@ -35,8 +35,8 @@ from __future__ import annotations
 
 import re
 
-from netprobe.analysis.frames import Heaviest, is_kernel
 from netprobe.analysis.confidence import share_at_least
+from netprobe.analysis.frames import Heaviest, is_kernel
 from netprobe.rules import epoll_zero_timeout
 from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.costs import enough_samples

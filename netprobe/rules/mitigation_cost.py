@@ -74,7 +74,7 @@ def evaluate(context: RunContext) -> Result:
 
 
 def _finding(context: RunContext, seen: list[tuple[str, float]], pct: float) -> Finding:
-    parameters = context.run.info["host"].get("boot_parameters")
+    parameters = context.run.info.host.boot_parameters
     boot = [word for word in (parameters or "").split() if _is_about_them(word)]
     evidence = [Evidence(f"{name}: {share:.1f} % of the samples", share, "%") for name, share in seen[:_SHOWN]]
     said = "not known" if parameters is None else ", ".join(boot) or "none, so what the kernel thinks needed"

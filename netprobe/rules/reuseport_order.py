@@ -57,7 +57,9 @@ def evaluate(context: RunContext) -> Result:
 
 def _gap(context: RunContext) -> str:
     """What an imported listing lacks, in words: ranks of a part are not those of the whole. "" if it lacks nothing."""
-    left = sum(part["left"] for part in context.run.info["imported"]["parts"] if part["kind"] == "listeners")
+    imported = context.run.info.imported
+    reports = imported.reports if imported else []
+    left = sum(report.skipped_lines for report in reports if report.kind == "listeners")
     if left:
         return f"the listing is not whole: {left} line{' was' if left == 1 else 's were'} left"
     for group in context.groups:

@@ -86,7 +86,8 @@ def _of_names(context: RunContext) -> Result:
     if often:
         names = of_threads([row.thread for row in often])
         return Inconclusive(CODE, f"{names} sleep and wake up often, but what for is not in what was imported")
-    if "which threads switch" in context.run.info["imported"]["unknown"]:
+    imported = context.run.info.imported
+    if imported and "which threads switch" in imported.unknown:
         return Inconclusive(CODE, "the switches are those of processes; pidstat -wt has them by thread")
     return Pass(CODE, f"no thread goes to sleep {_LEAST_PER_SECOND} times a second")
 
@@ -101,7 +102,7 @@ def _of_the_machine(context: RunContext) -> Result:
     rate = sum(intervals.columns["machine_switches"]) / context.seconds
     if rate < _LEAST_PER_SECOND:
         return Pass(CODE, f"the whole machine switches {rate:.0f} times a second")
-    cpus = context.run.info["host"].get("cpus")
+    cpus = context.run.info.host.cpus
     if rate >= _LEAST_OF_A_CPU * (cpus or _CPUS_IF_NOT_TOLD) and _keeps_pace(rates, _STEADY_MACHINE):
         return _of_a_pace(rates, rate, cpus)
     return Inconclusive(

@@ -5,6 +5,7 @@ from collections import Counter
 from itertools import product
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from flamegraph.profile import Info, Profile, Samples, Stacks
 from netprobe.rules.context import RunContext
 from netprobe.rules.finding import Finding, Result
 from netprobe.rules.registry import all_rules, evaluate
+from netprobe.run.description import RunInfo
 from netprobe.run.model import Run
 from netprobe.run.profile import profile_tables
 from netprobe.run.table import Table
@@ -155,7 +157,9 @@ class World:
         }
         if self.requests:
             info["requests"] = self.requests
-        return Run(info, {table.name: table for table in tables if table.name not in self.without})
+        return Run(
+            msgspec.convert(info, RunInfo), {table.name: table for table in tables if table.name not in self.without}
+        )
 
     def _groups(self) -> list[Table]:
         how = (False, len(self.members), self.steering, json.dumps(self.program), 0, "", False)

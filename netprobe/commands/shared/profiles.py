@@ -54,7 +54,7 @@ def record_profile(request: Request, sampling: dict[str, Any]) -> tuple[Profile,
 
 
 def _no_samples(run: Run, off_cpu: bool) -> NetprobeError:
-    none = f"There is no sample of {run.info['target']['description']} in {run.seconds:.1f} s"
+    none = f"There is no sample of {run.info.target.description} in {run.seconds:.1f} s"
     if off_cpu:
         return NetprobeError(f"{none}: it left no CPU.", hint="Look at where it runs: leave out --off-cpu.")
     return NetprobeError(

@@ -95,7 +95,7 @@ def _hint(profile: Profile, path: Path) -> str:
 
 
 def _title(profile: Profile, run: Run | None, label: str) -> str:
-    whom = run.info["target"]["description"] if run else Path(label).name
+    whom = run.info.target.description if run else Path(label).name
     what = "Where it waits" if profile.info.event == "off-cpu" else "Where its time goes"
     return f"{what}: {whom}"
 

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info, Profile, Samples, Stacks
+from netprobe.run.description import RunInfo
 from netprobe.run.model import Run
 from netprobe.run.profile import profile_tables
 from netprobe.run.table import Table
@@ -57,7 +59,7 @@ def run_of(server: Server, seed: int, seconds: float = 10.0, intervals: int = 40
         "unavailable": [],
         "attach_mechanisms": {},
     } | server.info
-    return Run(info, {table.name: table for table in tables if table.name not in without})
+    return Run(msgspec.convert(info, RunInfo), {table.name: table for table in tables if table.name not in without})
 
 
 def _drift(random: np.random.Generator, intervals: int, size: float) -> np.ndarray:

@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as replace_fields
 
 import netprobe
 from netprobe.analysis.compare.comparison import compare_sides, sides_of
 from netprobe.analysis.requests import requests_of
 from netprobe.errors import NetprobeError
 from netprobe.render.diff import heading
+from netprobe.run.description import RequestsInfo
 
 _SPEC = importlib.util.spec_from_file_location("made", Path(__file__).with_name("made.py"))
 made = importlib.util.module_from_spec(_SPEC)
@@ -115,7 +117,7 @@ def test_by_second_load_is_a_change_and_by_request_it_is_not():
 def test_requests_that_were_told_are_the_denominator():
     a = run_of(Server(), 1)
     half = sum(a.tables["messages"].columns["accepted"]) / 2
-    told = type(a)({**a.info, "requests": {"count": half, "source": "wrk.txt"}}, a.tables)
+    told = type(a)(replace_fields(a.info, requests=RequestsInfo(count=half, source="wrk.txt")), a.tables)
     assert row(compared(told, told), "recvfrom, reactor-0").rate_a == pytest.approx(2.0, rel=0.01)
 
 
@@ -231,7 +233,7 @@ def test_a_series_of_one_is_none():
 )
 def test_another_host_is_said(host, words):
     b = run_of(Server(), 2)
-    b = type(b)(b.info | {"host": b.info["host"] | host}, b.tables)
+    b = type(b)(replace_fields(b.info, host=replace_fields(b.info.host, **host)), b.tables)
     assert any(words in one.words for one in compared(run_of(Server(), 1), b).comparable)
 
 
@@ -279,7 +281,7 @@ def test_the_lengths_of_a_series_are_those_of_its_runs():
 
 def test_a_series_of_two_kernels_is_said():
     other = run_of(Server(), 2)
-    other = type(other)(other.info | {"host": other.info["host"] | {"kernel": "6.9"}}, other.tables)
+    other = type(other)(replace_fields(other.info, host=replace_fields(other.info.host, kernel="6.9")), other.tables)
     found = compared(series(Server(), 1, 2), [run_of(Server(), 3), other]).comparable
     assert [one.words for one in found] == ["The Runs of B differ in kernel: 6.1, 6.9."]
 
@@ -300,9 +302,9 @@ def test_load_and_length_are_said():
 
 def test_a_light_recording_has_seen_its_part_of_the_requests_and_is_called_one():
     a, b = run_of(Server(), 1), run_of(Server(), 2)
-    window = b.info["recording"] | {"elapsed_seconds": 4 * b.seconds}
-    told = {"count": 4 * requests_of(b).count, "source": "wrk.txt"}
-    light = type(b)(b.info | {"recording": window, "requests": told}, b.tables)
+    window = replace_fields(b.info.recording, elapsed_seconds=4 * b.seconds)
+    told = RequestsInfo(count=4 * requests_of(b).count, source="wrk.txt")
+    light = type(b)(replace_fields(b.info, recording=window, requests=told), b.tables)
     assert requests_of(light).count == pytest.approx(requests_of(b).count)
     assert f"{b.seconds:.1f} s counted of {4 * b.seconds:.1f} s" in repr(light)
     found = compared(a, light)

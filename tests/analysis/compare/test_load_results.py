@@ -1,11 +1,13 @@
 """What a load generator measured is compared by its rounds."""
 
+import msgspec
 import numpy as np
 import pytest
 
 import netprobe
 from netprobe.analysis.compare.comparison import compare_sides, sides_of
 from netprobe.load.rounds import Round, round_tables
+from netprobe.run.description import RunInfo
 from netprobe.run.model import Run
 from netprobe.run.table import Table
 
@@ -27,7 +29,7 @@ def bench(rate, seed, us=200, rounds=10, **tables):
         "probes": [], "dropped": [], "unavailable": [], "attach_mechanisms": {},
         "requests": {"count": sum(one.requests for one in made), "source": "the load generator"},
     }  # fmt: skip
-    return Run(info, {table.name: table for table in round_tables(made)} | tables)
+    return Run(msgspec.convert(info, RunInfo), {table.name: table for table in round_tables(made)} | tables)
 
 
 def compared(a, b):
