@@ -26,7 +26,7 @@ _INTERVAL = count("interval", "number of the time interval, a row of `intervals`
 _PID = number("pid", "process, as numbered where netprobe ran; 0: not known; -1: none", -1)
 _TID = number("tid", "thread, as numbered where netprobe ran; 0: not known; -1: none; less: a listing without numbers")
 _THREAD = (_PID, _TID, text("process", "name of the process"), text("thread", "name of the thread"))
-_COUNTED = (_INTERVAL, *_THREAD)
+COMMON = _COUNTED = (_INTERVAL, *_THREAD)
 _SYSCALL = text("syscall", "name of the system call")
 _BUCKET = time("bucket_start_ns", "least time in the bucket; buckets are log-linear, four per power of two")
 
