@@ -1,4 +1,4 @@
-"""`netprobe import`: what other tools printed, as a Run."""
+"""`netprobe import`: reports of other tools as a Run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What to make of the reports that are found."""
+    """The options of the command line."""
 
     output: Path | None
     numbers: tuple[int, ...]
@@ -30,37 +30,38 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class Imported:
-    """A Run, where it was written, and the reports that it was made of with their numbers."""
+    """A Run, the path that it is written to, and its reports with their numbers."""
 
     run: Run
     path: Path | None
     reports: tuple[tuple[int, Report], ...]
 
 
-@click.command(short_help="What other tools printed (syscount, strace -c, sar, pidstat, wrk …), as a Run.")
+@click.command(short_help="Reports of other tools (syscount, strace -c, sar, pidstat, wrk …) as a Run.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Keep it in this directory.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Write the Run to this directory.")
 @click.option(
     "--report",
     "numbers",
     type=click.IntRange(min=1),
     multiple=True,
     metavar="N",
-    help="Only the N-th report of what is found; may be given again.",
+    help="Import only report N; may be given again.",
 )
+@click.option("--block", "old_numbers", type=click.IntRange(min=1), multiple=True, hidden=True)
 @click.option(
     "-d",
     "--duration",
     "seconds",
     type=Seconds(),
     metavar="SECONDS",
-    help="How long it took, for those that do not say (syscount, strace -c, perf trace -s, folded stacks).",
+    help="Length of reports that do not contain it (syscount, strace -c, perf trace -s, folded stacks).",
 )
 @click.option(
     "--requests",
     type=RequestCount(),
     metavar="N",
-    help="Requests that were served meanwhile.",
+    help="Number of requests that were served in that time.",
 )
 @click.option(
     "--arch",
@@ -68,27 +69,29 @@ class Imported:
     type=click.Choice(["x86_64", "aarch64"]),
     default="x86_64",
     show_default=True,
-    help="Where system calls are numbers (bpftrace): of which architecture.",
+    help="Architecture of system calls that are reported as numbers (bpftrace).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
-def command(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
-    """Read what people already have, and say what the rules find in it.
+def command(
+    files: tuple[str, ...], as_json: bool, numbers: tuple[int, ...], old_numbers: tuple[int, ...], **options: Any
+) -> None:
+    """Import the output of other tools, and evaluate the rules on it.
 
-    A FILE is told apart by its content, not its name: syscount of bcc and of bpftrace, strace -c, perf trace -s,
-    sar -w, pidstat -w, wrk and its offspring, the listing "name, cpu=N, socket I" of a reuseport trace, folded
-    stacks, perf script text, perf.data; plain or gzip; - is standard input. A text may hold several such reports
+    The format of a FILE is recognized by its content, not its name: syscount of bcc and of bpftrace, strace -c, perf
+    trace -s, sar -w, pidstat -w, wrk and its derivatives, the listing "name, cpu=N, socket I" of a reuseport trace,
+    folded stacks, perf script text, perf.data; plain or gzip; - is standard input. A text may contain several reports
     between other lines.
 
-    Reports that may be of one recording become one Run. Where they cannot be (two of a sort, or of another length),
-    each becomes a Run of its own: RUN/1, RUN/2 … by its number. What a tool does not say is not known in the Run
-    either, and rules that need it say CANNOT TELL.
+    Reports that may be of one recording become one Run. Otherwise (two reports of one kind, or of different lengths)
+    each becomes a separate Run: RUN/1, RUN/2 …, by the number of the report. Data that a tool does not report are not
+    known in the Run either, and rules that need them are INCONCLUSIVE.
 
     \b
     netprobe import syscount.txt -d 10 -o before
     netprobe import strace.txt wrk.txt perf.data -o before
     netprobe import article.txt --report 10 -o before
     """
-    wanted = ImportOptions(**options)
+    wanted = ImportOptions(numbers=numbers + old_numbers, **options)
     imported = _imported(files, wanted)
     failure = _write(imported)
     if as_json:
@@ -101,23 +104,23 @@ def command(files: tuple[str, ...], as_json: bool, **options: Any) -> None:
 
 def _imported(files: tuple[str, ...], options: ImportOptions) -> list[Imported]:
     from netprobe.commands.shared.recording import tell
-    from netprobe.importers.choosing import chosen, why_apart
+    from netprobe.importers.imported_run import as_run
     from netprobe.importers.reading import read_reports
-    from netprobe.importers.to_run import as_run
+    from netprobe.importers.selection import selected, why_separate
 
     if files.count("-") > 1:
-        raise NetprobeError("Standard input can be read once.", hint="Name - once.")
+        raise NetprobeError("Standard input can be read only once.", hint="Name - once.")
     found = [report for name in files for report in read_reports(name, options.architecture)]
-    reports = chosen(found, options.numbers)
-    apart = why_apart([report for _, report in reports], options.seconds)
-    if not apart:
+    reports = selected(found, options.numbers)
+    reason = why_separate([report for _, report in reports], options.seconds)
+    if not reason:
         run = as_run([report for _, report in reports], options.seconds, options.requests)
         return [Imported(run, options.output, tuple(reports))]
     if options.requests:
         raise NetprobeError(
-            f"--requests is for one recording, and these are several: {apart}.", hint="Choose with --report."
+            f"--requests is for one recording, and these are several: {reason}.", hint="Select with --report."
         )
-    tell(f"Each report is a Run of its own: {apart}.")
+    tell(f"Each report becomes a separate Run: {reason}.")
     return [
         Imported(
             as_run([report], options.seconds),
@@ -129,7 +132,7 @@ def _imported(files: tuple[str, ...], options: ImportOptions) -> list[Imported]:
 
 
 def _write(imported: list[Imported]) -> NetprobeError | None:
-    """Write the Runs; the result is shown also where that fails."""
+    """Write the Runs; the result is printed even if that fails."""
     from netprobe.commands.shared.recording import tell_written
     from netprobe.run.store import check_destination, write_run
 
@@ -151,18 +154,18 @@ def _make_series(folder: Path) -> None:
     try:
         folder.mkdir()
     except OSError as error:
-        raise NetprobeError(f"The directory {folder} cannot be made: {error.strerror}.") from error
+        raise NetprobeError(f"The directory {folder} cannot be created: {error.strerror}.") from error
 
 
 def _print_text(imported: list[Imported]) -> None:
-    from netprobe.render.imported import blocks_as_text, short_lines, whole_lines
+    from netprobe.render.imported import reports_as_text, run_lines, short_run_lines
     from netprobe.render.text import say, show
 
-    show(blocks_as_text([pair for one in imported for pair in one.reports]))
+    show(reports_as_text([pair for one in imported for pair in one.reports]))
     click.echo("")
     for one in imported:
         number = one.reports[0][0] if len(imported) > 1 else None
-        for line in whole_lines(one.run) if number is None else short_lines(one.run, number):
+        for line in run_lines(one.run) if number is None else short_run_lines(one.run, number):
             say(line)
 
 

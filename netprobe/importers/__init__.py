@@ -1,1 +1,1 @@
-"""What other tools printed, read into Runs: one file a format, told apart by content."""
+"""Reports of other tools, read into Runs: one module per format, recognized by content."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from netprobe.importers.lines import Line
-from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
-from netprobe.run.table import Table
+from netprobe.importers.report import Contents, ImportContext, Kind, LineKind, Parser
+from netprobe.run.table import Table, declared_table
 
 FORMAT = "reuseport listing (name, cpu=N, socket I)"
 KIND: Kind = "listeners"
@@ -16,10 +16,10 @@ _ROW = re.compile(r"\s*(\S.{0,63}?),\s*cpu\s?=\s?(\d{1,5}),\s*socket\s?=?\s?(\d{
 _LIKE_A_ROW = re.compile(r".{1,80},\s*cpu\b.{0,40}|.{1,80},\s*socket\b.{0,40}")
 
 
-def begins(line: Line, context: Context) -> Parser | None:
-    """At the first row."""
-    found = _Listing()
-    return found if found.take(line) is Taken.ROW else None
+def begins(line: Line, context: ImportContext) -> Parser | None:
+    """A parser, if this is a row."""
+    listing = _Listing()
+    return listing if listing.take(line) is LineKind.ROW else None
 
 
 class _Listing:
@@ -28,38 +28,40 @@ class _Listing:
         self._group = -1
         self._seen: set[int] = set()
 
-    def take(self, line: Line) -> Taken:
-        """A listener; one whose number was there already begins another group."""
+    def take(self, line: Line) -> LineKind:
+        """A listener; a number that has been read before begins another group."""
         found = _ROW.fullmatch(line.text)
         if not found:
-            return Taken.BROKEN if self._rows and _LIKE_A_ROW.fullmatch(line.text) else Taken.END
+            return LineKind.MALFORMED if self._rows and _LIKE_A_ROW.fullmatch(line.text) else LineKind.END
         socket = int(found[3])
         if not self._rows or socket in self._seen:
             self._group, self._seen = self._group + 1, set()
         self._seen.add(socket)
         self._rows.append((line.number, self._group, found[1], int(found[2]), socket))
-        return Taken.ROW
+        return LineKind.ROW
 
     def resumes(self, line: Line) -> bool:
-        """A listener with a higher number than those before; any other begins another listing."""
+        """A listener with a higher number than all before it; any other number begins another listing."""
         found = _ROW.fullmatch(line.text)
-        return bool(found and int(found[3]) > max(self._seen)) and self.take(line) is Taken.ROW
+        return bool(found and int(found[3]) > max(self._seen)) and self.take(line) is LineKind.ROW
 
     def contents(self) -> Contents | None:
-        """Groups and members as netprobe's own probe has them; steering and address are not in the listing."""
+        """Groups and members as netprobe's own probe records them; the listing contains neither steering nor address."""
         names = ("line", "group", "name", "cpu", "socket")
         columns = dict(zip(names, map(list, zip(*self._rows, strict=True)), strict=True))
         return Contents(
-            (Table("imported_listeners", columns), self._groups(), self._members()),
+            (declared_table("imported_listeners", columns), self._groups(), self._members()),
             len(self._rows),
-            notes=("how the group is steered is not in the listing: taken to go by the order of the CPUs",),
-            unknown=("address and port", "how the group is steered", "where the threads may run later"),
+            notes=(
+                "the listing does not contain how the group is steered: steering by the order of the CPUs is assumed",
+            ),
+            unknown=("address and port", "how the group is steered", "later CPU affinity of the threads"),
         )
 
     def _groups(self) -> Table:
         sizes = [sum(row[1] == group for row in self._rows) for group in range(self._group + 1)]
         count = len(sizes)
-        return Table(
+        return declared_table(
             "reuseport_groups",
             {
                 "group": list(range(count)),
@@ -80,7 +82,7 @@ class _Listing:
         rows = sorted(self._rows, key=lambda row: (row[1], row[4]))
         count = len(rows)
         nan = float("nan")
-        return Table(
+        return declared_table(
             "reuseport_members",
             {
                 "group": [row[1] for row in rows],
@@ -89,7 +91,7 @@ class _Listing:
                 "incoming_cpu": [-1] * count,
                 "owner_pids": [""] * count,
                 "pid": [0] * count,
-                # Numbers of their own: the listing has none, and each row is another thread.
+                # Invented, because the listing has no TIDs and each row is another thread.
                 "tid": [-number for number in range(2, count + 2)],
                 "process": [""] * count,
                 "thread": [row[2] for row in rows],

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from netprobe.importers.calls import CallRow, as_printed, counted, failed, timed
+from netprobe.importers.call_tables import CallRow, as_printed, counted, failed, timed
 from netprobe.importers.lines import Line, count, scaled
-from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
+from netprobe.importers.report import Contents, ImportContext, Kind, LineKind, Parser
 
 FORMAT = "perf trace -s"
 KIND: Kind = "system calls"
@@ -24,18 +24,18 @@ _TIMES = {"total": "total_ns", "min": "min_ns", "avg": "avg_ns", "max": "max_ns"
 _MS = 1_000_000
 
 
-def begins(line: Line, context: Context) -> Parser | None:
-    """At the summary's heading, or at a thread of it."""
+def begins(line: Line, context: ImportContext) -> Parser | None:
+    """A parser, if this is the heading of the summary or of one of its threads."""
     if _SUMMARY.fullmatch(line.text):
-        return _Summary()
+        return _PerfTraceSummary()
     if _THREAD.fullmatch(line.text):
-        found = _Summary()
-        found.take(line)
-        return found
+        summary = _PerfTraceSummary()
+        summary.take(line)
+        return summary
     return None
 
 
-class _Summary:
+class _PerfTraceSummary:
     def __init__(self) -> None:
         self._thread, self._tid = "", 0
         self._headings: list[str] = []
@@ -43,43 +43,43 @@ class _Summary:
         self._named: list[tuple[CallRow, str, int]] = []
         self._pause = True
 
-    def take(self, line: Line) -> Taken:
-        """A thread, its headings, a call, or an error's name below one."""
+    def take(self, line: Line) -> LineKind:
+        """Read a thread, its headings, a call, or the name of an error of that call."""
         if line.blank:
             self._pause = True
-            return Taken.QUIET
+            return LineKind.OTHER
         words = line.text.split()
         if thread := _THREAD.fullmatch(line.text):
             self._thread, self._tid = thread[1], int(thread[2])
-            return Taken.QUIET
+            return LineKind.OTHER
         if words[0] == "syscall" and set(words) <= set(_HEADINGS) and len(words) > 4:
             self._headings, self._pause = words, False
-            return Taken.QUIET
+            return LineKind.OTHER
         if _UNITS.fullmatch(line.text) or _RULE.fullmatch(line.text) or _TOTAL.fullmatch(line.text):
-            return Taken.QUIET
+            return LineKind.OTHER
         if (error := _ERRNO.fullmatch(line.text)) and self._rows:
             self._named.append((self._rows[-1], error[1], int(error[2])))
-            return Taken.ROW
+            return LineKind.ROW
         if not self._headings or self._pause:
-            return Taken.END
+            return LineKind.END
         return self._row(line, words)
 
     def resumes(self, line: Line) -> bool:
         """A call with a number in each column."""
-        if not self._headings or self._row(line, line.text.split()) is not Taken.ROW:
+        if not self._headings or self._row(line, line.text.split()) is not LineKind.ROW:
             return False
         self._pause = False
         return True
 
-    def _row(self, line: Line, words: list[str]) -> Taken:
+    def _row(self, line: Line, words: list[str]) -> LineKind:
         values: dict[str, Any] = {"line": line.number, "tid": self._tid, "thread": self._thread}
         try:
             for heading, word in zip(self._headings, words, strict=True):
                 values |= _value(heading, word)
         except ValueError:
-            return Taken.BROKEN if len(words) <= len(self._headings) + 1 else Taken.END
+            return LineKind.MALFORMED if len(words) <= len(self._headings) + 1 else LineKind.END
         self._rows.append(CallRow(**values))
-        return Taken.ROW
+        return LineKind.ROW
 
     def contents(self) -> Contents | None:
         """All threads."""
@@ -93,12 +93,12 @@ class _Summary:
                 *timed(self._rows),
             ),
             len(self._rows) + len(self._named),
-            unknown=("the processes of the threads", "the timeouts of calls that wait"),
+            unknown=("processes of the threads", "the timeouts of blocking calls"),
         )
 
 
 def _value(heading: str, word: str) -> dict[str, Any]:
-    """The field of a row. Raises `ValueError` where the word is not what should stand there."""
+    """The field of a row and its value. Raises `ValueError` if the text does not fit the heading."""
     if heading == "syscall":
         if not re.fullmatch(r"\w+|\?+", word):
             raise ValueError(word)

@@ -1,30 +1,43 @@
-"""Finds the formats: the files of this package that have one."""
+"""Finds the formats: the modules of this package that read a report of a text, and the profile formats of flamegraph."""
 
 from __future__ import annotations
 
 import pkgutil
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 
 from netprobe import importers
-from netprobe.importers import stacks
-from netprobe.importers.report import Format
+from netprobe.importers.report import ReportFormat
 
 
 @cache
-def text_formats() -> tuple[Format, ...]:
-    """Formats that are parts of a text, by name."""
-    modules = [import_module(f"netprobe.importers.{one.name}") for one in pkgutil.iter_modules(importers.__path__)]
-    return tuple(sorted((one for one in modules if hasattr(one, "begins")), key=lambda one: one.FORMAT))
+def text_formats() -> tuple[ReportFormat, ...]:
+    """The formats of reports in a text, by name. Raises `ValueError` for two formats of one name, naming both modules."""
+    found: dict[str, tuple[str, ReportFormat]] = {}
+    for name, module in _modules():
+        if module.FORMAT in found:
+            raise ValueError(f"the format {module.FORMAT!r} of {name} is already read by {found[module.FORMAT][0]}")
+        found[module.FORMAT] = name, module
+    return tuple(found[name][1] for name in sorted(found))
+
+
+def _modules() -> Iterator[tuple[str, ReportFormat]]:
+    for entry in pkgutil.iter_modules(importers.__path__):
+        module = import_module(f"{importers.__name__}.{entry.name}")
+        if hasattr(module, "begins"):
+            yield entry.name, module
 
 
 @cache
 def hints() -> re.Pattern[str]:
-    """Finds the lines that the formats want to see."""
+    """Matches every line that a format's `begins` needs to see."""
     return re.compile("|".join(hint for one in text_formats() for hint in one.HINTS))
 
 
 def format_names() -> list[str]:
-    """Everything that can be imported, for messages."""
-    return [*(one.FORMAT for one in text_formats()), *stacks.FORMATS]
+    """The name of everything that can be imported, for messages."""
+    from flamegraph.readers import input_formats
+
+    return [*(one.FORMAT for one in text_formats()), *sorted(one.FORMAT for one in input_formats())]

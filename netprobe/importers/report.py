@@ -1,4 +1,4 @@
-"""What a format's file makes of a part of a text: a report."""
+"""A report: the output of one tool within a file, and the interface of the modules that read one."""
 
 from __future__ import annotations
 
@@ -20,98 +20,98 @@ Kind = Literal[
 LINES_SHOWN = 5
 
 
-class Taken(Enum):
-    """What became of a line."""
+class LineKind(Enum):
+    """What a line is within a report."""
 
     ROW = auto()
-    """Its numbers are in the report."""
-    QUIET = auto()
-    """A heading, a rule, an empty line."""
-    BROKEN = auto()
-    """It should be a row, and cannot be read as one."""
+    """A row whose numbers were read."""
+    OTHER = auto()
+    """A heading, a rule or an empty line."""
+    MALFORMED = auto()
+    """A row that cannot be parsed."""
     END = auto()
-    """It does not belong to the report any more."""
+    """A line after the end of the report."""
 
 
 @dataclass
-class Context:
-    """What lines between reports told: the machine of sysstat's banner, what syscount said of itself."""
+class ImportContext:
+    """What the lines between reports contain: the machine in the banner of sysstat, the first lines of syscount."""
 
     host: dict[str, Any] = field(default_factory=dict)
-    told: dict[str, Any] = field(default_factory=dict)
+    announced: dict[str, Any] = field(default_factory=dict)
     architecture: str = "x86_64"
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A report's numbers. Tables count their `report` column within the report's own stretches of time."""
+    """The numbers of a report. The column `interval` of its tables counts the report's own intervals."""
 
     tables: tuple[Table, ...]
     rows: int
     durations: tuple[float, ...] | None = None
-    """Seconds of each stretch; None where the text does not say."""
+    """Seconds of each interval; None if the text does not contain them."""
     notes: tuple[str, ...] = ()
-    """What was assumed, and what a reader has to know: sentences."""
+    """Assumptions, and facts that a reader has to know: sentences."""
     unknown: tuple[str, ...] = ()
-    """What the format never says, in words that follow "not known:"."""
+    """Data that the format never contains; each follows "Not known:"."""
     host: Mapping[str, Any] = field(default_factory=dict)
     only_most_frequent: bool = False
-    """Whether what is not in it may have happened all the same."""
+    """Whether system calls that are not listed may have been made."""
     machine: tuple[tuple[float, ...], tuple[float, ...]] | None = None
-    """Context switches and new processes of the machine, by stretch of time."""
+    """Context switches and new processes of the whole machine, by interval."""
     requests: int | None = None
     profile: Profile | None = None
     kind: Kind | None = None
-    """Where it is another than the format's usual one."""
+    """The kind, if it differs from the format's `KIND`."""
 
 
 class Parser(Protocol):
     """A report that is being read."""
 
-    def take(self, line: Line) -> Taken:
-        """The next line."""
+    def take(self, line: Line) -> LineKind:
+        """Read the next line."""
 
     def resumes(self, line: Line) -> bool:
-        """Take the line if it is one of its rows beyond doubt, though lines before it were none of the report's."""
+        """Read the line if it is certainly a row of this report although the lines before it were not."""
 
     def contents(self) -> Contents | None:
-        """All that was read; None where there was no number."""
+        """All numbers that were read; None if there were none."""
 
 
-class Format(Protocol):
-    """A file of this package that reads one format."""
+class ReportFormat(Protocol):
+    """A module of this package that reads one format."""
 
     FORMAT: str
-    """The format's name, for messages."""
+    """Name of the format, for messages."""
     KIND: Kind
     HINTS: tuple[str, ...]
-    """Regular expressions of which one is found in every line that `begins` wants to see."""
+    """Regular expressions: every line that `begins` needs to see matches one of them."""
 
-    def begins(self, line: Line, context: Context) -> Parser | None:
-        """A parser where a report begins with this line, which it has taken already."""
+    def begins(self, line: Line, context: ImportContext) -> Parser | None:
+        """A parser that has read this line, if a report begins with it."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A part of a file that one format's file has read."""
+    """The output of one tool within a file."""
 
     format: str
     kind: Kind
     source: str
     first_line: int
-    """0 where the whole file is the report."""
+    """0 if the whole file is the report."""
     last_line: int
     contents: Contents
-    left: tuple[str, ...] = ()
-    """The first lines that could not be read, as they stand."""
-    left_count: int = 0
+    skipped: tuple[str, ...] = ()
+    """The first lines that could not be parsed."""
+    skipped_lines: int = 0
 
     @property
     def seconds(self) -> float | None:
-        """How long it took; None where that is not said."""
+        """Length; None if the report does not contain it."""
         return sum(self.contents.durations) if self.contents.durations else None
 
     @property
     def place(self) -> str:
-        """Where it stands, in words."""
+        """The file and the lines, for messages."""
         return f"{self.source}, lines {self.first_line} to {self.last_line}" if self.first_line else self.source

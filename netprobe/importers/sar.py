@@ -1,14 +1,14 @@
-"""`sar -w`: processes made and context switches of the whole machine, a second, by interval."""
+"""`sar -w`: new processes and context switches of the whole machine per second, by interval."""
 
 from __future__ import annotations
 
 import math
 
-from netprobe.importers.intervals import lengths
-from netprobe.importers.lines import Line, later, number
-from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
-from netprobe.importers.sysstat import notice_banner, split_time
-from netprobe.run.table import Table
+from netprobe.importers.lines import Line, number
+from netprobe.importers.report import Contents, ImportContext, Kind, LineKind, Parser
+from netprobe.importers.sysstat import read_banner, split_time
+from netprobe.importers.times import interval_lengths, seconds_between
+from netprobe.run.table import Table, declared_table
 
 FORMAT = "sar -w"
 KIND: Kind = "machine switches"
@@ -16,21 +16,21 @@ HINTS = ("cswch/s", "Linux ")
 
 _COLUMNS = {"proc/s", "cswch/s"}
 _AVERAGE = "average"
-# A heading that comes again after a screenful has the time of the last row; the next row is one interval later.
+# A heading that is repeated after a screenful has the time of the last row.
 _SAME = 1
 
 
-def begins(line: Line, context: Context) -> Parser | None:
-    """At a heading."""
-    if notice_banner(line.text, context):
+def begins(line: Line, context: ImportContext) -> Parser | None:
+    """A parser, if this is a heading."""
+    if read_banner(line.text, context):
         return None
     found = split_time(line.text)
     if found and set(found[1]) == _COLUMNS and len(found[1]) == 2:
-        return _Rows(found[0], found[1], dict(context.host))
+        return _SarRows(found[0], found[1], dict(context.host))
     return None
 
 
-class _Rows:
+class _SarRows:
     def __init__(self, start: int | None, columns: list[str], host: dict[str, object]) -> None:
         self._start, self._columns, self._host = start, columns, host
         self._rows: list[tuple[int, int, float, float]] = []  # line, time, proc/s, cswch/s
@@ -38,20 +38,20 @@ class _Rows:
         self._notes: list[str] = []
         self._pause = self._others = False
 
-    def take(self, line: Line) -> Taken:
-        """A row, the average, or the heading once more."""
+    def take(self, line: Line) -> LineKind:
+        """Read a row, the average, or the repeated heading."""
         if line.blank:
             self._pause = True
-            return Taken.QUIET
+            return LineKind.OTHER
         found = split_time(line.text)
         if found is None:
-            return Taken.END if self._pause or len(line.text.split()) > 4 else Taken.BROKEN
+            return LineKind.END if self._pause or len(line.text.split()) > 4 else LineKind.MALFORMED
         time, words = found
         if set(words) == _COLUMNS:
             return self._heading(time)
         if words[:2] == ["LINUX", "RESTART"]:
-            self._notes.append("the machine was started anew between two rows")
-            return Taken.QUIET
+            self._notes.append("the machine was rebooted between two rows")
+            return LineKind.OTHER
         rates = [number(word) for word in words]
         if len(rates) != 2 or None in rates:
             return self._no_row(words)
@@ -61,34 +61,34 @@ class _Rows:
         else:
             self._rows.append((line.number, time, by_name["proc/s"], by_name["cswch/s"]))
         self._pause = False
-        return Taken.ROW
+        return LineKind.ROW
 
     def resumes(self, line: Line) -> bool:
-        """A time and two numbers, unless below the heading of another report."""
+        """A time and two numbers, unless the heading of another report came before."""
         found = split_time(line.text)
         row = found is not None and found[0] is not None and not self._others and set(found[1]) != _COLUMNS
-        return row and self.take(line) is Taken.ROW
+        return row and self.take(line) is LineKind.ROW
 
-    def _no_row(self, words: list[str]) -> Taken:
+    def _no_row(self, words: list[str]) -> LineKind:
         heading = not any(char.isdigit() for word in words for char in word)
         if self._pause:
             self._others = self._others or heading
-            return Taken.END
-        return Taken.END if heading and len(words) > 4 else Taken.BROKEN
+            return LineKind.END
+        return LineKind.END if heading and len(words) > 4 else LineKind.MALFORMED
 
-    def _heading(self, time: int | None) -> Taken:
+    def _heading(self, time: int | None) -> LineKind:
         last = self._rows[-1][1] if self._rows else self._start
         if time is None:
-            return Taken.QUIET
-        # After its averages sar is done.
-        continues = last is not None and not self._averages and 0 <= later(last, time) <= _SAME
-        return Taken.QUIET if continues else Taken.END
+            return LineKind.OTHER
+        # sar prints averages last.
+        continues = last is not None and not self._averages and 0 <= seconds_between(last, time) <= _SAME
+        return LineKind.OTHER if continues else LineKind.END
 
     def contents(self) -> Contents | None:
-        """All rows by time."""
+        """All rows, by interval."""
         if not self._rows and not self._averages:
             return None
-        durations, gaps = lengths(self._start, [time for _, time, _, _ in self._rows])
+        durations, gaps = interval_lengths(self._start, [time for _, time, _, _ in self._rows])
         return Contents(
             (self._as_printed(),),
             len(self._rows) + len(self._averages),
@@ -112,4 +112,4 @@ class _Rows:
         table = dict(zip(("line", "time_s", "proc_per_s", "cswch_per_s"), map(list, columns), strict=True))
         table["time_s"] = [float(time) for time in table["time_s"]]
         table["row"] = ["interval"] * len(self._rows) + [_AVERAGE] * len(self._averages)
-        return Table("imported_sar", table)
+        return declared_table("imported_sar", table)

@@ -1,107 +1,79 @@
-"""Profiles of the flamegraph library: perf.data, perf script text, folded stacks, pprof."""
+"""Profiles that the flamegraph library reads (perf.data, perf script text, folded stacks, pprof) as reports."""
 
 from __future__ import annotations
 
-import io
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from flamegraph.readers import folded, perf_script
-from flamegraph.readers.options import ReadOptions
-from flamegraph.readers.sniff import Reader, all_readers
-from flamegraph.readers.source import HEAD, Source
+from flamegraph.readers import ReadOptions, input_formats
+from flamegraph.readers.source import HEAD, InputSource
 from netprobe.importers.report import Contents, Report
 
 if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
     from flamegraph.profile import Profile
+    from flamegraph.readers import InputFormat
 
-FORMATS = ("folded stacks", "perf script text", "perf.data", "pprof")
-_TEXTS = (perf_script.FORMAT, folded.FORMAT)
+_FOLDED = "folded stacks"
 _STACK = re.compile(rb"[^;\s][^;]*(?:;[^;]+)+ \d+(?:\.\d+)?\s*")
-# Where a thread leaves its CPU: with most stacks ending there, the numbers are times of waiting.
+# Functions in which a thread leaves its CPU: if most stacks end in one of them, the numbers are waiting times.
 _WAITS = re.compile(r"(_{0,2}schedule|finish_task_switch.*|schedule_timeout|io_schedule|preempt_schedule.*)(_\[k\])?$")
-_SAMPLES = "the numbers of the folded stacks are taken for samples"
-_TIMES = "the folded stacks end where threads wait, so their numbers are taken for times"
+_SAMPLES = "the numbers of the folded stacks are assumed to be samples"
+_TIMES = "the folded stacks end where threads wait: their numbers are assumed to be times"
+_NO_SAMPLES = "the numbers of the folded stacks are not counts of samples"
 
 
-def reader_of(head: bytes, *, text: bool) -> Reader | None:
-    """The reader for a file that begins so: one of texts, or one of the binary formats."""
-    for reader in all_readers():
-        if (reader.FORMAT in _TEXTS) is text and reader.recognises(head[:HEAD]) and _is_sure(reader, head):
-            return reader
+def format_of(head: bytes, *, text: bool) -> InputFormat | None:
+    """The text format, or the binary format, of a file with these first bytes."""
+    for input_format in input_formats():
+        if input_format.IS_TEXT is text and input_format.recognises(head[:HEAD]) and _is_certain(input_format, head):
+            return input_format
     return None
 
 
-def _is_sure(reader: Reader, head: bytes) -> bool:
-    """Folded stacks are recognised by any number at a line's end: here all lines are to be stacks."""
-    if reader.FORMAT != folded.FORMAT:
+def _is_certain(input_format: InputFormat, head: bytes) -> bool:
+    """The reader of folded stacks accepts any line that ends in a number: require stacks in most lines."""
+    if input_format.FORMAT != _FOLDED:
         return True
-    whole = head.split(b"\n")
+    lines = head.split(b"\n")
     if len(head) > HEAD:
-        # The last one may be cut.
-        whole.pop()
-    whole = [line for line in whole if line.strip() and not line.startswith(b"#")]
-    stacks = sum(bool(_STACK.fullmatch(line)) for line in whole)
-    return stacks > 0 and 2 * stacks >= len(whole)
+        # The last line may be truncated.
+        lines.pop()
+    lines = [line for line in lines if line.strip() and not line.startswith(b"#")]
+    stacks = sum(bool(_STACK.fullmatch(line)) for line in lines)
+    return stacks > 0 and 2 * stacks >= len(lines)
 
 
-class _Again(io.RawIOBase):
-    """A stream with what was read from it already before it."""
-
-    def __init__(self, head: bytes, stream: io.BufferedReader) -> None:
-        self._head, self._stream = head, stream
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Fill the buffer."""
-        view = memoryview(buffer).cast("B")
-        content, self._head = self._head[: len(view)], self._head[len(view) :]
-        content = content or self._stream.read1(len(view))
-        view[: len(content)] = content
-        return len(content)
-
-
-def again(head: bytes, stream: io.BufferedReader) -> io.BufferedReader:
-    """The stream from its beginning."""
-    return io.BufferedReader(cast(io.RawIOBase, _Again(head, stream)), 1 << 20)
-
-
-def read(reader: Reader, source: Source, name: str) -> Report | None:
-    """A profile as a report; None where nothing stands in it. What is corrupt is left, and said."""
-    profile = reader.read(source, ReadOptions(salvage=True))
+def read(input_format: InputFormat, source: InputSource, name: str) -> Report | None:
+    """A profile as a report; None if it has no samples. A corrupt part is skipped, with a note."""
+    profile = input_format.read(source, ReadOptions(salvage=True))
     if not len(profile.samples) or not profile.total:
         return None
     notes = list(profile.info.notes)
     if not profile.count:
-        profile, note = _counted(profile)
+        profile, note = _with_counts(profile)
         notes.append(note)
     contents = Contents(
         (),
         len(profile.stacks),
         _durations(profile),
         tuple(note.rstrip(".") for note in notes),
-        ("who was recorded",),
+        ("target of the recording",),
         profile=profile,
     )
-    return Report(reader.FORMAT, "stacks", name, 0, 0, contents)
+    return Report(input_format.FORMAT, "stacks", name, 0, 0, contents)
 
 
-def _counted(profile: Profile) -> tuple[Profile, str]:
-    """Whole numbers of folded stacks are samples, unless the stacks are those of waits."""
+def _with_counts(profile: Profile) -> tuple[Profile, str]:
+    """Treat the whole numbers of folded stacks as samples, unless most stacks end in a wait; and a note."""
     weight = profile.samples.weight
     waits = {number for number, frame in enumerate(profile.frames) if _WAITS.match(frame.name)}
     stacks = (profile.stacks[number] for number in range(len(profile.stacks)))
-    ends = [len(stack) > 0 and int(stack[-1]) in waits for stack in stacks]
+    ends_in_wait = [len(stack) > 0 and int(stack[-1]) in waits for stack in stacks]
     rows = zip(profile.samples.stack.tolist(), weight.tolist(), strict=True)
-    waiting = sum(heavy for number, heavy in rows if ends[number])
+    waiting = sum(row_weight for number, row_weight in rows if ends_in_wait[number])
     if waiting * 2 > profile.total or (weight % 1).any():
-        return profile, _TIMES if waiting else "the numbers of the folded stacks are no counts of samples"
+        return profile, _TIMES if waiting else _NO_SAMPLES
     return replace(profile, samples=replace(profile.samples, count=weight.astype("int64"))), _SAMPLES
 
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from netprobe.importers.calls import CallRow, as_printed, counted, failed
+from netprobe.importers.call_tables import CallRow, as_printed, counted, failed
 from netprobe.importers.lines import Line, count, number, scaled
-from netprobe.importers.report import Contents, Context, Kind, Parser, Taken
+from netprobe.importers.report import Contents, ImportContext, Kind, LineKind, Parser
 
 FORMAT = "strace -c"
 KIND: Kind = "system calls"
@@ -16,7 +16,7 @@ HINTS = ("syscall",)
 
 _RULE = re.compile(r"\s*-{3,}(?: +-{3,})*\s*")
 _NAME = re.compile(r"\w+|0x[0-9a-f]+|\?+")
-# Heading -> the row's field, and how its text becomes a number.
+# Heading -> field of the row, and the function that parses its text.
 _COLUMNS: dict[str, tuple[str, Callable[[str], Any]]] = {
     "%time": ("share_pct", number),
     "seconds": ("total_ns", lambda text: scaled(text, 10**9)),
@@ -29,43 +29,43 @@ _COLUMNS: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 
-def begins(line: Line, context: Context) -> Parser | None:
-    """At a heading with calls and their names."""
+def begins(line: Line, context: ImportContext) -> Parser | None:
+    """A parser, if this is a heading with the columns `calls` and `syscall`."""
     headings = line.text.replace("% time", "%time").split()
     if {"calls", "syscall"} <= set(headings) <= _COLUMNS.keys() and len(set(headings)) == len(headings):
-        return _Summary(headings)
+        return _StraceSummary(headings)
     return None
 
 
-class _Summary:
+class _StraceSummary:
     def __init__(self, headings: list[str]) -> None:
         self._headings = headings
         self._rules = 0
         self._rows: list[CallRow] = []
         self._total: int | None = None
-        self._over = False
+        self._complete = False
 
-    def take(self, line: Line) -> Taken:
-        """A rule, a row or the total."""
-        if self._over or line.blank:
-            return Taken.END
+    def take(self, line: Line) -> LineKind:
+        """Read a rule, a row or the total."""
+        if self._complete or line.blank:
+            return LineKind.END
         if _RULE.fullmatch(line.text):
             self._rules += 1
-            return Taken.QUIET
+            return LineKind.OTHER
         if not self._rules:
-            return Taken.END
+            return LineKind.END
         row = self._row(line)
         if row is None:
-            return Taken.BROKEN if len(line.text.split()) <= len(self._headings) + 1 else Taken.END
+            return LineKind.MALFORMED if len(line.text.split()) <= len(self._headings) + 1 else LineKind.END
         if self._rules > 1 and row.syscall == "total":
-            self._total, self._over = row.calls, True
-            return Taken.QUIET
+            self._total, self._complete = row.calls, True
+            return LineKind.OTHER
         self._rows.append(row)
-        return Taken.ROW
+        return LineKind.ROW
 
     def resumes(self, line: Line) -> bool:
-        """A row with a number in each column before the total."""
-        row = None if self._over or not self._rules else self._row(line)
+        """A row with a number in each column, before the total."""
+        row = None if self._complete or not self._rules else self._row(line)
         if row is None or row.syscall == "total":
             return False
         self._rows.append(row)
@@ -74,7 +74,7 @@ class _Summary:
     def _row(self, line: Line) -> CallRow | None:
         words, headings = line.text.split(), self._headings
         if "errors" in headings and len(words) == len(headings) - 1:
-            # The column is empty where none failed.
+            # The column is empty if no call failed.
             words.insert(headings.index("errors"), "0")
         if len(words) != len(headings):
             return None
@@ -90,16 +90,16 @@ class _Summary:
         return CallRow(**values) if _NAME.fullmatch(values["syscall"]) else None
 
     def contents(self) -> Contents | None:
-        """The rows; whether they add up to the total is said."""
+        """The rows, with a note if their sum differs from the total."""
         if not self._rows:
             return None
-        made = sum(row.calls for row in self._rows)
+        sum_of_rows = sum(row.calls for row in self._rows)
         notes = []
-        if self._total is not None and made != self._total:
-            notes.append(f"the rows add up to {made} calls, and the total of the table is {self._total}")
+        if self._total is not None and sum_of_rows != self._total:
+            notes.append(f"the sum of the rows is {sum_of_rows} calls, and the total of the table is {self._total}")
         return Contents(
             (as_printed(self._rows), counted(self._rows), *failed(self._rows)),
             len(self._rows),
             notes=tuple(notes),
-            unknown=("which threads made the calls", "the timeouts of calls that wait"),
+            unknown=("which threads made the calls", "the timeouts of blocking calls"),
         )

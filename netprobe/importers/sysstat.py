@@ -1,17 +1,17 @@
-"""What sar and pidstat have in common: the banner with the machine, rows that begin with a time or "Average:"."""
+"""Parts that the reports of sar and pidstat share: the banner, and rows that begin with a time or "Average:"."""
 
 from __future__ import annotations
 
 import re
 
-from netprobe.importers.lines import clock
-from netprobe.importers.report import Context
+from netprobe.importers.report import ImportContext
+from netprobe.importers.times import clock
 
 _BANNER = re.compile(r"\s*Linux (\S{1,100}) \((.{0,100}?)\)\s+(\S{1,20})\s+_(\w{1,20})_\s+\((\d{1,6}) CPU\)\s*")
 
 
-def notice_banner(text: str, context: Context) -> bool:
-    """Remember the machine that the banner names."""
+def read_banner(text: str, context: ImportContext) -> bool:
+    """Store the machine of a banner in the context; False for any other line."""
     found = _BANNER.fullmatch(text)
     if not found:
         return False
@@ -26,7 +26,7 @@ def notice_banner(text: str, context: Context) -> bool:
 
 
 def split_time(text: str) -> tuple[int | None, list[str]] | None:
-    """The time and the words behind it; None for the time of an average; None where the line begins otherwise."""
+    """The time and the words after it, with None as the time of an average; None for any other line."""
     words = text.split()
     if not words:
         return None

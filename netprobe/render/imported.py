@@ -1,31 +1,34 @@
-"""What was imported, and what the rules say of it."""
+"""Imported reports, and the results of the rules for them, as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from netprobe.analysis.requests import requests_of
+import msgspec
+
+from netprobe.analysis.request_count import request_count
 from netprobe.analysis.syscalls import summarise
 from netprobe.render import findings
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import rate
 from netprobe.rules.finding import Finding, Inconclusive, Result
 from netprobe.rules.registry import evaluate
+from netprobe.run.description import ImportedInfo
 
 if TYPE_CHECKING:
     from netprobe.importers.report import Report
     from netprobe.run.model import Run
 
 
-_CALLS, _LEAST = 5, 0.005
+_CALLS_SHOWN, _MIN_PER_REQUEST = 5, 0.005
 
 
-def blocks_as_text(reports: Sequence[tuple[int, Report]]) -> TextTable:
-    """One row a report."""
+def reports_as_text(reports: Sequence[tuple[int, Report]]) -> TextTable:
+    """One row per report."""
     columns = [
-        Column("BLOCK", True), Column("FORMAT"), Column("ROWS", True), Column("SECONDS", True), Column("LEFT", True),
-        Column("WHERE"),
+        Column("REPORT", True), Column("FORMAT"), Column("ROWS", True), Column("SECONDS", True), Column("SKIPPED LINES", True),
+        Column("LOCATION"),
     ]  # fmt: skip
     rows = [
         [
@@ -33,7 +36,7 @@ def blocks_as_text(reports: Sequence[tuple[int, Report]]) -> TextTable:
             report.format,
             str(report.contents.rows),
             "?" if report.seconds is None else f"{report.seconds:.2f}".rstrip("0").rstrip("."),
-            str(report.left_count),
+            str(report.skipped_lines),
             report.place,
         ]
         for number, report in reports
@@ -41,8 +44,8 @@ def blocks_as_text(reports: Sequence[tuple[int, Report]]) -> TextTable:
     return TextTable(columns, rows)
 
 
-def whole_lines(run: Run) -> list[str]:
-    """All that is to be said of one Run."""
+def run_lines(run: Run) -> list[str]:
+    """One Run: its load, its counts and the results of all rules."""
     results = evaluate(run)
     lines = [load_sentence(run), *reported(run), *_counted(run)]
     found = [one for one in results if isinstance(one, Finding)]
@@ -52,59 +55,65 @@ def whole_lines(run: Run) -> list[str]:
     return lines
 
 
-def short_lines(run: Run, number: int) -> list[str]:
-    """One of several Runs: its number, its findings by their summaries, what is missing."""
+def short_run_lines(run: Run, number: int) -> list[str]:
+    """One of several Runs: its number, its load, the summaries of its findings, and dropped data."""
     found = [one for one in evaluate(run) if isinstance(one, Finding)]
     lines = [f"{number}. {load_sentence(run)}", *(f"   {text}" for text in (*reported(run), *_counted(run)))]
     lines += [f"   {one.code}: {one.summary}" for one in found]
-    lines += [f"   Not complete: {text}." for text in run.info["dropped"]]
+    lines += [f"   Not complete: {text}." for text in run.info.dropped]
     return lines
 
 
 def load_sentence(run: Run) -> str:
-    """How long, and how many requests."""
-    seconds = run.info["recording"]["seconds"]
-    length = "Length not known" if seconds is None else f"{seconds:g} s"
-    requests = requests_of(run)
+    """Length of the recording, and number of requests."""
+    seconds = run.info.recording.seconds
+    length = "Length unknown" if seconds is None else f"{seconds:g} s"
+    requests = request_count(run)
     if requests is None:
-        return f"{length}; requests not known."
+        return f"{length}; number of requests unknown."
     about = "about " if requests.estimated else ""
-    paced = "" if seconds is None else f", {rate(requests.count, seconds)} a second"
-    return f"{length}; {about}{requests.count:.0f} requests{paced} ({requests.source})."
+    per_second = "" if seconds is None else f", {rate(requests.count, seconds)} per second"
+    return f"{length}; {about}{requests.count:.0f} requests{per_second} ({requests.source})."
 
 
 def reported(run: Run) -> list[str]:
-    """Rate and latency as the load generator printed them, in a sentence; none where there was none."""
+    """Rate and latency as the load generator printed them, in a sentence; none without such a report."""
     if "load_results" not in run.tables:
         return []
     rows = list(run.columns("load_results").rows("quantity", "statistic", "text"))
-    rates = [f"{text} requests a second" for what, name, text in rows if (what, name) == ("requests", "a second")]
-    means = [f"mean {text}" for what, name, text in rows if (what, name) == ("latency", "avg")]
-    latencies = [f"{name} {text}" for what, name, text in rows if what == "latency" and name.startswith("p")]
+    rates = [f"{text} requests per second" for *key, text in rows if key == ["requests", "per second"]]
+    means = [f"mean {text}" for *key, text in rows if key == ["latency", "avg"]]
+    latencies = [
+        f"{statistic} {text}"
+        for quantity, statistic, text in rows
+        if quantity == "latency" and statistic.startswith("p")
+    ]
     parts = [*rates, *([f"latency {', '.join([*means, *latencies])}"] if means or latencies else [])]
     return [f"The load generator: {'; '.join(parts)}."] if parts else []
 
 
 def _counted(run: Run) -> list[str]:
-    """The numbers that one looks for first in such a table: calls for each request, switches a second."""
+    """Calls per request, and context switches per second of the whole machine."""
     lines = []
-    requests = requests_of(run)
+    requests = request_count(run)
     if requests and "syscalls" in run.tables:
-        calls = sorted(summarise(run.tables, "syscall"), key=lambda row: -row.calls)[:_CALLS]
-        each = [
-            f"{row.syscall} {row.calls / requests.count:.2f}" for row in calls if row.calls >= _LEAST * requests.count
+        calls = sorted(summarise(run.tables, "syscall"), key=lambda row: -row.calls)[:_CALLS_SHOWN]
+        per_request = [
+            f"{row.syscall} {row.calls / requests.count:.2f}"
+            for row in calls
+            if row.calls >= _MIN_PER_REQUEST * requests.count
         ]
-        lines.append(f"For each request: {', '.join(each)}.")
-    seconds = run.info["recording"]["seconds"]
-    reports = run.tables.get("intervals")
-    if reports is not None and "machine_switches" in reports.columns and seconds:
-        switches = sum(reports.columns["machine_switches"])
-        lines.append(f"The whole machine: {rate(switches, seconds)} context switches a second.")
+        lines.append(f"System calls per request: {', '.join(per_request)}.")
+    seconds = run.info.recording.seconds
+    intervals = run.tables.get("intervals")
+    if intervals is not None and "machine_switches" in intervals.columns and seconds:
+        switches = sum(intervals.columns["machine_switches"])
+        lines.append(f"Whole machine: {rate(switches, seconds)} context switches per second.")
     return lines
 
 
 def _reasons(results: Sequence[Result]) -> list[str]:
-    """Why a rule that had a part of what it needs inconclusive; those without anything are only counted."""
+    """The reasons of inconclusive rules that had a part of their data; rules without any data are only counted."""
     unknown = [
         one for one in results if isinstance(one, Inconclusive) and not one.reason.startswith("needs the probe ")
     ]
@@ -112,28 +121,31 @@ def _reasons(results: Sequence[Result]) -> list[str]:
 
 
 def _notes(run: Run) -> list[str]:
-    about = run.info["imported"]
+    about = run.info.imported or ImportedInfo()
     return [
-        *(f"Note: {note}." for note in about["notes"]),
-        *(f"Not complete: {text}." for text in run.info["dropped"]),
-        f"Not known: {', '.join(about['unknown'])}.",
+        *(f"Note: {note}." for note in about.notes),
+        *(f"Not complete: {text}." for text in run.info.dropped),
+        f"Not known: {', '.join(about.unknown)}.",
     ]
 
 
 def as_json(run: Run, path: str | None, numbers: Sequence[int]) -> dict[str, Any]:
     """As documented in schema/import.json."""
-    about, requests = run.info["imported"], requests_of(run)
+    about, requests = run.info.imported or ImportedInfo(), request_count(run)
     return {
         "path": path,
-        "target": run.info["target"]["description"],
-        "seconds": run.info["recording"]["seconds"],
+        "target": run.info.target.description,
+        "seconds": run.info.recording.seconds,
         "requests": None if requests is None else requests.count,
         "requests_source": None if requests is None else requests.source,
         "requests_estimated": None if requests is None else requests.estimated,
-        "intervals": [{"number": number, **part} for number, part in zip(numbers, about["parts"], strict=True)],
-        "notes": about["notes"],
-        "unknown": about["unknown"],
-        "dropped": run.info["dropped"],
+        "reports": [
+            {"number": number, **msgspec.to_builtins(report)}
+            for number, report in zip(numbers, about.reports, strict=True)
+        ],
+        "notes": about.notes,
+        "unknown": about.unknown,
+        "dropped": run.info.dropped,
         "tables": sorted(run.tables),
         "results": findings.as_json(evaluate(run)),
     }

@@ -11,10 +11,10 @@ from typing import IO
 
 import pytest
 
-from netprobe.importers.choosing import why_apart
+from netprobe.importers.imported_run import as_run
 from netprobe.importers.reading import read_reports
 from netprobe.importers.report import Report
-from netprobe.importers.to_run import as_run
+from netprobe.importers.selection import why_separate
 from netprobe.run.model import Run
 
 # It says when it is ready, waits for a line, makes calls that hardly anything else makes, and says so.
@@ -60,7 +60,7 @@ def run_of(reports) -> Callable[..., Run]:
 
     def read(text: str, seconds: float | None = None, requests: float | None = None) -> Run:
         found = reports(text)
-        assert not why_apart(found, seconds)
+        assert not why_separate(found, seconds)
         return as_run(found, seconds, requests)
 
     return read

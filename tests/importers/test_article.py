@@ -6,8 +6,8 @@ from collections import Counter
 import pytest
 
 from netprobe import compare
+from netprobe.importers.imported_run import as_run
 from netprobe.importers.reading import read_reports
-from netprobe.importers.to_run import as_run
 from netprobe.rules.context import RunContext
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
 from netprobe.rules.registry import all_rules, findings
@@ -50,7 +50,7 @@ def rounded(values):
 
 def test_every_block_is_found(parts):
     assert Counter(report.format for report in parts) == FORMATS
-    assert not any(report.left_count for report in parts)
+    assert not any(report.skipped_lines for report in parts)
 
 
 def test_nothing_that_looks_like_a_block_is_passed_over(article, parts):
@@ -93,7 +93,7 @@ def test_load(article, parts):
         text = [re.sub(r"@.*|/-", "", line) for line in lines[report.first_line - 1 : report.last_line]]
         expected = [number for line in text for number in numbers_of(line)]
         # A percentile's own name is a number of the text, and its name in the table.
-        names = [float(name[1:]) for (name,) in table.rows("statistic") if name.startswith("p")]
+        names = [float(name[1:]) for (name,) in table.rows("statistic") if re.match(r"p\d", name)]
         assert rounded([*values, *names]) == rounded(expected)
         assert names == [50, 90, 99, 99.99]
         assert len(values) == 21

@@ -78,12 +78,12 @@ def test_as_they_were_printed_and_by_index(run_of):
 
 def test_what_it_does_not_tell(run_of):
     run = run_of(listing(0, 2, 1, 3))
-    assert {"how the group is steered", "address and port"} <= set(run.info["imported"]["unknown"])
-    assert any("how the group is steered is not in the listing" in note for note in run.info["imported"]["notes"])
+    assert {"how the group is steered", "address and port"} <= set(run.info.imported.unknown)
+    assert any("does not contain how the group is steered" in note for note in run.info.imported.notes)
     for code in ("listener-thread-unpinned", "reuseport-unsteered", "locality-broken"):
         assert isinstance(ask(run, code), Inconclusive), code
 
 
 def test_broken_rows(report):
     found = report("a, cpu=0, socket 0\nb, cpu=x, socket 1\nc, cpu=2, socket 2\n")
-    assert (found.contents.rows, found.left_count) == (2, 1)
+    assert (found.contents.rows, found.skipped_lines) == (2, 1)

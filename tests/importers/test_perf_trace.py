@@ -79,7 +79,7 @@ def test_calls_by_thread(tool, trace, report):
     assert [calls for _, calls in by_thread] == printed
     assert len({tid for tid, _ in by_thread}) == len(printed)
     assert 0 < sum(printed) <= 2 * CALLS
-    assert found.left_count == 0
+    assert found.skipped_lines == 0
     failed = sum(
         calls for name, calls in table(found, "syscall_errors").rows("syscall", "calls") if name == "newfstatat"
     )
@@ -109,11 +109,11 @@ def test_the_form_without_errors(report):
     assert list(table(found, "syscalls").rows("tid", "thread", "syscall", "calls")) == [
         (1234, "my server:x", "wait4", 4), (1235, "sh", "read", 1),
     ]  # fmt: skip
-    assert found.left_count == 1
+    assert found.skipped_lines == 1
     assert "syscall_errors" not in {one.name for one in found.contents.tables}
 
 
 def test_threads_of_the_run(run_of):
     run = run_of(OLD)
     assert list(run.tables["threads"].rows("tid", "thread")) == [(1234, "my server:x"), (1235, "sh")]
-    assert run.info["target"]["threads"] == 2
+    assert run.info.target.threads == 2

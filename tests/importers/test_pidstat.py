@@ -47,7 +47,7 @@ def test_threads(report):
         (1, 4711, 4712, "tcp httpd", "timer-0", 2003, 1),
     ]
     assert found.contents.durations == (1, 1)
-    assert found.left_count == 0
+    assert found.skipped_lines == 0
     averages = [row for row in found.contents.tables[0].rows("row", "tid", "cswch_per_s") if row[0] == "average"]
     assert averages == [("average", 0, 8.0), ("average", 4711, 8.0), ("average", 4712, 2001.0)]
 
@@ -59,7 +59,7 @@ def test_processes(report):
         "22:52:48     1000       870      0,50      2,00  /usr/bin/my server --port 80\n"
     )
     assert switches(found) == [
-        (0, 15, 15, "rcu_preempt", "rcu_preempt", 103.92, 0),
+        (0, 15, 15, "rcu_preempt", "rcu_preempt", 104, 0),
         (0, 870, 870, "/usr/bin/my server --port 80", "/usr/bin/my server --port 80", 1, 4),
     ]
     assert "which threads switch" in found.contents.unknown
@@ -72,7 +72,7 @@ def test_since_the_machine_was_started(report, run_of):
     )
     found = report(text)
     assert found.contents.durations is None
-    assert found.contents.notes == ("the rates are averages since the machine was started",)
+    assert found.contents.notes == ("the rates are averages since boot",)
     # Rates of an unknown time are no counts.
     assert "switches" not in run_of(text).tables
 
@@ -86,7 +86,7 @@ def test_one_table_with_times_of_the_epoch(report):
         "1795474369      0        15         -     10.00      0.00  rcu_preempt\n"
         "1795474369      0         -        15     10.00      0.00  |__rcu_preempt\n"
     )
-    assert [row[-2] for row in switches(found)] == [23.76, 20]
+    assert [row[-2] for row in switches(found)] == [24, 20]
 
 
 def test_other_reports_between(report):
@@ -100,12 +100,12 @@ def test_other_reports_between(report):
         )
     found = report(text)
     assert [row[-2] for row in switches(found)] == [3, 4]
-    assert found.left_count == 0
+    assert found.skipped_lines == 0
 
 
 def test_broken_rows(report):
     found = report(THREADS.replace("4712   1999.00", "47x2   1999.00").replace("     7.00   2010.00  |", " 7.00 |"))
-    assert found.left_count == 2
+    assert found.skipped_lines == 2
     assert [row[2] for row in switches(found)] == [4711, 5001, 4712]
 
 

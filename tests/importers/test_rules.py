@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from netprobe.analysis.requests import requests_of
+from netprobe.analysis.request_count import request_count
 from netprobe.errors import NetprobeError
 from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
@@ -88,7 +88,7 @@ def test_requests_that_are_told(run_of):
     ],
 )
 def test_estimated_requests(run_of, made, count):
-    found = requests_of(run_of(calls(**made)))
+    found = request_count(run_of(calls(**made)))
     assert (found.count if found else None) == count
     assert found is None or found.estimated
 

@@ -43,12 +43,12 @@ def test_decimal_comma_and_other_words_for_average(report):
 
 
 def test_the_machine_of_the_banner(run_of):
-    host = run_of(BANNER + text(CLOCKS["24 h"])).info["host"]
-    assert (host["hostname"], host["kernel"], host["architecture"], host["cpus"]) == (
+    host = run_of(BANNER + text(CLOCKS["24 h"])).info.host
+    assert (host.hostname, host.kernel, host.architecture, host.cpus) == (
         "web-1", "6.1.0-13-amd64", "x86_64", 4,
     )  # fmt: skip
-    assert host["cpus_online"] is None
-    assert host["boot_parameters"] is None
+    assert host.cpus_online is None
+    assert host.boot_parameters is None
 
 
 def test_longer_intervals(report):
@@ -77,7 +77,7 @@ def test_an_earlier_heading_is_another_recording(reports):
 
 def test_only_averages(run_of):
     run = run_of("10:00:00 AM    proc/s   cswch/s\nAverage:         0.50   7606.97\n")
-    assert run.info["recording"]["seconds"] is None
+    assert run.info.recording.seconds is None
     assert "machine_switches" not in run.tables["intervals"].columns
 
 
@@ -86,8 +86,8 @@ def test_broken_rows_and_a_restart(report):
         "10:00:00       proc/s   cswch/s\n10:00:01  0.00  100.00\n10:00:02  0.00  1x0.00\n10:00:03  0.00\n"
         "10:00:03  LINUX RESTART  (4 CPU)\n10:00:04  0.00  130.00\n"
     )
-    assert (found.contents.rows, found.left_count) == (2, 2)
-    assert "the machine was started anew between two rows" in found.contents.notes
+    assert (found.contents.rows, found.skipped_lines) == (2, 2)
+    assert "the machine was rebooted between two rows" in found.contents.notes
 
 
 def test_sar_beside_the_kernel(tool, run_of):
@@ -107,6 +107,6 @@ def test_sar_beside_the_kernel(tool, run_of):
     # Its three seconds lie within ours, which are little longer.
     total = sum(count for (count,) in made)
     assert 0.4 * whole < total <= 1.05 * whole
-    assert run.info["host"]["kernel"] == os.uname().release
+    assert run.info.host.kernel == os.uname().release
     (average,) = [rate for row, rate in run.tables["imported_sar"].rows("row", "cswch_per_s") if row == "average"]
     assert average == pytest.approx(total / run.seconds, rel=0.1)

@@ -9,8 +9,8 @@ import pytest
 
 import flamegraph
 from netprobe import compare
+from netprobe.importers.imported_run import as_run
 from netprobe.importers.reading import read_reports
-from netprobe.importers.to_run import as_run
 from netprobe.rules.context import RunContext
 from netprobe.rules.finding import Finding, Inconclusive, Pass
 from netprobe.rules.registry import all_rules
@@ -70,9 +70,9 @@ def test_perf_data(recording):
     assert profile.count > 50
     assert run.seconds == pytest.approx(alone.info.seconds)
     assert run.seconds > 0.3
-    assert run.info["recording"]["intervals"] == len(run.tables["intervals"])
+    assert run.info.recording.intervals == len(run.tables["intervals"])
     assert sum(length for (length,) in run.tables["intervals"].rows("duration_s")) == pytest.approx(run.seconds)
-    assert run.info["probes"] == ["perf.data"]
+    assert run.info.probes == ["perf.data"]
     # The time on CPU is known here, and with it what things cost.
     assert RunContext(run).cpu_seconds == pytest.approx(alone.total / 1e9)
     assert not isinstance(ask(run, "kernel-hooks"), Inconclusive)
@@ -103,7 +103,7 @@ def test_a_cut_recording_gives_what_stands_before_the_cut(recording, tmp_path):
     (tmp_path / "cut").write_bytes(content[: len(content) * 2 // 3])
     run = imported(tmp_path / "cut")
     assert 0 < read_profile(run.tables).count <= flamegraph.read(recording).count
-    assert run.info["imported"]["notes"]
+    assert run.info.imported.notes
 
 
 def test_a_function_that_dominates(tmp_path):
@@ -113,7 +113,7 @@ def test_a_function_that_dominates(tmp_path):
     assert isinstance(found, Finding)
     assert "eth_ena_xmit_pkts" in found.summary
     assert "53 %" in found.summary
-    assert "the numbers of the folded stacks are taken for samples" in run.info["imported"]["notes"]
+    assert "the numbers of the folded stacks are assumed to be samples" in run.info.imported.notes
 
 
 def test_a_balanced_poll_loop_has_no_hot_frame(tmp_path):

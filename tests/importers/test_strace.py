@@ -52,7 +52,7 @@ def test_calls_and_errors(summary, report, options):
     assert calls(found)[CALL] == CALLS
     errors = dict(table(found, "syscall_errors").rows("syscall", "calls"))
     assert errors["newfstatat"] >= 13
-    assert found.left_count == 0
+    assert found.skipped_lines == 0
     assert not found.contents.only_most_frequent
     # The table's own total is not among the calls, and is what they add up to.
     assert "total" not in calls(found)
@@ -107,8 +107,8 @@ def test_a_sum_that_is_wrong_is_said(report):
     )
     found = report(text)
     assert calls(found) == {"read": 100}
-    assert found.left_count == 1
-    assert found.contents.notes == ("the rows add up to 100 calls, and the total of the table is 200",)
+    assert found.skipped_lines == 1
+    assert found.contents.notes == ("the sum of the rows is 100 calls, and the total of the table is 200",)
 
 
 def test_other_output_of_strace_is_passed_over(tool, reports, tmp_path):

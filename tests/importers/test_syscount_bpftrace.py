@@ -30,7 +30,7 @@ def calls(report):
 def test_numbers_are_named(report):
     found = report(TEXT)
     assert calls(found) == [("mmap", 326), ("read", 1335), ("futex", 22_231)]
-    assert found.contents.notes == ("system calls are numbers, read as those of x86_64 (--arch)",)
+    assert found.contents.notes == ("system calls are numbers, assumed to be of x86_64 (--arch)",)
     assert not found.contents.only_most_frequent
     (processes,) = [table for table in found.contents.tables if table.name == "imported_process_calls"]
     assert list(processes.rows("process", "calls")) == [("web server", 4), ("netprobe", 20_334)]
@@ -56,7 +56,7 @@ def test_a_full_list_may_not_be_all(report):
 
 def test_broken_rows(report):
     found = report("@syscall[0]: 1\n@syscall[1]: many\n@syscall[99999999999999999999]: 1\n@syscall[2]: 3\n")
-    assert (found.contents.rows, found.left_count) == (2, 2)
+    assert (found.contents.rows, found.skipped_lines) == (2, 2)
 
 
 @pytest.mark.kernel

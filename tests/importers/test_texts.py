@@ -11,11 +11,13 @@ import pytest
 from flamegraph.errors import ProfileError
 from netprobe.errors import NetprobeError
 from netprobe.importers import lines
-from netprobe.importers.choosing import chosen, why_apart
-from netprobe.importers.lines import clock, count, later, number, scaled
+from netprobe.importers.imported_run import as_run
+from netprobe.importers.lines import count, number, scaled
 from netprobe.importers.reading import read_reports
 from netprobe.importers.registry import format_names, hints, text_formats
-from netprobe.importers.to_run import as_run
+from netprobe.importers.selection import selected, why_separate
+from netprobe.importers.times import clock, seconds_between
+from netprobe.run.description import HostInfo, RecordingInfo, RequestsInfo
 
 SYSCOUNT = "SYSCALL                   COUNT\nread                        101\nsendto                       97\n"
 SAR = "01:03:03 AM    proc/s   cswch/s\n01:03:04 AM      0.00  17132.00\n01:03:05 AM      1.00  17060.00\n"
@@ -30,14 +32,14 @@ def test_blocks_between_prose(reports):
     found = reports(f"Some words, 12 of them.\n\n{SYSCOUNT}\nThen I looked at sar:\n\n{SAR}\nThe end.\n{LISTING}")
     assert formats(found) == ["syscount (bcc)", "sar -w", "reuseport listing (name, cpu=N, socket I)"]
     assert [(report.first_line, report.last_line) for report in found] == [(3, 5), (9, 11), (14, 15)]
-    assert [report.left_count for report in found] == [0, 0, 0]
+    assert [report.skipped_lines for report in found] == [0, 0, 0]
 
 
 def test_prose_right_below_a_table_is_not_a_broken_row(reports):
     found = reports(
         f"{SYSCOUNT}As one can see, it reads a lot, and sends hardly less than that.\n{SAR}And so on and on.\n"
     )
-    assert [report.left_count for report in found] == [0, 0]
+    assert [report.skipped_lines for report in found] == [0, 0]
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
@@ -48,17 +50,17 @@ def test_line_ends(report, end):
 
 def test_a_broken_line_is_left_and_said(report):
     broken = report("SYSCALL COUNT\nread 101\nsendto 9x7\nfutex 13\n")
-    assert (broken.contents.rows, broken.left_count, broken.left) == (2, 1, ("line 3: sendto 9x7",))
-    (sentence,) = as_run([broken]).info["dropped"]
+    assert (broken.contents.rows, broken.skipped_lines, broken.skipped) == (2, 1, ("line 3: sendto 9x7",))
+    (sentence,) = as_run([broken]).info.dropped
     assert sentence.startswith("1 line of syscount (bcc)")
-    assert "was left: line 3: sendto 9x7" in sentence
+    assert "was skipped: line 3: sendto 9x7" in sentence
 
 
 def test_many_broken_lines_are_counted(report):
     text = "SYSCALL COUNT\nread 101\n" + "x 1y\n" * 1000 + "futex 13\n"
     broken = report(text)
-    assert (broken.contents.rows, broken.left_count, len(broken.left)) == (2, 1000, 5)
-    assert as_run([broken]).info["dropped"][0].endswith("; …")
+    assert (broken.contents.rows, broken.skipped_lines, len(broken.skipped)) == (2, 1000, 5)
+    assert as_run([broken]).info.dropped[0].endswith("; …")
 
 
 STRACE = """\
@@ -124,26 +126,26 @@ def broken(text, number, by):
 def test_words_among_the_rows_are_left_and_said(report, name, by):
     text, number, rows = WITH_A_ROW_TO_BREAK[name]
     found = report(broken(text, number, by))
-    assert (found.contents.rows, found.left_count, found.left) == (rows, 1, (f"line {number}: {by}",))
+    assert (found.contents.rows, found.skipped_lines, found.skipped) == (rows, 1, (f"line {number}: {by}",))
 
 
 @pytest.mark.parametrize("name", ["syscount", "strace", "perf trace", "listing"])
 def test_an_empty_line_among_the_rows(report, name):
     text, number, rows = WITH_A_ROW_TO_BREAK[name]
     found = report(broken(text, number, ""))
-    assert (found.contents.rows, found.left) == (rows, (f"line {number}: empty",))
+    assert (found.contents.rows, found.skipped) == (rows, (f"line {number}: empty",))
 
 
 def test_a_broken_line_with_a_time_in_front(report):
     text = broken(SAR, 2, "01:03:04 AM 0.00 17132.00 and some more words")
     found = report(text)
-    assert (found.contents.rows, found.left_count) == (1, 1)
+    assert (found.contents.rows, found.skipped_lines) == (1, 1)
 
 
 def test_words_between_two_tables_do_not_join_them(reports):
     first, second = reports(f"{SYSCOUNT}And then the other server, once more:\n{SYSCOUNT}")
     assert (first.contents.rows, second.contents.rows) == (2, 2)
-    assert not first.left_count + second.left_count
+    assert not first.skipped_lines + second.skipped_lines
     first, second = reports(f"{LISTING}As I changed that the order became this:\n{LISTING}")
     assert (first.contents.rows, second.contents.rows) == (2, 2)
 
@@ -153,7 +155,7 @@ def test_words_between_two_tables_do_not_join_them(reports):
 def test_indented_and_quoted(report, name, margin):
     text, _, rows = WITH_A_ROW_TO_BREAK[name]
     found = report("".join(f"{margin}{line}\n" for line in text.splitlines()))
-    assert (found.contents.rows, found.left_count) == (rows + 1, 0)
+    assert (found.contents.rows, found.skipped_lines) == (rows + 1, 0)
 
 
 def test_what_a_quoted_text_indents_stays_so(report):
@@ -187,7 +189,7 @@ def test_rows_far_below_are_another_texts(report):
     ],
 )
 def test_none_of_these(reports, text):
-    with pytest.raises(NetprobeError, match=r"nothing in .* that can be imported") as refused:
+    with pytest.raises(NetprobeError, match=r"contains no report that can be imported") as refused:
         reports(text)
     for name in ("syscount (bcc)", "strace -c", "sar -w", "pidstat -w", "wrk", "folded stacks", "perf.data"):
         assert name in refused.value.hint
@@ -207,17 +209,17 @@ def test_empty(reports):
 
 @pytest.mark.parametrize("content", [bytes(range(256)) * 16, b"\0" * 100, SYSCOUNT.encode() + b"\0"])
 def test_binary(reports, content):
-    with pytest.raises(NetprobeError, match="is no text"):
+    with pytest.raises(NetprobeError, match="neither text nor a profile"):
         reports(content)
 
 
 def test_binary_far_inside(reports):
-    with pytest.raises(NetprobeError, match="is no text"):
+    with pytest.raises(NetprobeError, match="is not text"):
         reports(SYSCOUNT.encode() + b"word word\n" * 10_000 + b"\0\n")
 
 
 def test_devices_without_end():
-    with pytest.raises(NetprobeError, match="is no text"):
+    with pytest.raises(NetprobeError, match="neither text nor a profile"):
         read_reports("/dev/zero")
 
 
@@ -230,12 +232,12 @@ def test_not_there(tmp_path):
 
 def test_gzip(reports, tmp_path):
     assert formats(reports(gzip.compress(SYSCOUNT.encode()))) == ["syscount (bcc)"]
-    with pytest.raises((NetprobeError, ProfileError), match=r"cannot be read or unpacked"):
+    with pytest.raises((NetprobeError, ProfileError), match=r"cannot be read or decompressed"):
         reports(gzip.compress(SYSCOUNT.encode() * 9)[:-20])
 
 
 def test_longer_than_any_table(reports, monkeypatch):
-    monkeypatch.setattr(lines, "LONGEST_TEXT", 1 << 20)
+    monkeypatch.setattr(lines, "MAX_TEXT_BYTES", 1 << 20)
     with pytest.raises(NetprobeError, match="longer than 1 MiB"):
         reports(gzip.compress(b"a line of text\n" * 100_000))
 
@@ -304,7 +306,7 @@ def test_no_line_inside_a_block_takes_long(reports, begin):
 
 def test_numbers_too_large_are_broken(report):
     broken = report(f"SYSCALL COUNT\nread {'9' * 30}\nfutex 13\n")
-    assert (broken.contents.rows, broken.left_count) == (1, 1)
+    assert (broken.contents.rows, broken.skipped_lines) == (1, 1)
 
 
 def test_words():
@@ -313,14 +315,14 @@ def test_words():
     ]  # fmt: skip
     assert [count(text) for text in ("12", "1.5", "-1", "")] == [12, None, None, None]
     assert scaled("205.32", 1000) == 205_320
-    with pytest.raises(ValueError, match="no number"):
+    with pytest.raises(ValueError, match="not a number"):
         scaled("nan", 1)
     cases = ("12:00:00 AM", "12:30:00 PM", "01:02:03 pm", "23:59:59", "1700000000", "24:00:00", "x", "")
     assert [clock(case.split()) for case in cases] == [
         (0, 2), (45_000, 2), (46_923, 2), (86_399, 1), (1_700_000_000, 1), None, None, None,
     ]  # fmt: skip
-    assert later(86_399, 1) == 2
-    assert later(10, 5) == -5
+    assert seconds_between(86_399, 1) == 2
+    assert seconds_between(10, 5) == -5
 
 
 # ---- Which reports are one recording ----
@@ -328,7 +330,7 @@ def test_words():
 
 def test_one_recording(reports):
     found = reports(f"{SAR}\n\nweb:\n{LISTING}")
-    assert why_apart(found, None) == ""
+    assert why_separate(found, None) == ""
     run = as_run(found)
     assert run.seconds == 2
     assert {"reuseport_members", "imported_sar", "intervals"} <= run.tables.keys()
@@ -336,9 +338,9 @@ def test_one_recording(reports):
 
 def test_of_unknown_length(reports):
     found = reports(f"{SYSCOUNT}\nprose\n{SAR}")
-    assert "syscount (bcc) took an unknown time (say it with -d) and sar -w 2 s" in why_apart(found, None)
-    assert why_apart(found, 2) == ""
-    assert "not of the same time" in why_apart(found, 10)
+    assert "syscount (bcc) took an unknown time (specify it with -d) and sar -w 2 s" in why_separate(found, None)
+    assert why_separate(found, 2) == ""
+    assert "not of the same time" in why_separate(found, 10)
     run = as_run(found, 2)
     # Only the whole is known of the calls, so that there is one stretch of time for both.
     assert list(run.tables["intervals"].rows("duration_s", "machine_switches")) == [(2.0, 34_192.0)]
@@ -346,29 +348,29 @@ def test_of_unknown_length(reports):
 
 def test_twice_the_same(reports):
     found = reports(f"{SYSCOUNT}\nbefore, and after:\n{SYSCOUNT}")
-    assert "more than one report of system calls" in why_apart(found, None)
-    assert [number for number, _ in chosen(found, (2,))] == [2]
+    assert "more than one report of system calls" in why_separate(found, None)
+    assert [number for number, _ in selected(found, (2,))] == [2]
     with pytest.raises(NetprobeError, match="no report 3: 2 were found"):
-        chosen(found, (3,))
+        selected(found, (3,))
 
 
 def test_nothing_is_invented(run_of):
     run = run_of(SYSCOUNT)
-    assert run.info["recording"] == {"started": None, "seconds": None, "intervals": 1, "stopped_by": None}
-    assert set(run.info["host"].values()) == {None}
-    assert run.info["target"]["pids"] == []
-    assert run.info["probes"] == ["syscount (bcc)"]
-    assert "how long it took" in run.info["imported"]["unknown"]
-    assert run.info["imported"]["parts"][0]["format"] == "syscount (bcc)"
+    assert run.info.recording == RecordingInfo(seconds=None, intervals=1)
+    assert run.info.host == HostInfo()
+    assert run.info.target.pids == []
+    assert run.info.probes == ["syscount (bcc)"]
+    assert "length of the recording" in run.info.imported.unknown
+    assert run.info.imported.reports[0].format == "syscount (bcc)"
     assert run.imported
     assert "length not known" in repr(run)
-    assert "requests" not in run.info
+    assert run.info.requests is None
 
 
 def test_requests(run_of, reports):
     wrk = "\nRunning 2s test @ http://x/\n  100 requests in 2.00s, 1.00KB read\nRequests/sec:  50.00\n"
-    assert run_of(SYSCOUNT + wrk, 2).info["requests"] == {"count": 100, "source": "wrk"}
+    assert run_of(SYSCOUNT + wrk, 2).info.requests == RequestsInfo(count=100, source="wrk")
     run = run_of(SYSCOUNT + wrk, 10)
-    assert "requests" not in run.info
-    assert "the requests of wrk are not used: it took 2 s, what was counted 10 s" in run.info["imported"]["notes"]
-    assert run_of(SYSCOUNT + wrk, 10, 7).info["requests"] == {"count": 7, "source": "--requests"}
+    assert run.info.requests is None
+    assert "the requests of wrk are not used: it took 2 s, the other reports 10 s" in run.info.imported.notes
+    assert run_of(SYSCOUNT + wrk, 10, 7).info.requests == RequestsInfo(count=7, source="--requests")

@@ -7,6 +7,8 @@ import threading
 
 import pytest
 
+from netprobe.run.description import RequestsInfo
+
 WRK2 = """\
 Running 30s test @ http://127.0.0.1:80/index.html
   2 threads and 100 connections
@@ -45,7 +47,7 @@ def test_wrk2(report):
     # As in its documentation; Debian has no wrk2.
     found = report(WRK2)
     got = values(found)
-    assert found.left_count == 0
+    assert found.skipped_lines == 0
     assert found.last_line == WRK2.count("\n")
     assert (found.seconds, found.contents.requests) == (30, 60_018)
     assert got["latency", "avg"] == 6_460_000
@@ -53,8 +55,8 @@ def test_wrk2(report):
     assert got["latency spectrum", "0.500000"] == 6_671_000
     assert (got["socket errors", "timeout"], got["socket errors", "read"]) == (17, 3)
     assert got["responses", "not 2xx or 3xx"] == 5
-    assert got["read", "a second"] == 676.18 * 1024
-    assert got["requests a second and thread", "avg"] == 1_050
+    assert got["read", "per second"] == 676.18 * 1024
+    assert got["requests per second and thread", "avg"] == 1_050
 
 
 @pytest.mark.parametrize(
@@ -75,14 +77,14 @@ def test_reports_below_each_other(reports):
 )
 def test_broken_lines(report, whole, broken):
     found = report(WRK2.replace(whole, broken))
-    assert found.left_count == 1
-    assert values(found)["requests", "a second"] == 2000.28
+    assert found.skipped_lines == 1
+    assert values(found)["requests", "per second"] == 2000.28
 
 
 def test_interrupted(run_of):
     run = run_of("Running 5s test @ http://x/\n  2 threads and 4 connections\n  Latency Distribution\n  50%  1.00ms\n")
-    assert run.info["recording"]["seconds"] is None
-    assert "requests" not in run.info
+    assert run.info.recording.seconds is None
+    assert run.info.requests is None
 
 
 class Server:
@@ -142,12 +144,12 @@ def test_wrk_itself(tool, server, run_of):
     (exact,) = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("JSON")]
     requests, duration_us, median_us = map(int, exact)
     run = run_of(done.stdout)
-    assert run.info["requests"] == {"count": requests, "source": "wrk"}
+    assert run.info.requests == RequestsInfo(count=requests, source="wrk")
     assert requests <= server.served <= requests + 2
     assert run.seconds == pytest.approx(duration_us / 1e6, abs=0.005)
     got = {
         (what, name): value for what, name, value in run.tables["load_results"].rows("quantity", "statistic", "value")
     }
     assert got["latency", "p50"] == pytest.approx(median_us * 1000, rel=0.01)
-    assert got["requests", "a second"] == pytest.approx(requests / duration_us * 1e6, abs=0.01)
+    assert got["requests", "per second"] == pytest.approx(requests / duration_us * 1e6, abs=0.01)
     assert json.dumps(run.info)

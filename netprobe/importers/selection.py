@@ -1,4 +1,4 @@
-"""Which reports are one recording."""
+"""Selects reports by number, and determines which reports are of one recording."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from netprobe.errors import NetprobeError
 from netprobe.importers.report import Report
 
 TIMELESS = frozenset({"load", "listeners"})
-"""Kinds that do not say how long the rest took."""
+"""Kinds of reports whose length is not that of the recording."""
 _SHARE, _SECOND = 0.05, 1.0
 
 
-def chosen(reports: Sequence[Report], numbers: Sequence[int]) -> list[tuple[int, Report]]:
-    """The reports of these numbers, counted from 1, with their numbers; all without numbers."""
+def selected(reports: Sequence[Report], numbers: Sequence[int]) -> list[tuple[int, Report]]:
+    """The reports of these numbers, counted from 1, with their numbers; all reports if there are no numbers."""
     wrong = [number for number in numbers if number > len(reports)]
     if wrong:
         raise NetprobeError(
@@ -24,8 +24,8 @@ def chosen(reports: Sequence[Report], numbers: Sequence[int]) -> list[tuple[int,
     return [(number, report) for number, report in enumerate(reports, 1) if not numbers or number in numbers]
 
 
-def why_apart(reports: Sequence[Report], seconds: float | None) -> str:
-    """Why reports are not one recording, in words; "" if they are. `seconds`: of those that do not say."""
+def why_separate(reports: Sequence[Report], seconds: float | None) -> str:
+    """Why reports are not of one recording; "" if they are. `seconds`: length of the reports that do not contain it."""
     names: dict[str, Report] = {}
     for report in reports:
         for name in _names(report):
@@ -34,13 +34,13 @@ def why_apart(reports: Sequence[Report], seconds: float | None) -> str:
             names[name] = report
     counts = [report for report in reports if report.kind not in TIMELESS]
     for one, other in pairwise(counts):
-        if not agree(one.seconds or seconds, other.seconds or seconds):
+        if not same_length(one.seconds or seconds, other.seconds or seconds):
             lengths = [_length(report.seconds or seconds) for report in (one, other)]
             return f"{one.format} took {lengths[0]} and {other.format} {lengths[1]}, so they are not of the same time"
     return ""
 
 
-def agree(one: float | None, other: float | None) -> bool:
+def same_length(one: float | None, other: float | None) -> bool:
     """Whether two lengths may be of the same time: both unknown, or equal within a second or 5 %."""
     if one is None or other is None:
         return one is other
@@ -53,4 +53,4 @@ def _names(report: Report) -> set[str]:
 
 
 def _length(seconds: float | None) -> str:
-    return "an unknown time (say it with -d)" if seconds is None else f"{seconds:g} s"
+    return "an unknown time (specify it with -d)" if seconds is None else f"{seconds:g} s"
