@@ -15,7 +15,7 @@ import netprobe
 from netprobe.errors import NetprobeError
 from netprobe.run.description import RecordingInfo, RunInfo, TargetInfo
 from netprobe.run.model import Run
-from netprobe.run.schema.arrow import values_of
+from netprobe.run.schema.arrow import ColumnError, columns_of, values_of
 from netprobe.run.schema.columns import Column, TableSchema
 from netprobe.run.schema.tables import TABLES, compared_columns, probe_of, tables_used_with, usable
 from netprobe.run.store import write_run
@@ -220,3 +220,23 @@ def test_tables_of_older_versions_get_the_declared_types():
             declared = TABLES[name].column(column)
             if declared.dtype in ("int64", "float64", "bool") and not declared.nullable:
                 assert values.dtype == declared.dtype, f"{name}.{column}"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (np.array([5, 1 << 63], np.uint64), "column voluntary is out of range: 9223372036854775808 does not fit int64"),
+        (np.array([5, np.inf]), "column voluntary is out of range: inf does not fit int64"),
+        (["5", "6"], "column voluntary has type string, expected int64"),
+    ],
+)
+def test_a_value_of_an_older_version_that_does_not_fit(values, message):
+    with pytest.raises(ColumnError, match=message):
+        columns_of(pa.table(switches(voluntary=values)), TABLES["switches"], 4, old=True)
+
+
+def test_values_of_an_older_version_keep_all_their_digits():
+    table = pa.table(switches(voluntary=np.array([(1 << 53) + 1, 0], np.uint64), involuntary=[1.6, 2.0]))
+    columns = columns_of(table, TABLES["switches"], 4, old=True)
+    assert columns["voluntary"].tolist() == [(1 << 53) + 1, 0]
+    assert columns["involuntary"].tolist() == [2, 2]

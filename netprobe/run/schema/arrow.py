@@ -66,12 +66,19 @@ def _with_declared_type(found: ArrowColumn, column: Column) -> ArrowColumn:
         return found
     values = values_of(found)
     if column.dtype == "float64":
-        return pa.chunked_array([pa.array(values.astype(np.float64))])
-    # Counts that were computed from imported rates had fractions.
-    values = np.rint(values)
-    if len(values) and not values.max() < 1 << 63:
+        return _of_numbers(values.astype(np.float64), declared)
+    if values.dtype.kind == "f":
+        # Counts that were computed from imported rates had fractions.
+        values = np.rint(values)
+    if len(values) and not -(1 << 63) <= values.min() <= values.max() < 1 << 63:
         raise ColumnError(f"column {column.name} is out of range: {values.max()} does not fit int64")
-    return pa.chunked_array([pa.array(values.astype(np.int64))])
+    return _of_numbers(values.astype(np.int64), declared)
+
+
+def _of_numbers(values: npt.NDArray[Any], kind: pa.DataType) -> ArrowColumn:
+    """Without `pa.array`, which imports pandas."""
+    array: Any = pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+    return pa.chunked_array([array])
 
 
 def _check(found: ArrowColumn, column: Column, maximum: float | None) -> None:
