@@ -1,4 +1,4 @@
-"""The `netprobe` command. Here, and nowhere else, an error becomes a message and an exit status."""
+"""The `netprobe` command: the only place where an error becomes a message and an exit status."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-# Not from typing: that takes 10 ms, in which Ctrl-C would show a traceback.
+# Importing typing takes 10 ms, during which Ctrl-C would print a traceback.
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line."""
-    # Whatever takes time is imported below: Ctrl-C may come as soon as the command is started.
+    # Slow imports are deferred until here, as Ctrl-C may be pressed right after the start.
     try:
         _prepare_streams()
-        # Imports make objects by the ten thousand and free none: looking for garbage there costs 3 % of the start.
+        # Imports create tens of thousands of objects and free none: garbage collection would take 3 % of the start.
         gc.set_threshold(100_000)
         _run()
     except KeyboardInterrupt:
-        _leave_quietly()
-        _end("interrupted before there was a result.", status=130)
-    _leave_quietly()
+        _restore_sigint()
+        _exit("interrupted before there was a result.", status=130)
+    _restore_sigint()
 
 
 def _run() -> None:
@@ -35,7 +35,7 @@ def _run() -> None:
     from netprobe.errors import NetprobeError
 
     try:
-        # Not click's own main(): it takes a broken pipe for a failure and ends the program by itself.
+        # click's own main() treats a broken pipe as a failure and exits.
         with cli.make_context("netprobe", sys.argv[1:]) as context:
             cli.invoke(context)
         sys.stdout.flush()
@@ -49,18 +49,18 @@ def _run() -> None:
     except click.Abort:
         raise KeyboardInterrupt from None
     except BrokenPipeError:
-        # The reader has gone, as in `netprobe … | head`: no one is left to tell, and nothing went wrong.
-        _forget_output()
+        # The reader of the pipe exited, as in `netprobe … | head`, which is no error.
+        _discard_output()
     except OSError as error:
         where = f" ({os.fsdecode(error.filename)})" if error.filename else ""
-        _forget_output()
-        _end(f"the result could not be written: {error.strerror or error}{where}.")
+        _discard_output()
+        _exit(f"the result could not be written: {error.strerror or error}{where}.")
     except (NetprobeError, ProfileError) as error:
-        _end(error.message, error.hint)
+        _exit(error.message, error.hint)
 
 
-def _leave_quietly() -> None:
-    """Ctrl-C from here on ends the program without a word: what is left to do is not worth a traceback."""
+def _restore_sigint() -> None:
+    """From here on Ctrl-C ends the process without a traceback."""
     import signal
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -68,12 +68,12 @@ def _leave_quietly() -> None:
 
 
 def _prepare_streams() -> None:
-    """Standard streams that are there, and that write any text: escapes stand for what the encoding lacks."""
+    """Open missing standard streams, and escape characters that their encoding lacks."""
     for number, mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(number)
         except OSError:
-            # Otherwise the next file that is opened would take the number, and get the output.
+            # Otherwise the next opened file would get this descriptor, and the output.
             os.open(os.devnull, mode)
     for name, number in (("stdout", 1), ("stderr", 2)):
         if getattr(sys, name) is None:
@@ -83,16 +83,16 @@ def _prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _forget_output() -> None:
-    """Python tries once more at its end to write what is left: into nothing, then."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.close(nowhere)
+def _discard_output() -> None:
+    """Python flushes standard output once more at exit: redirect it to /dev/null."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
 
 
-def _end(what: str, hint: str = "", status: int = 2) -> NoReturn:
+def _exit(message: str, hint: str = "", status: int = 2) -> NoReturn:
     from netprobe.render.safe import printable
 
-    for line in f"netprobe: {what}\n{hint}".strip().splitlines():
+    for line in f"netprobe: {message}\n{hint}".strip().splitlines():
         print(printable(line), file=sys.stderr)
     sys.exit(status)

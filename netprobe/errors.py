@@ -1,10 +1,10 @@
-"""The one root of all errors that a user can cause or cure."""
+"""The base class of all errors that are shown to a user."""
 
 from __future__ import annotations
 
 
 class NetprobeError(Exception):
-    """What happened and why, and what to do about it, in the user's words."""
+    """`message`: what failed and why. `hint`: how to solve it."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -12,9 +12,9 @@ class NetprobeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        """Both: what a notebook or another program's traceback shows."""
-        return f"{self.message}\nTo do: {self.hint}" if self.hint else self.message
+        """Message and hint, as shown in notebooks and tracebacks."""
+        return f"{self.message}\nHint: {self.hint}" if self.hint else self.message
 
 
 class NotPossibleHereError(NetprobeError):
-    """This machine, kernel or privilege does not allow what was asked for."""
+    """This machine, kernel or privilege does not allow the requested recording."""

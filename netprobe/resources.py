@@ -1,4 +1,4 @@
-"""Where the files are that are not Python: beside the package in a checkout, inside it in a wheel."""
+"""Location of files that are not Python: next to the package in a checkout, inside it in a wheel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def resource(name: str) -> Path:
-    """Directory `name` (`bpf`, `dashboards`); the checkout's own first, so that an edit shows at once."""
-    beside = _PACKAGE.parent / name
-    return beside if (_PACKAGE.parent / "pyproject.toml").exists() else _PACKAGE / name
+    """Directory `name` (`bpf`, `dashboards`). In a checkout it is the source directory, so that edits take effect."""
+    source = _PACKAGE.parent / name
+    return source if (_PACKAGE.parent / "pyproject.toml").exists() else _PACKAGE / name

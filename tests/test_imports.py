@@ -30,9 +30,10 @@ MAY_IMPORT = {
     "errors": set(),
     "procfs": set(),
     "resources": set(),
+    "version": set(),
     "flamegraph": set(),
 }
-FOR_ALL = {"__init__", "errors", "resources"}
+FOR_ALL = {"__init__", "errors", "resources", "version"}
 MAY_PRINT = {"render", "commands", "cli"}
 
 

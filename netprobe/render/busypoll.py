@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from netprobe.analysis.busypoll import BusyPolling, Link, Napi, PollRow
+from netprobe.analysis.busypoll import BusyPolling, Check, Napi, PollRow
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent, rate
 
-_MARKS = {"ok": "ok", "broken": "BROKEN", "unknown": "inconclusive", "not needed": "-"}
-_STYLES = {"ok": "green", "broken": "bold red", "unknown": "yellow", "not needed": "dim"}
+_MARKS = {"ok": "ok", "failed": "FAILED", "inconclusive": "inconclusive", "not needed": "-"}
+_STYLES = {"ok": "green", "failed": "bold red", "inconclusive": "yellow", "not needed": "dim"}
 
 
 def rows_as_text(rows: Sequence[PollRow], napis: Sequence[Napi], seconds: float, top: int) -> TextTable:
@@ -40,10 +40,10 @@ def _queue(napi: Napi | None) -> str:
 
 
 def napis_as_text(napis: Sequence[Napi]) -> TextTable:
-    """Who took the packets of each instance."""
+    """Packets of each instance by receiver."""
     columns = [
         Column("NAPI", True), Column("DEVICE"), Column("QUEUE", True), Column("PACKETS", True),
-        Column("BY THE TARGET %", True), Column("BY OTHER POLLERS %", True), Column("BY SOFTIRQ %", True),
+        Column("BY TARGET %", True), Column("BY OTHER POLLERS %", True), Column("BY SOFTIRQ %", True),
         Column("BY NAPI THREAD %", True), Column("DEFER IRQS", True), Column("FLUSH TIMEOUT ns", True),
     ]  # fmt: skip
     cells = []
@@ -59,25 +59,25 @@ def napis_as_text(napis: Sequence[Napi]) -> TextTable:
     return TextTable(columns, cells)
 
 
-def links_as_text(links: Sequence[Link]) -> TextTable:
-    """The chain, link by link."""
-    cells = [[_MARKS[link.state], link.name, link.evidence] for link in links]
-    styles = {(number, 0): _STYLES[link.state] for number, link in enumerate(links)}
-    return TextTable([Column("STATE"), Column("CONDITION"), Column("EVIDENCE")], cells, cell_styles=styles)
+def checks_as_text(checks: Sequence[Check]) -> TextTable:
+    """The prerequisites of busy polling and their state."""
+    cells = [[_MARKS[check.state], check.name, check.evidence] for check in checks]
+    styles = {(number, 0): _STYLES[check.state] for number, check in enumerate(checks)}
+    return TextTable([Column("STATE"), Column("PREREQUISITE"), Column("EVIDENCE")], cells, cell_styles=styles)
 
 
-def fixes(links: Sequence[Link]) -> list[str]:
-    """What to do, one line a broken link."""
-    return [f"To do: {link.fix}" for link in links if link.state == "broken" and link.fix]
+def fixes(checks: Sequence[Check]) -> list[str]:
+    """One line with the fix of each failed check."""
+    return [f"Fix: {check.fix}" for check in checks if check.state == "failed" and check.fix]
 
 
 def cross_check(found: BusyPolling) -> str:
-    """A line where the kernel's own counter disagrees; empty otherwise."""
+    """A line if the kernel's own counter disagrees; empty otherwise."""
     if not found.disagrees:
         return ""
     return (
-        f"Not sure: the kernel's BusyPollRxPackets grew by {found.kernel_packets}, netprobe counted "
-        f"{found.counted_packets} packets that busy polling took from these NAPI instances."
+        f"Uncertain: the kernel's BusyPollRxPackets grew by {found.kernel_packets}, but netprobe counted "
+        f"{found.counted_packets} packets that busy polling received from these NAPI instances."
     )
 
 
@@ -87,7 +87,7 @@ def as_json(found: BusyPolling) -> dict[str, Any]:
         "verdict": {"kind": found.verdict, "sentence": found.sentence, "share_pct": found.share_pct},
         "polls": [asdict(row) for row in found.rows],
         "napis": [asdict(napi) for napi in found.napis],
-        "links": [asdict(link) for link in found.links],
+        "checks": [asdict(check) for check in found.checks],
         "cross_check": {
             "kernel_busy_poll_rx_packets": found.kernel_packets,
             "counted_packets": found.counted_packets,

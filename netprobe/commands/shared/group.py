@@ -1,4 +1,4 @@
-"""The `netprobe` command's own options and help, and how it finds its subcommands."""
+"""The `netprobe` command: its options, its help, and the discovery of its subcommands."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import click
 
-from netprobe import __version__
+from netprobe.version import __version__
 
 _COMMANDS = Path(__file__).parent.parent
 _NOT_COMMANDS = {"__init__"}
 
 
 class _LazyGroup(click.Group):
-    """Commands are the files in `commands/`. They import what is heavy when they are called."""
+    """Commands are the files in `commands/`. Their slow imports are deferred until a command is invoked."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         stems = {path.stem for path in _COMMANDS.glob("*.py")} - _NOT_COMMANDS
@@ -24,7 +24,7 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        # A word of Python cannot be a module's name: `import` is in import_.py.
+        # A keyword of Python cannot be a module name: `import` is in import_.py.
         stem = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
         found = importlib.import_module(f"netprobe.commands.{stem}").command
         assert isinstance(found, click.Command)
@@ -34,8 +34,10 @@ class _LazyGroup(click.Group):
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="netprobe")
 def cli() -> None:
-    """Find, on a running network server, why it is slower than the kernel allows.
+    """Find out why a running network server is slower than the kernel allows.
 
-    Point it at a server: netprobe syscalls -p PID. Results go to standard output, progress and warnings to
-    standard error. Exit status: 0 done, 1 what --fail-on asks for was found, 2 wrong use or not possible here.
+    Start with: netprobe record -p PID
+
+    Results go to standard output, progress and warnings to standard error. Exit status: 0 success, 1 a condition
+    of --fail-on is met, 2 wrong usage or not possible on this machine.
     """
