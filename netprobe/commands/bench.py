@@ -173,10 +173,10 @@ def _run_of_load(options: BenchOptions, rounds: list[Round]) -> Run:
     """A Run without a recording."""
     import datetime
 
-    from netprobe.version import __version__
     from netprobe.engine.host import describe_host
     from netprobe.run.description import RecordingInfo, RequestsInfo, RunInfo, TargetInfo
     from netprobe.run.model import Run
+    from netprobe.version import __version__
 
     started = datetime.datetime.fromtimestamp(rounds[0].started, datetime.UTC).isoformat(timespec="milliseconds")
     info = RunInfo(
@@ -227,7 +227,7 @@ def _show(
     from netprobe.render.bench import Benchmark, as_json, as_text, heading, per_request_as_text
     from netprobe.render.json import bare_envelope
     from netprobe.render.text import say, show
-    from netprobe.rules.context import RunContext
+    from netprobe.rules.context import context_of
 
     rates = [one.per_second for one in rounds]
     benchmark = Benchmark(
@@ -240,7 +240,7 @@ def _show(
         spread_pct(rates),
         {f"p{percent:g}": mean([one.percentile(percent) for one in rounds]) for percent in PERCENTILES},
         warnings,
-        RunContext(run) if options.record else None,
+        context_of(run) if options.record else None,
         str(folder),
     )
     for warning in warnings:

@@ -12,6 +12,7 @@ from netprobe.analysis.syscalls import summarise
 from netprobe.render import findings
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import rate
+from netprobe.rules.context import context_of
 from netprobe.rules.finding import Finding, Inconclusive, Result
 from netprobe.rules.registry import evaluate
 from netprobe.run.description import ImportedInfo
@@ -46,7 +47,7 @@ def reports_as_text(reports: Sequence[tuple[int, Report]]) -> TextTable:
 
 def run_lines(run: Run) -> list[str]:
     """One Run: its load, its counts and the results of all rules."""
-    results = evaluate(run)
+    results = evaluate(context_of(run))
     lines = [load_sentence(run), *reported(run), *_counted(run)]
     found = [one for one in results if isinstance(one, Finding)]
     for number, finding in enumerate(found, 1):
@@ -57,7 +58,7 @@ def run_lines(run: Run) -> list[str]:
 
 def short_run_lines(run: Run, number: int) -> list[str]:
     """One of several Runs: its number, its load, the summaries of its findings, and dropped data."""
-    found = [one for one in evaluate(run) if isinstance(one, Finding)]
+    found = [one for one in evaluate(context_of(run)) if isinstance(one, Finding)]
     lines = [f"{number}. {load_sentence(run)}", *(f"   {text}" for text in (*reported(run), *_counted(run)))]
     lines += [f"   {one.code}: {one.summary}" for one in found]
     lines += [f"   Not complete: {text}." for text in run.info.dropped]
@@ -147,5 +148,5 @@ def as_json(run: Run, path: str | None, numbers: Sequence[int]) -> dict[str, Any
         "unknown": about.unknown,
         "dropped": run.info.dropped,
         "tables": sorted(run.tables),
-        "results": findings.as_json(evaluate(run)),
+        "results": findings.as_json(evaluate(context_of(run))),
     }

@@ -1,4 +1,4 @@
-"""The scenario's steps as rows: what each gave, what netprobe named on the step below, and whether that is gone."""
+"""The steps of the scenario as text and as JSON: their measurements, and whether the fault of the step before is gone."""
 
 from __future__ import annotations
 
@@ -25,48 +25,48 @@ class MeasuredStep:
 
     number: int
     name: str
-    words: str
+    change: str
+    """The difference from the step before."""
     fault: str
-    """The finding that the next step is to fix; empty on the highest."""
-    below: int | None
-    """The number of the step it is compared with."""
+    """Code of the finding that the next step fixes; empty for the last step."""
+    base: int | None
+    """Number of the step that this one is compared with."""
     fixed: str
-    """That step's fault."""
+    """The fault of that step."""
     throughput: ConfidenceInterval
-    """Requests a second, of short rounds without recording."""
+    """Requests per second, from short rounds without recording."""
     gain_pct: ConfidenceInterval | None
-    """Over the step it is compared with."""
+    """Compared with the base."""
     latency_us: dict[str, ConfidenceInterval]
-    """By percentile, of the same rounds."""
+    """By percentile, from the same rounds."""
     errors: int
     context: RunContext
-    """Of the Run."""
     results: tuple[Result, ...]
     comparison: Comparison | None
 
     @property
     def findings(self) -> list[Finding]:
-        """What netprobe says of it."""
+        """The findings among the results."""
         return [one for one in self.results if isinstance(one, Finding)]
 
     def has(self, code: str) -> bool:
-        """Whether that finding is there."""
+        """Whether there is a finding with this code."""
         return any(one.code == code for one in self.findings)
 
     @property
     def calls_per_request(self) -> float | None:
-        """All system calls of the server by request."""
+        """System calls of the server per request."""
         requests = self.context.requests
         return sum(row.calls for row in self.context.calls) / requests.count if requests else None
 
     @property
     def switches_per_second(self) -> float:
-        """Context switches of the server's threads."""
+        """Context switches of the server's threads per second."""
         return sum(row.switches for row in self.context.switches) / self.context.seconds
 
     @property
     def local_pct(self) -> float | None:
-        """Messages that were read on the CPU that received them."""
+        """Percentage of messages that were read on the CPU that received them."""
         try:
             matrix = self.context.matrix
         except MissingDataError:
@@ -75,37 +75,37 @@ class MeasuredStep:
 
     @property
     def hit_pct(self) -> float | None:
-        """Busy polls that found a packet; None where there was no poll."""
+        """Percentage of busy polls that found a packet; None if there was no poll."""
         rows = self.context.polling.rows
         attempts = sum(row.attempts for row in rows)
         return 100 * sum(row.hits for row in rows) / attempts if attempts else None
 
     @property
     def polled_pct(self) -> float | None:
-        """Packets that came by busy polling."""
+        """Percentage of packets that busy polling received."""
         return self.context.polling.share_pct
 
 
 def verdict(steps: Sequence[MeasuredStep], step: MeasuredStep) -> str:
-    """What became of the fault of the step below: `gone` if it was named there and is not here."""
-    if not step.fixed or step.below is None:
+    """Whether the fault of the base is gone: found there, and not found in this step."""
+    if not step.fixed or step.base is None:
         return ""
-    before = next(one for one in steps if one.number == step.below)
-    if not before.has(step.fixed):
-        return f"{step.fixed}: was not named"
-    return f"{step.fixed}: {'still there' if step.has(step.fixed) else 'gone'}"
+    base = next(one for one in steps if one.number == step.base)
+    if not base.has(step.fixed):
+        return f"{step.fixed}: was not found"
+    return f"{step.fixed}: {'still present' if step.has(step.fixed) else 'gone'}"
 
 
 def as_text(steps: Sequence[MeasuredStep], percentiles: Sequence[str] = PERCENTILES) -> TextTable:
-    """The table at the end; of latency, these percentiles."""
+    """The table of all steps, with these percentiles of the latency."""
     columns = [
-        Column("", True), Column("RUNG"), Column("REQUESTS/s", True), Column("GAIN", True), Column("AT 95 %"),
+        Column("", True), Column("STEP"), Column("REQUESTS/s", True), Column("GAIN", True), Column("95 % CI"),
         *(Column(name, True) for name in percentiles), Column("CALLS/REQUEST", True),
         Column("SWITCHES/s", True), Column("LOCAL %", True), Column("POLLED %", True), Column("HIT %", True),
-        Column("NAMED ON THE RUNG BELOW"),
+        Column("FAULT OF THE STEP BEFORE"),
     ]  # fmt: skip
     return TextTable(columns, [_cells(steps, step, percentiles) for step in steps], styles={
-        number: "dim" for number, step in enumerate(steps) if step.below is not None and not step.fixed
+        number: "dim" for number, step in enumerate(steps) if step.base is not None and not step.fixed
     })  # fmt: skip
 
 
@@ -127,15 +127,15 @@ def _cells(steps: Sequence[MeasuredStep], step: MeasuredStep, percentiles: Seque
 
 
 def latencies(steps: Sequence[MeasuredStep]) -> TextTable:
-    """Of every step, with intervals."""
-    columns = [Column("", True), Column("RUNG"), *(Column(name, True) for name in PERCENTILES)]
+    """Latency of each step, with confidence intervals."""
+    columns = [Column("", True), Column("STEP"), *(Column(name, True) for name in PERCENTILES)]
     cells = [[_microseconds_with_margin(step.latency_us[name]) for name in PERCENTILES] for step in steps]
     rows = [[str(step.number), step.name, *row] for step, row in zip(steps, cells, strict=True)]
     return TextTable(columns, rows)
 
 
 def with_margin(value: ConfidenceInterval) -> str:
-    """A rate with its interval's half."""
+    """A rate with half the width of its confidence interval."""
     half = "" if value.low is None or value.high is None else f" ± {(value.high - value.low) / 2:.0f}"
     return f"{value.value:.0f}{half}"
 
@@ -146,7 +146,7 @@ def _microseconds_with_margin(value: ConfidenceInterval) -> str:
 
 
 def gain(step: MeasuredStep) -> str:
-    """Over the step below, in words."""
+    """The gain over the base as text."""
     if step.gain_pct is None:
         return ""
     value = step.gain_pct.value
@@ -154,21 +154,21 @@ def gain(step: MeasuredStep) -> str:
 
 
 def gain_interval(step: MeasuredStep) -> str:
-    """Of the gain; a gain whose interval holds 0 was not seen."""
-    one = step.gain_pct
-    if one is None or one.low is None or one.high is None:
+    """The confidence interval of the gain; it is within noise if the interval includes 0."""
+    interval = step.gain_pct
+    if interval is None or interval.low is None or interval.high is None:
         return ""
-    unseen = " (none seen)" if one.low <= 0 <= one.high else ""
-    return f"{one.low:+.0f} to {one.high:+.0f} %{unseen}"
+    within_noise = " (within noise)" if interval.low <= 0 <= interval.high else ""
+    return f"{interval.low:+.0f} to {interval.high:+.0f} %{within_noise}"
 
 
 def microseconds(value: float) -> str:
-    """A latency."""
+    """A latency as text."""
     return f"{value / 1000:.2f} ms" if value >= 1000 else f"{value:.0f} µs"
 
 
 def number(value: float | None, digits: int) -> str:
-    """A dash for none."""
+    """A number as text; a dash for None."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
@@ -181,10 +181,10 @@ def _plain(steps: Sequence[MeasuredStep], step: MeasuredStep) -> dict[str, Any]:
     return {
         "number": step.number,
         "name": step.name,
-        "words": step.words,
+        "change": step.change,
         "requests_per_second": step.throughput.as_dict(),
         "gain_pct": step.gain_pct.as_dict() if step.gain_pct else None,
-        "compared_with": step.below,
+        "compared_with": step.base,
         "latency_us": {name: value.as_dict() for name, value in step.latency_us.items()},
         "errors": step.errors,
         "calls_per_request": step.calls_per_request,
@@ -193,7 +193,7 @@ def _plain(steps: Sequence[MeasuredStep], step: MeasuredStep) -> dict[str, Any]:
         "polled_pct": step.polled_pct,
         "hit_pct": step.hit_pct,
         "fault": step.fault or None,
-        "fault_named": step.has(step.fault) if step.fault else None,
+        "fault_found": step.has(step.fault) if step.fault else None,
         "fixed": step.fixed or None,
         "fixed_is_gone": not step.has(step.fixed) if step.fixed else None,
         **findings_as_json(step.results),

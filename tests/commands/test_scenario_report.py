@@ -1,4 +1,4 @@
-"""The scenario's table and report from recorded Runs; names from the traced machine stay text."""
+"""The table and report of the scenario, from recorded Runs; text from the traced machine is escaped."""
 
 import re
 from dataclasses import replace
@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from netprobe import load
-from netprobe.commands.scenario.climbing import climb, compare, write_report
-from netprobe.commands.scenario.measuring import Measured, Plan
+from netprobe.commands.shared.scenario import MeasuredServer, Plan, compare, run_scenario, write_report
 from netprobe.errors import NetprobeError
-from netprobe.lab.load import Round
 from netprobe.lab.scenario import steps
+from netprobe.load.rounds import Round
 from netprobe.render.scenario import as_json, as_text, verdict
 from netprobe.render.text import plain
 
@@ -25,16 +24,16 @@ def rounds(per_second: int) -> list[Round]:
     return [Round(1.7e9 + n, 1.0, per_second + 10 * n, 0, {100: per_second, 900 + n: 40}) for n in range(4)]
 
 
-def measured(words: str = "recv instead of read") -> list[Measured]:
+def measured(change: str = "recv instead of read") -> list[MeasuredServer]:
     """The recorded Runs of the same server with read() and with recv(), as two steps."""
-    _, _, _, _, below, above, *_ = steps(2)
+    _, _, _, _, first, second, *_ = steps(2)
     return [
-        Measured(replace(below, fault="read-on-sockets"), 1, rounds(20_000), load(RUNS / "read")),
-        Measured(replace(above, words=words), 2, rounds(25_000), load(RUNS / "recv")),
+        MeasuredServer(replace(first, fault="read-on-sockets"), 1, rounds(20_000), load(RUNS / "read")),
+        MeasuredServer(replace(second, change=change), 2, rounds(25_000), load(RUNS / "recv")),
     ]
 
 
-def test_the_fault_was_named_and_is_gone():
+def test_fault_is_found_and_gone_in_the_next_step():
     first, second = steps = compare(measured())
     assert first.has("read-on-sockets")
     assert verdict(steps, first) == ""
@@ -46,30 +45,30 @@ def test_the_fault_was_named_and_is_gone():
     assert 24 < second.gain_pct.low < 25
 
 
-def test_a_fault_that_stays_is_said():
+def test_fault_that_stays_or_was_not_found_is_reported():
     one, two = measured()
     steps = compare([one, replace(two, run=one.run)])
-    assert verdict(steps, steps[1]) == "read-on-sockets: still there"
+    assert verdict(steps, steps[1]) == "read-on-sockets: still present"
     steps = compare([replace(one, run=two.run), two])
-    assert verdict(steps, steps[1]) == "read-on-sockets: was not named"
+    assert verdict(steps, steps[1]) == "read-on-sockets: was not found"
 
 
-def test_a_gain_that_was_not_seen():
+def test_gain_within_noise_is_marked():
     one, two = measured()
     noisy = [replace(here, requests=here.requests + 3_000 * (-1) ** n) for n, here in enumerate(one.rounds)]
     steps = compare([one, replace(two, rounds=noisy)])
-    assert "(none seen)" in plain(as_text(steps)).splitlines()[2]
+    assert "(within noise)" in plain(as_text(steps)).splitlines()[2]
 
 
-def test_numbers():
+def test_numbers_are_those_of_the_rounds_and_the_run():
     one, two = compare(measured())
     row = as_json([one, two], 1.0, [])["steps"][1]
     assert row["requests_per_second"]["value"] == 25_015
     assert row["latency_us"]["p50"]["value"] == 100
     assert row["latency_us"]["p99.99"]["value"] == pytest.approx(901.5)
     assert row["fixed_is_gone"] is True
-    calls = two.facts.run.table("syscalls")["calls"].sum()
-    requests = two.facts.requests
+    calls = two.context.run.table("syscalls")["calls"].sum()
+    requests = two.context.requests
     assert requests is not None
     assert row["calls_per_request"] == pytest.approx(calls / requests.count)
 
@@ -86,7 +85,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_nothing_measured_becomes_markup(tmp_path):
+def test_recorded_text_never_becomes_markup(tmp_path):
     both = measured(HOSTILE)
     steps = compare(both)
     write_report(steps, both, tmp_path, PLAN)
@@ -102,7 +101,7 @@ def test_nothing_measured_becomes_markup(tmp_path):
     assert {frame["sandbox"] for frame in frames} == {"allow-scripts"}
 
 
-def test_the_page_loads_nothing(tmp_path):
+def test_page_loads_no_other_file(tmp_path):
     both = measured()
     write_report(compare(both), both, tmp_path, PLAN)
     page = (tmp_path / "report.html").read_text()
@@ -112,8 +111,8 @@ def test_the_page_loads_nothing(tmp_path):
     assert "Plotly.newPlot" in page
 
 
-def test_a_directory_that_is_used(tmp_path):
+def test_directory_that_is_not_empty_is_refused(tmp_path):
     (tmp_path / "something").touch()
     with pytest.raises(NetprobeError, match="is not empty"):
-        climb(PLAN, tmp_path, beside=False)
+        run_scenario(PLAN, tmp_path, variants=False)
     assert [one.name for one in tmp_path.iterdir()] == ["something"]

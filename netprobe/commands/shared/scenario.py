@@ -140,11 +140,11 @@ def _compared(one: MeasuredServer, base: MeasuredServer | None) -> MeasuredStep:
     from netprobe.analysis.compare.comparison import compare_sides, sides_of
     from netprobe.analysis.confidence import gain_pct, mean
     from netprobe.render.scenario import MeasuredStep
-    from netprobe.rules.context import RunContext
-    from netprobe.rules.evaluated import evaluated
-    from netprobe.rules.registry import evaluate
+    from netprobe.rules.context import context_of
+    from netprobe.rules.registry import evaluate, rule_results
 
     rates = [a_round.per_second for a_round in one.rounds]
+    context = context_of(one.run)
     return MeasuredStep(
         number=one.number,
         name=one.step.name,
@@ -158,9 +158,9 @@ def _compared(one: MeasuredServer, base: MeasuredServer | None) -> MeasuredStep:
             name: mean([a_round.percentile(percent) for a_round in one.rounds]) for name, percent in LATENCIES.items()
         },
         errors=sum(a_round.errors for a_round in one.rounds),
-        context=RunContext(one.run),
-        results=tuple(evaluate(one.run)),
-        comparison=compare_sides(*sides_of(base.run, one.run), "auto", evaluated) if base else None,
+        context=context,
+        results=tuple(evaluate(context)),
+        comparison=compare_sides(*sides_of(base.run, one.run), "auto", rule_results) if base else None,
     )
 
 
@@ -195,14 +195,16 @@ def notes(plan: Plan) -> list[str]:
 
 
 def _written(profile: Profile, path: Path, title: str) -> str:
-    profile.write(path, title=title)
+    from flamegraph.writers import write
+
+    write(profile, path, title=title)
     return path.read_text()
 
 
 def _difference(profiles: dict[int, Profile], step: MeasuredStep, path: Path) -> str:
     from flamegraph.diff import DiffOptions, diff
     from flamegraph.writers import write_diff
-    from netprobe.analysis.compare.flame_verdicts import judge_for
+    from netprobe.analysis.compare.flame_verdicts import verdict_rule
 
     assert step.base is not None
     assert step.comparison is not None
@@ -214,6 +216,6 @@ def _difference(profiles: dict[int, Profile], step: MeasuredStep, path: Path) ->
         name_a=f"step {step.base}",
         name_b=f"step {step.number}",
     )
-    found = diff(before, after, replace(options, judge=judge_for(before, after, options)))
+    found = diff(before, after, replace(options, rule=verdict_rule(before, after, options)))
     write_diff(found, path, title=f"Step {step.number} against step {step.base}")
     return path.read_text()
