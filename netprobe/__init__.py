@@ -49,7 +49,7 @@ def compare(a: AnyRun | Sequence[AnyRun], b: AnyRun | Sequence[AnyRun], per: str
     """Compare two Runs, or two series of repeated Runs.
 
     `per`: normalization of counts: "second", "request", or "auto" for requests if both sides know their number.
-    The result has `.comparable` (comparability warnings), `.changes` (a DataFrame), `.findings` and `.figures`.
+    The result has `.comparability_warnings`, `.changes` (a DataFrame), `.findings` and `.figures`.
     Raises `NetprobeError` if the two cannot be compared, `ValueError` for another `per`.
     """
     from netprobe.render.notebook.results import NotebookComparison

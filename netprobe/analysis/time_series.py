@@ -99,11 +99,11 @@ def local_share(run: Run, axis: TimeAxis) -> Floats | None:
 
 def busy_cpus(run: Run, axis: TimeAxis) -> tuple[Floats, Floats] | None:
     """CPUs busy with the target and with other threads, from samples; None without samples weighted by time."""
-    from netprobe.run.profile import has_profile, read_profile
+    from netprobe.run.profile import has_profile
 
     if not has_profile(run.tables):
         return None
-    profile = read_profile(run.tables)
+    profile = run.profile
     info, samples = profile.info, profile.samples
     if info.unit != "ns" or not profile.count or info.intervals != len(axis):
         return None

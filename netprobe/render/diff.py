@@ -1,11 +1,11 @@
-"""What changed between two Runs, as a page of text."""
+"""The comparison of two Runs as text and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netprobe.analysis.compare.variance import FEWEST_BLOCKS
+from netprobe.analysis.compare.variance import MIN_INTERVALS
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import duration
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from netprobe.analysis.compare.explanations import Explained
     from netprobe.analysis.compare.sides import Side
 
-# What would have had to be so many percent more is no example of what would have been seen.
-_HOPELESS = 3000.0
+# Metrics with a larger smallest detectable change are not shown as examples.
+_MAX_EXAMPLE_PCT = 3000.0
 _GROUPS = (
     *("load", "system calls", "timeouts", "switches", "preemptions", "machine"),
     *("locality", "busy polling", "packets", "CPU time", "functions"),
@@ -24,169 +24,188 @@ _GROUPS = (
 
 
 def heading(comparison: Comparison) -> list[str]:
-    """Both sides, and whether they can be compared."""
+    """Both sides and the comparability warnings."""
     lines = [_side(side) for side in (comparison.a, comparison.b)]
-    if not comparison.comparable:
-        return [*lines, "Comparable: host, kernel, program, load, length and what was recorded are the same."]
-    return [*lines, "Before anything else:", *(f"  - {one.words}" for one in comparison.comparable)]
+    if not comparison.comparability_warnings:
+        return [*lines, "Comparable: same host, kernel, program, probes, load and length."]
+    warnings = (f"  - {warning.message}" for warning in comparison.comparability_warnings)
+    return [*lines, "Comparability warnings:", *warnings]
 
 
 def _side(side: Side) -> str:
     runs = f"{len(side.runs)} Runs, " if side.series else ""
     length = f"{side.seconds:.1f} s" if side.series and side.timed else side.run.length_in_words()
-    words = f"{side.name}: {side.run.info['target']['description']}, {runs}{length}"
+    text = f"{side.name}: {side.run.info.target.description}, {runs}{length}"
     if side.requests is None:
-        return f"{words}; requests not known."
-    about = "about " if any(clock.estimated for clock in side.clocks) else ""
+        return f"{text}; requests not known."
+    about = "about " if side.requests_estimated else ""
     if not side.timed:
-        return f"{words}, {about}{side.requests:.0f} requests."
-    return f"{words}, {about}{side.requests / side.seconds:.0f} requests/s."
+        return f"{text}, {about}{side.requests:.0f} requests."
+    return f"{text}, {about}{side.requests / side.seconds:.0f} requests/s."
+
+
+# ---- Tables ----
 
 
 def changes_as_text(rows: Sequence[Change], top: int) -> TextTable:
-    """What changed, apart from functions."""
-    columns = [Column("WHAT"), Column("A", True), Column("B", True), Column("PER"), Column("CHANGE"), Column("AT 95 %")]
-    chosen = rows[:top] if top else rows
+    """Metrics with their rates, change and confidence interval."""
+    columns = [
+        *(Column("METRIC"), Column("A", True), Column("B", True)),
+        *(Column("PER"), Column("CHANGE"), Column("95 % CI")),
+    ]
+    cells = [[*_rates(row), row.per, change(row), confidence_interval(row)] for row in (rows[:top] if top else rows)]
+    return TextTable(columns, cells)
+
+
+def single_values_as_text(rows: Sequence[Change], top: int) -> TextTable:
+    """Metrics and functions with their rates and ratio, without a verdict."""
+    columns = [Column("METRIC"), Column("A", True), Column("B", True), Column("PER"), Column("B / A", True)]
     cells = [
-        [_what(row), amount(row.rate_a, row.unit), amount(row.rate_b, row.unit), row.per, change(row), interval(row)]
-        for row in chosen
+        [*_rates(row), row.per, f"{row.rate_b / row.rate_a:.2g}" if row.rate_a else "-"]
+        for row in (rows[:top] if top else rows)
     ]
     return TextTable(columns, cells)
 
 
+def _rates(row: Change) -> tuple[str, str, str]:
+    """Name and both rates; the unit of time on CPU is added if it is not ns."""
+    other_unit = row.group in ("CPU time", "functions") and row.unit != "ns"
+    name = f"{row.name} ({row.unit or 'no unit'})" if other_unit else row.name
+    return name, rate(row.rate_a, row.unit), rate(row.rate_b, row.unit)
+
+
 def single_values(comparison: Comparison) -> list[Change]:
-    """Metrics of which one side has too few values for a verdict; load first, then what is counted most."""
+    """Metrics with too few values on one side for a verdict: load first, then the most frequent."""
     rows = [row for row in _single(comparison) if row.kind == "metric"]
     return sorted(rows, key=lambda row: (row.group != "load", row.group, row.unit, -max(row.rate_a, row.rate_b)))
 
 
 def single_functions(comparison: Comparison) -> list[Change]:
-    """The same of functions without what they call, those that differ most first."""
-    rows = [row for row in _single(comparison) if row.kind == "function itself"]
+    """Self time of functions with too few values for a verdict, the largest differences first."""
+    rows = [row for row in _single(comparison) if row.kind == "function self"]
     return sorted(rows, key=lambda row: -abs(row.rate_b - row.rate_a))
 
 
 def _single(comparison: Comparison) -> Iterable[Change]:
     if comparison.a.series:
         return []
-    few = min(comparison.a.units, comparison.b.units) < FEWEST_BLOCKS
+    few = min(comparison.a.repetitions, comparison.b.repetitions) < MIN_INTERVALS
     return [row for row in comparison.rows if row.verdict == "inconclusive" and (few or row.group == "load")]
 
 
-def single_as_text(rows: Sequence[Change], top: int) -> TextTable:
-    """Both values side by side: nothing is said of a change."""
-    columns = [Column("WHAT"), Column("A", True), Column("B", True), Column("PER"), Column("B / A", True)]
-    chosen = rows[:top] if top else rows
-    cells = [
-        [
-            _what(row),
-            amount(row.rate_a, row.unit),
-            amount(row.rate_b, row.unit),
-            row.per,
-            f"{row.rate_b / row.rate_a:.2g}" if row.rate_a else "-",
-        ]
-        for row in chosen
-    ]
-    return TextTable(columns, cells)
-
-
-def _what(row: Change) -> str:
-    """Its name; of time that is not in seconds, with the unit."""
-    is_time = row.group in ("CPU time", "functions") and row.unit != "ns"
-    return f"{row.name} ({row.unit or 'no unit'})" if is_time else row.name
-
-
 def explained_title(comparison: Comparison) -> str:
-    """What the functions explain: they may change where all of them together do not."""
+    """Functions may change although the total time on CPU does not."""
     if any(row.group == "CPU time" for row in comparison.changed):
-        return f"Functions that explain the change in time on CPU by {comparison.per}"
-    return f"Functions that changed by {comparison.per}; of all time on CPU no change was seen"
+        return f"Functions that explain the change in time on CPU per {comparison.per}"
+    return f"Functions that changed per {comparison.per}; the total time on CPU is within noise"
 
 
 def explained_as_text(rows: Sequence[Explained], top: int) -> TextTable:
-    """Functions that explain the change in time on CPU."""
+    """Functions with their share of the change in time on CPU."""
     columns = [
-        Column("OVERWEIGHT", True), Column("PART %", True), Column("CHANGE", True), Column("FUNCTION"), Column("BELOW"),
-    ]  # fmt: skip
-    chosen = rows[:top] if top else rows
+        *(Column("Δ", True), Column("SHARE OF Δ", True), Column("RELATIVE GROWTH", True)),
+        *(Column("FUNCTION"), Column("CALLED FROM")),
+    ]
     cells = [
         [
-            "new" if one.overweight is None else "gone" if not one.overweight else f"x {one.overweight:.2f}",
-            f"{100 * one.responsibility:.0f}",
-            f"{'+' if one.change > 0 else '-'}{amount(abs(one.change), one.unit)}"
-            + (f" {one.unit}" if one.unit != "ns" else ""),
-            one.function,
-            one.path[-1] if one.path else "",
+            f"{'+' if row.delta > 0 else '-'}{rate(abs(row.delta), row.unit)}"
+            + (f" {row.unit}" if row.unit != "ns" else ""),
+            f"{100 * row.share_of_delta:.0f} %",
+            "new"
+            if row.relative_growth is None
+            else "gone"
+            if not row.relative_growth
+            else f"x {row.relative_growth:.2f}",
+            row.function,
+            row.path[-1] if row.path else "",
         ]
-        for one in chosen
+        for row in (rows[:top] if top else rows)
     ]
     return TextTable(columns, cells)
 
 
-def meaning(comparison: Comparison) -> list[str]:
-    """Findings that appeared, went or stayed; functions that may only be called otherwise."""
-    lines = [f"{_BECAME[one.became]}  {one.code}: {one.words}" for one in comparison.findings]
-    for one in comparison.renamed:
-        if one.how == "renamed":
-            lines.append(f"Perhaps only renamed: {one.before} may be {one.after} now.")
-        else:
-            lines.append(f"Perhaps only inlined: {one.before} may be a part of {one.after} now.")
-    return lines
+# ---- Lines ----
+
+_STATUS = {
+    "appeared": "Appeared    ",
+    "went away": "Went away   ",
+    "stayed": "Stayed      ",
+    "inconclusive": "Inconclusive",
+}
 
 
-_BECAME = {"appeared": "Appeared ", "went away": "Went away", "stayed": "Stayed   ", "inconclusive": "CANNOT TELL"}
+def findings_as_lines(comparison: Comparison) -> list[str]:
+    """Findings that appeared, went away, stayed, or are inconclusive."""
+    return [f"{_STATUS[finding.status]}  {finding.code}: {finding.message}" for finding in comparison.findings]
 
 
-def unseen(comparison: Comparison) -> list[str]:
-    """What did not change, and how large a change would have been seen."""
-    rows = [row for row in comparison.rows if row.verdict == "no change seen"]
+def renamed_as_lines(comparison: Comparison) -> list[str]:
+    """Functions that may only have been renamed or inlined."""
+    return [
+        f"Possibly renamed: {pair.before} to {pair.after}."
+        if pair.how == "renamed"
+        else f"Possibly inlined: {pair.before} into {pair.after}."
+        for pair in comparison.possibly_renamed
+    ]
+
+
+def within_noise(comparison: Comparison) -> list[str]:
+    """The number of metrics within noise, and examples of the smallest detectable change."""
+    rows = [row for row in comparison.rows if row.verdict == "within noise"]
     if not rows:
         return []
-    lines = [f"No change seen in {numbers(len(rows), bool(comparison.changed))}. Would have seen:"]
-    lines += [f"  {limit(row)}" for row in examples(rows)]
-    return lines
+    title = f"Within noise: {counted(len(rows), bool(comparison.changed))}. Smallest detectable changes:"
+    return [title, *(f"  {smallest_detectable_change(row)}" for row in examples(rows))]
 
 
-def numbers(count: int, others: bool = False) -> str:
-    """How many of them, in words."""
-    return f"{count} {'other ' * others}number{'' if count == 1 else 's'}"
+def counted(count: int, others: bool = False) -> str:
+    """The number of compared metrics and functions."""
+    return f"{count} {'other ' * others}{'metric or function' if count == 1 else 'metrics and functions'}"
 
 
 def examples(rows: Sequence[Change]) -> Iterable[Change]:
-    """Of each group the one that is counted most; of functions a wide one, of load the throughput."""
+    """One row per group: the highest rate, self time of functions, the throughput of load."""
     for group in _GROUPS:
-        fitting = [row for row in rows if row.group == group and (row.detectable_pct or _HOPELESS) < _HOPELESS]
+        candidates = [
+            row
+            for row in rows
+            if row.group == group and (row.smallest_detectable_change_pct or _MAX_EXAMPLE_PCT) < _MAX_EXAMPLE_PCT
+        ]
         if group == "functions":
-            fitting = [row for row in fitting if row.kind == "function itself"]
-        if fitting:
-            yield max(fitting, key=lambda row: (row.unit == "requests", max(row.rate_a, row.rate_b)))
+            candidates = [row for row in candidates if row.kind == "function self"]
+        if candidates:
+            yield max(candidates, key=lambda row: (row.unit == "requests", max(row.rate_a, row.rate_b)))
 
 
-def limit(row: Change) -> str:
-    """How small a growth of it, or loss where that is worse, would have been seen."""
-    assert row.detectable_pct is not None
+def smallest_detectable_change(row: Change) -> str:
+    """The smallest detectable growth of a row, or loss if less is worse."""
+    assert row.smallest_detectable_change_pct is not None
     if row.worse == "less":
-        return f">= {percent(loss(row.detectable_pct))} less {row.name} ({amount(row.rate_a, row.unit)} a {row.per})"
-    itself = " itself" if row.kind == "function itself" else ""
-    return f">= {percent(row.detectable_pct)} of {row.name}{itself} ({_rate(row.rate_a, row)})"
+        loss = percent(loss_of(row.smallest_detectable_change_pct))
+        return f">= {loss} less {row.name} ({rate(row.rate_a, row.unit)} per {row.per})"
+    of_self = " (self)" if row.kind == "function self" else ""
+    return f">= {percent(row.smallest_detectable_change_pct)} of {row.name}{of_self} ({_rate_per(row.rate_a, row)})"
 
 
-def _rate(value: float, row: Change) -> str:
-    return f"{amount(value, row.unit)} {'' if row.unit in ('ns', '%') else row.unit + ' '}a {row.per}"
+def _rate_per(value: float, row: Change) -> str:
+    return f"{rate(value, row.unit)} {'' if row.unit in ('ns', '%') else row.unit + ' '}per {row.per}"
 
 
-def reason(row: Change) -> str:
-    """Why a gate fails: what it is, and how much more; of what is new, how much it costs."""
-    return f"{row.name} ({'new, ' + _rate(row.rate_b, row) if row.verdict == 'new' else change(row)})"
+def regression(row: Change) -> str:
+    """A regression as a gate reports it: name and change, or the rate if it is new."""
+    return f"{row.name} ({'new, ' + _rate_per(row.rate_b, row) if row.verdict == 'new' else change(row)})"
 
 
-def loss(growth_pct: float) -> float:
-    """The loss that is as far from no change as a growth, by the logarithm."""
+# ---- Numbers ----
+
+
+def loss_of(growth_pct: float) -> float:
+    """The loss whose logarithm has the same size as that of a growth, both in percent."""
     return 100 - 100 / (1 + growth_pct / 100)
 
 
-def amount(value: float, unit: str) -> str:
-    """A rate for people."""
+def rate(value: float, unit: str) -> str:
+    """A rate as text."""
     if unit == "ns":
         return duration(value) if value else "0"
     if unit == "%":
@@ -197,14 +216,14 @@ def amount(value: float, unit: str) -> str:
 
 
 def percent(value: float) -> str:
-    """How much more, in percent; in multiples from 10 on."""
+    """A growth in percent; as a factor from 10 on."""
     if value >= 900:
         return f"x {value / 100 + 1:.0f}"
     return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %"
 
 
 def change(row: Change) -> str:
-    """In a word."""
+    """A change in percent, percentage points or as a factor; the verdict if it has no ratio."""
     if row.verdict in ("new", "gone") or row.change_pct is None:
         return row.verdict
     if row.unit == "%":
@@ -212,8 +231,8 @@ def change(row: Change) -> str:
     return f"x {row.change_pct / 100 + 1:.0f}" if row.change_pct >= 900 else f"{row.change_pct:+.1f} %"
 
 
-def interval(row: Change) -> str:
-    """Of the change, run-to-run variation included."""
+def confidence_interval(row: Change) -> str:
+    """The 95 % confidence interval of a change, run-to-run variation included; empty if it has no ratio."""
     if row.verdict in ("new", "gone") or row.low_pct is None or row.high_pct is None:
         return ""
     if row.high_pct >= 900:
@@ -221,8 +240,36 @@ def interval(row: Change) -> str:
     return f"{row.low_pct:+.1f} to {row.high_pct:+.1f} %"
 
 
-def as_json(comparison: Comparison) -> dict[str, Any]:
-    """As documented in schema/diff.json."""
-    from netprobe.analysis.compare.comparison import as_plain
+# ---- JSON ----
 
-    return as_plain(comparison)
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """The document that schema/diff.json describes."""
+    return {
+        "per": comparison.per,
+        "sides": [
+            {
+                "name": side.name,
+                "target": side.run.info.target.description,
+                "runs": len(side.runs),
+                "seconds": side.seconds if side.timed else None,
+                "requests": side.requests,
+                "requests_estimated": side.requests_estimated if side.requests else None,
+            }
+            for side in (comparison.a, comparison.b)
+        ],
+        "comparability_warnings": [
+            {
+                "aspect": warning.aspect,
+                "message": warning.message,
+                "before": warning.before,
+                "after": warning.after,
+            }
+            for warning in comparison.comparability_warnings
+        ],
+        "skipped": list(comparison.skipped),
+        "changes": [row.as_dict() for row in comparison.rows],
+        "explained": [row.as_dict() for row in comparison.explained],
+        "possibly_renamed": [pair.as_dict() for pair in comparison.possibly_renamed],
+        "findings": [finding.as_dict() for finding in comparison.findings],
+    }

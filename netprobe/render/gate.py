@@ -1,4 +1,4 @@
-"""What a gate could not evaluate: that it passes says nothing of that."""
+"""What a gate (`netprobe diff --fail-on`) could not evaluate: it may pass although something became worse."""
 
 from __future__ import annotations
 
@@ -6,47 +6,47 @@ from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING
 
-from netprobe.render.diff import examples, limit, loss, numbers
+from netprobe.render.diff import counted, examples, loss_of, smallest_detectable_change
 
 if TYPE_CHECKING:
     from netprobe.analysis.compare.change import Change
     from netprobe.analysis.compare.comparison import Comparison
 
-_NAMED = 5
+_MAX_NAMES = 5
 
 
-def findings_not_judged(comparison: Comparison) -> Iterator[str]:
-    """Rules that can say nothing of B, or nothing of A where B has a finding."""
-    for one in comparison.findings:
-        if one.became == "inconclusive":
-            yield f"inconclusive {one.code}: {one.words}."
-    told = {one.code for one in comparison.findings}
-    if rest := [code for code in sorted(comparison.undecided) if code not in told]:
-        yield f"not evaluated, since B inconclusive: {'; '.join(rest)}."
+def findings_not_evaluated(comparison: Comparison) -> Iterator[str]:
+    """Rules that are inconclusive in B, or in A if B has the finding."""
+    for finding in comparison.findings:
+        if finding.status == "inconclusive":
+            yield f"{finding.code} is inconclusive: {finding.message}."
+    listed = {finding.code for finding in comparison.findings}
+    if rest := [code for code in sorted(comparison.inconclusive_in_b) if code not in listed]:
+        yield f"not evaluated, because inconclusive in B: {'; '.join(rest)}."
 
 
-def regressions_not_judged(comparison: Comparison, percent: float) -> Iterator[str]:
-    """What was not measured or has no spread, and of the rest how small a change would have been seen."""
+def regressions_not_evaluated(comparison: Comparison, percent: float) -> Iterator[str]:
+    """Skipped and inconclusive metrics, and metrics whose smallest detectable change is larger than `percent`."""
     for sentence in comparison.skipped:
         yield f"{sentence}."
-    costs = [row for row in comparison.rows if row.worse]
-    if unknown := [row for row in costs if row.verdict == "inconclusive"]:
-        yield f"not evaluated, since how much they vary is not known: {_names(unknown)}."
-    unseen = [row for row in costs if row.verdict == "no change seen"]
-    # What a gate of 5 % lets pass, it has to see from 5 % on.
-    blind = [row for row in unseen if _least(row) > percent]
-    if limits := [limit(row) for row in examples(blind)]:
-        yield f"no change seen in {numbers(len(unseen))}, of which it would have seen: {'; '.join(limits)}."
-    if not costs:
+    relevant = [row for row in comparison.rows if row.worse]
+    if unknown := [row for row in relevant if row.verdict == "inconclusive"]:
+        yield f"not evaluated, because the variation is not known: {_names(unknown)}."
+    unchanged = [row for row in relevant if row.verdict == "within noise"]
+    insensitive = [row for row in unchanged if _smallest_detectable_pct(row) > percent]
+    if limits := [smallest_detectable_change(row) for row in examples(insensitive)]:
+        yield f"within noise: {counted(len(unchanged))}. Smallest detectable changes: {'; '.join(limits)}."
+    if not relevant:
         yield "nothing could be evaluated."
 
 
-def _least(row: Change) -> float:
-    """How small a change for the worse would have been seen, in percent."""
-    if row.detectable_pct is None:
+def _smallest_detectable_pct(row: Change) -> float:
+    """The smallest detectable change for the worse, in percent."""
+    if row.smallest_detectable_change_pct is None:
         return inf
-    return loss(row.detectable_pct) if row.worse == "less" else row.detectable_pct
+    growth = row.smallest_detectable_change_pct
+    return loss_of(growth) if row.worse == "less" else growth
 
 
 def _names(rows: list[Change]) -> str:
-    return "; ".join(row.name for row in rows[:_NAMED]) + ("; …" if len(rows) > _NAMED else "")
+    return "; ".join(row.name for row in rows[:_MAX_NAMES]) + ("; …" if len(rows) > _MAX_NAMES else "")

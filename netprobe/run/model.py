@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from netprobe.errors import NetprobeError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from flamegraph.profile import Profile
     from netprobe.run.description import RunInfo
     from netprobe.run.table import Table
 
@@ -64,6 +66,13 @@ class Run:
             raise NetprobeError(
                 f"This Run has no table {name!r}.", hint=f"It has: {', '.join(sorted(self.tables))}."
             ) from None
+
+    @cached_property
+    def profile(self) -> Profile:
+        """The profile, read once. Raises `NetprobeError` if the Run has no stacks."""
+        from netprobe.run.profile import read_profile
+
+        return read_profile(self.tables)
 
     @property
     def seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""The rows that two sides are compared in: counted metrics, time on CPU by role, functions."""
+"""The batches of rows that are compared: counted metrics, results of load generators, time on CPU, functions."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ import numpy as np
 
 from flamegraph.frames import Kind
 from netprobe.analysis.compare import noise
-from netprobe.analysis.compare.evaluation import Batch, Label
+from netprobe.analysis.compare.change import RowKind
+from netprobe.analysis.compare.evaluation import Batch, RowLabel
 from netprobe.analysis.compare.functions import (
     FunctionSums,
     FunctionSumsByRun,
     MatchedFrames,
-    functions_of,
+    attribution_to_functions,
     match,
-    totals_of,
-    totals_of_runs,
+    sums_over_intervals,
+    sums_over_runs,
     weight_of_sample,
 )
 from netprobe.analysis.compare.metrics import (
-    COUNTED,
     Metric,
     Rows,
     family_of,
-    names_nobody,
     role_names,
     with_common_roles,
     with_families,
+    without_roles,
 )
 from netprobe.analysis.compare.regressions import worse
 from netprobe.analysis.compare.sides import Side
@@ -39,24 +39,24 @@ from netprobe.analysis.compare.variance import RateTotals, over_runs
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Floats = npt.NDArray[np.float64]
     from netprobe.run.model import Run
+
+    Floats = npt.NDArray[np.float64]
 
 
 def all_batches(a: Side, b: Side, per: str) -> list[Batch]:
-    """Of what both sides have."""
+    """A batch for all that both sides recorded. `per`: what counts are divided by."""
     roles = role_names(run.tables for side in (a, b) for run in side.runs)
-    # What only one side measured would be nothing, and no zero, on the other.
-    shared = [table for table in COUNTED if a.measured(table) and b.measured(table)]
+    # A count that only one side has is unknown on the other, not 0.
+    shared = a.sources & b.sources
     before, after = with_common_roles(a.rows(roles, shared), b.rows(roles, shared))
-    # The same work by another call of a family is to be seen as the same.
     before, after = with_families(before, after)
     unlisted = _unlisted(before, after, a) | _unlisted(after, before, b)
     metrics = sorted((before.keys() | after.keys()) - unlisted)
     batches = [
         *_counted([metric for metric in metrics if metric.of == "time or requests"], before, after, a, b, per),
-        *_parts([metric for metric in metrics if metric.of != "time or requests"], before, after, a, b),
-        *load_batches(a, b),
+        *_shares_and_means([metric for metric in metrics if metric.of != "time or requests"], before, after, a, b),
+        *_load_results(a, b),
     ]
     if a.has_profile and b.has_profile:
         batches += _stacks(a, b, per, roles)
@@ -64,21 +64,33 @@ def all_batches(a: Side, b: Side, per: str) -> list[Batch]:
 
 
 def _unlisted(rows: Rows, other: Rows, side: Side) -> set[Metric]:
-    """Calls that only the other side lists, where this side lists only the most frequent ones."""
+    """Calls that only the other side has, if this side lists only the most frequent calls."""
     if not side.only_most_frequent:
         return set()
     return {metric for metric in other.keys() - rows.keys() if metric.group == "system calls"}
 
 
-def _load(a: Side, b: Side, per: str, rows: int, allowed: bool = True) -> tuple[Floats, Floats]:
+def _explained_by_load(a: Side, b: Side, per: str, rows: int, allowed: bool = True) -> tuple[Floats, Floats]:
     low = high = 1.0
     if allowed and a.requests and b.requests:
         low, high = noise.explained_by_load(a.requests / a.seconds, b.requests / b.seconds, per)
     return np.full(rows, low), np.full(rows, high)
 
 
-def _of_load(a: Side, b: Side) -> float:
+def _load_ratio(a: Side, b: Side) -> float:
     return (a.requests / a.seconds) / (b.requests / b.seconds) if a.requests and b.requests else 1.0
+
+
+def _per_request_and_second(make: Callable[[str], Batch], a: Side, b: Side, per: str) -> Batch:
+    """The batch that `make` returns per second, or per request with the alternative per second."""
+    if per == "second":
+        return make("second")
+    if not (a.timed and b.timed):
+        return make("request")
+    return replace(make("request"), per_second=make("second"), load_ratio=_load_ratio(a, b))
+
+
+# ---- Counted metrics ----
 
 
 def _tau(a: Side, b: Side, metrics: list[Metric], per: str) -> Floats:
@@ -89,218 +101,113 @@ def _tau(a: Side, b: Side, metrics: list[Metric], per: str) -> Floats:
     return np.array([noise.with_load(tau) for tau in found] if per == "second" else found, np.float64)
 
 
-def _matrix(metrics: list[Metric], rows: Rows, units: int, whole: bool = False) -> Floats:
-    empty = np.zeros(units)
+def _matrix(metrics: list[Metric], rows: Rows, repetitions: int, whole: bool = False) -> Floats:
+    """Metrics x repetitions; 0 for metrics that the side does not have."""
+    empty = np.zeros(repetitions)
     found = [(rows.get(metric) or (empty, empty))[1 if whole else 0] for metric in metrics]
-    return np.array(found, np.float64).reshape(len(metrics), units)
+    return np.array(found, np.float64).reshape(len(metrics), repetitions)
 
 
 def _counted(metrics: list[Metric], before: Rows, after: Rows, a: Side, b: Side, per: str) -> Iterator[Batch]:
     if not metrics:
         return
-    labels = [_label(one, before, after, per) for one in metrics]
-    counts = _matrix(metrics, before, a.units), _matrix(metrics, after, b.units)
-    events = np.array([one.group in ("system calls", "switches", "busy polling") and not one.detail for one in metrics])
+    labels = [_label(metric, before, after, per) for metric in metrics]
+    counts = _matrix(metrics, before, a.repetitions), _matrix(metrics, after, b.repetitions)
+    in_total = np.array(
+        [metric.group in ("system calls", "switches", "busy polling") and not metric.detail for metric in metrics]
+    )
 
-    def by(denominator: str) -> Batch:
-        left = a.totals(counts[0], a.exposures(denominator))
-        right = b.totals(counts[1], b.exposures(denominator))
-        everything = np.full(len(metrics), np.maximum(left.rate, right.rate)[events].sum())
-        load = _load(a, b, denominator, len(metrics), allowed=per == "request")
-        return Batch(labels, left, right, _tau(a, b, metrics, per), load, everything)
+    def make(divisor: str) -> Batch:
+        left = a.totals(counts[0], a.exposure(divisor))
+        right = b.totals(counts[1], b.exposure(divisor))
+        total = np.full(len(metrics), np.maximum(left.rate, right.rate)[in_total].sum())
+        load = _explained_by_load(a, b, divisor, len(metrics), allowed=per == "request")
+        return Batch(labels, left, right, _tau(a, b, metrics, per), load, total)
 
-    yield _both_ways(by, a, b, per)
+    yield _per_request_and_second(make, a, b, per)
 
 
-def _label(metric: Metric, before: Rows, after: Rows, per: str, unit_of_count: float = 1.0) -> Label:
+def _label(metric: Metric, before: Rows, after: Rows, per: str, scale: float = 1.0) -> RowLabel:
     family = family_of(metric)
-    compared = family.words if family and family in before and family in after else ""
-    return Label(
+    return RowLabel(
         "metric",
         metric.group,
-        metric.words,
+        metric.title,
         metric.role,
         unit=metric.unit,
         per=per,
-        scale=unit_of_count,
+        scale=scale,
         worse=worse(metric, after),
-        family=compared,
+        family=family.title if family and family in before and family in after else "",
     )
 
 
-def _both_ways(by: Callable[[str], Batch], a: Side, b: Side, per: str) -> Batch:
-    if per == "second":
-        return by("second")
-    if not (a.timed and b.timed):
-        return by("request")
-    return replace(by("request"), by_time=by("second"), of_load=_of_load(a, b))
-
-
-def _parts(metrics: list[Metric], before: Rows, after: Rows, a: Side, b: Side) -> Iterator[Batch]:
-    """Shares of all messages, means by call: they have a denominator of their own."""
+def _shares_and_means(metrics: list[Metric], before: Rows, after: Rows, a: Side, b: Side) -> Iterator[Batch]:
+    """Shares of all messages and means per call, each divided by counts of its own."""
     for metric in metrics:
-        counts = [_matrix([metric], rows, side.units) for rows, side in ((before, a), (after, b))]
-        wholes = [_matrix([metric], rows, side.units, True) for rows, side in ((before, a), (after, b))]
+        counts = [_matrix([metric], rows, side.repetitions) for rows, side in ((before, a), (after, b))]
+        wholes = [_matrix([metric], rows, side.repetitions, True) for rows, side in ((before, a), (after, b))]
         if not all(whole.sum() for whole in wholes):
             continue
         scale = 100.0
         if metric.of == "mean":
-            # In units in which the mean of both is 1 a sum counts as many as there were calls.
+            # In units of the mean of both sides, a sum has about the size of the number of calls.
             scale = sum(count.sum() for count in counts) / sum(whole.sum() for whole in wholes) or 1.0
             counts = [count / scale for count in counts]
         left, right = a.totals(counts[0], wholes[0]), b.totals(counts[1], wholes[1])
         per = "message" if metric.of == "share" else "call"
-        label = _label(metric, before, after, per, scale)
-        of_all = np.maximum(left.rate, right.rate) if metric.of == "mean" else np.ones(1)
         yield Batch(
-            [label],
+            [_label(metric, before, after, per, scale)],
             left,
             right,
-            _tau(a, b, [metric], "own"),
+            _tau(a, b, [metric], per),
             (np.ones(1), np.ones(1)),
-            of_all,
+            np.maximum(left.rate, right.rate) if metric.of == "mean" else np.ones(1),
             share=metric.of == "share",
         )
 
 
-# ---- Stacks ----
+# ---- Results of load generators ----
 
-
-def _stacks(a: Side, b: Side, per: str, roles: Mapping[str, str]) -> Iterator[Batch]:
-    profiles = [*a.profiles, *b.profiles]
-    if any(profile.info.unit != profiles[0].info.unit or not profile.count for profile in profiles):
-        return
-    unit = weight_of_sample(profiles)
-    yield _cpu_time(a, b, per, roles, unit)
-    yield from _functions(a, b, per, unit)
-
-
-def _cpu_time(a: Side, b: Side, per: str, roles: Mapping[str, str], unit: float) -> Batch:
-    found = [_by_role(side, roles, unit) for side in (a, b)]
-    if any(names_nobody(rows) for rows in found):
-        found = [{"": np.sum(list(rows.values()), axis=0)} if rows else rows for rows in found]
-    names = sorted(found[0].keys() | found[1].keys())
-    counts = [
-        np.array([rows.get(role, np.zeros(side.units)) for role in names], np.float64).reshape(len(names), side.units)
-        for rows, side in zip(found, (a, b), strict=True)
-    ]
-    name = a.profiles[0].info.unit
-    words = [f"time on CPU, {role}" if role else "time on CPU" for role in names]
-    labels = [
-        Label("metric", "CPU time", text, role, "", name, per, unit, "more")
-        for text, role in zip(words, names, strict=True)
-    ]
-
-    def by(denominator: str) -> Batch:
-        left, right = (
-            side.totals(count, side.exposures(denominator)) for side, count in zip((a, b), counts, strict=True)
-        )
-        whole = max(float(one.rate.sum()) for one in (left, right))
-        return _batch(
-            labels, left, right, whole, _cpu_tau(a, b, per), _load(a, b, denominator, len(names), per == "request")
-        )
-
-    return _both_ways(by, a, b, per)
-
-
-def _functions(a: Side, b: Side, per: str, unit: float) -> Iterator[Batch]:
-    matched = match([*a.profiles, *b.profiles])
-    sums = [_sums(a, matched, 0, unit), _sums(b, matched, len(a.profiles), unit)]
-    known = np.array([frame.kind is not Kind.UNKNOWN for frame in matched.frames], bool)
-    name = a.profiles[0].info.unit
-    denominators = ("second", "request") if per == "request" else ("second",)
-    whole = {key: max(_whole(a, key, unit), _whole(b, key, unit)) for key in denominators}
-    for part, kind in ((0, "function itself"), (1, "function")):
-        labels = [
-            Label(kind, "functions", frame.name, "", frame.module, name, per, unit, "more")  # type: ignore[arg-type]
-            for frame in itertools.compress(matched.frames, known)
-        ]
-
-        def by(denominator: str, part: int = part, labels: list[Label] = labels) -> Batch:
-            left, right = (
-                of.over(side.exposures(denominator))[part].where(known)
-                for of, side in zip(sums, (a, b), strict=True)
-            )  # fmt: skip
-            load = _load(a, b, denominator, len(labels), per == "request")
-            return replace(_batch(labels, left, right, whole[denominator], _cpu_tau(a, b, per), load), functions=True)
-
-        yield _both_ways(by, a, b, per)
-
-
-def _whole(side: Side, denominator: str, unit: float) -> float:
-    return sum(profile.total for profile in side.profiles) / unit / float(side.exposures(denominator).sum())
-
-
-def _sums(side: Side, matched: MatchedFrames, first: int, unit: float) -> FunctionSums | FunctionSumsByRun:
-    if side.series:
-        return totals_of_runs(side.profiles, matched, first, unit)
-    profile = side.profiles[0]
-    places = functions_of(profile, matched.numbers[first], len(matched.frames))
-    return totals_of(profile, places, profile.samples.stack, unit, len(profile.stacks), side.exposures("second"))
-
-
-def _batch(
-    labels: list[Label], before: RateTotals, after: RateTotals, whole: float, tau: float, load: tuple[Floats, Floats]
-) -> Batch:
-    rows = len(labels)
-    return Batch(labels, before, after, np.full(rows, tau), load, np.full(rows, whole))
-
-
-def _cpu_tau(a: Side, b: Side, per: str) -> float:
-    if a.series:
-        return noise.OF_SERIES
-    tau = noise.of_cpu_time(a.pinned and b.pinned)
-    return noise.with_load(tau) if per == "second" else tau
-
-
-def _by_role(side: Side, roles: Mapping[str, str], unit: float) -> dict[str, Floats]:
-    """Samples' weight by role and interval, or by role and Run in a series."""
-    found: dict[str, Floats] = {}
-    for number, profile in enumerate(side.profiles):
-        samples, width = profile.samples, side.units
-        place = np.full(len(samples), number) if side.series else samples.interval
-        flat = np.bincount(samples.thread * width + place, samples.weight / unit, len(profile.threads) * width)
-        for thread, row in zip(profile.threads, flat.reshape(-1, width), strict=True):
-            role = roles.get(thread.comm, thread.comm)
-            found[role] = found.get(role, np.zeros(width)) + row
-    return found
-
-
-TABLES = ("load_rounds", "load_results")
-# They are measured, and not counted: what such a number would spread by as a count of events is to be nothing.
+_LOAD_TABLES = ("load_rounds", "load_results")
+# These are measurements and not counts of events: with this factor their variance as counts is negligible.
 _MEASURED = 1e9
 _SERVED = Metric("load", "requests served", of="mean", unit="requests")
 
 
-def load_batches(a: Side, b: Side) -> Iterator[Batch]:
-    """Of what was measured on both sides."""
-    before, after = _values(a), _values(b)
+def _load_results(a: Side, b: Side) -> Iterator[Batch]:
+    """Throughput and latencies that load generators measured on both sides.
+
+    Repetitions are the rounds of `netprobe bench`, and the Runs of a series. A single report has one value of each,
+    whose variation is not known.
+    """
+    before, after = _load_values(a), _load_values(b)
     for metric in sorted(before.keys() & after.keys()):
         values = before[metric], after[metric]
-        left, right = (over_runs(one[None, :] * _MEASURED, np.ones(len(one))) for one in values)
+        left, right = (over_runs(side[None, :] * _MEASURED, np.ones(len(side))) for side in values)
         per = "second" if metric is _SERVED else "request"
-        label = Label(
-            "metric", "load", metric.words, unit=metric.unit, per=per, scale=1 / _MEASURED, worse=worse(metric, {})
+        label = RowLabel(
+            "metric", "load", metric.title, unit=metric.unit, per=per, scale=1 / _MEASURED, worse=worse(metric, {})
         )
         tau = noise.OF_SERIES if a.series else noise.run_to_run(metric, a.pinned and b.pinned)
-        unchanged = (np.ones(1), np.ones(1))
-        yield Batch([label], left, right, np.full(1, tau), unchanged, np.maximum(left.rate, right.rate))
+        no_load = (np.ones(1), np.ones(1))
+        yield Batch([label], left, right, np.full(1, tau), no_load, np.maximum(left.rate, right.rate))
 
 
-def has_load(side: Side) -> bool:
-    """Whether a load generator measured in every Run."""
-    return all(any(table in run.tables for table in TABLES) for run in side.runs)
+def has_load_results(side: Side) -> bool:
+    """Whether every Run has results of a load generator."""
+    return all(any(table in run.tables for table in _LOAD_TABLES) for run in side.runs)
 
 
-def _values(side: Side) -> dict[Metric, Floats]:
-    found = [_of_run(run) for run in side.runs]
+def _load_values(side: Side) -> dict[Metric, Floats]:
+    found = [_load_values_of(run) for run in side.runs]
     if not side.series:
         return found[0]
     shared = set.intersection(*(set(values) for values in found))
     return {metric: np.array([values[metric].mean() for values in found]) for metric in shared}
 
 
-def _of_run(run: Run) -> dict[Metric, Floats]:
+def _load_values_of(run: Run) -> dict[Metric, Floats]:
     if "load_rounds" in run.tables:
         return _of_rounds(run)
     return _of_report(run) if "load_results" in run.tables else {}
@@ -331,3 +238,115 @@ def _of_report(run: Run) -> dict[Metric, Floats]:
 
 def _latency(statistic: str) -> Metric:
     return Metric("load", "latency", detail=statistic, of="mean", unit="ns")
+
+
+# ---- Stacks ----
+
+
+def _stacks(a: Side, b: Side, per: str, roles: Mapping[str, str]) -> Iterator[Batch]:
+    profiles = [*a.profiles, *b.profiles]
+    if any(profile.info.unit != profiles[0].info.unit or not profile.count for profile in profiles):
+        return
+    unit = weight_of_sample(profiles)
+    yield _cpu_time(a, b, per, roles, unit)
+    yield from _functions(a, b, per, unit)
+
+
+def _cpu_time(a: Side, b: Side, per: str, roles: Mapping[str, str], sample: float) -> Batch:
+    """Time on CPU per role. `sample`: weight of a sample."""
+    found = [_weight_by_role(side, roles, sample) for side in (a, b)]
+    if any(without_roles(rows) for rows in found):
+        found = [{"": np.sum(list(rows.values()), axis=0)} if rows else rows for rows in found]
+    names = sorted(found[0].keys() | found[1].keys())
+    counts = [
+        np.array([rows.get(role, np.zeros(side.repetitions)) for role in names], np.float64).reshape(
+            len(names), side.repetitions
+        )
+        for rows, side in zip(found, (a, b), strict=True)
+    ]
+    unit = a.profiles[0].info.unit
+    titles = [f"time on CPU, {role}" if role else "time on CPU" for role in names]
+    labels = [
+        RowLabel("metric", "CPU time", title, role, "", unit, per, sample, "more")
+        for title, role in zip(titles, names, strict=True)
+    ]
+
+    def make(divisor: str) -> Batch:
+        left, right = (side.totals(count, side.exposure(divisor)) for side, count in zip((a, b), counts, strict=True))
+        total = max(float(totals.rate.sum()) for totals in (left, right))
+        load = _explained_by_load(a, b, divisor, len(names), per == "request")
+        return _profile_batch(labels, left, right, total, _cpu_tau(a, b, per), load)
+
+    return _per_request_and_second(make, a, b, per)
+
+
+def _functions(a: Side, b: Side, per: str, sample: float) -> Iterator[Batch]:
+    matched = match([*a.profiles, *b.profiles])
+    sums = [_function_sums(a, matched, 0, sample), _function_sums(b, matched, len(a.profiles), sample)]
+    symbolized = np.array([frame.kind is not Kind.UNKNOWN for frame in matched.frames], bool)
+    unit = a.profiles[0].info.unit
+    divisors = ("second", "request") if per == "request" else ("second",)
+    total = {divisor: max(_total_rate(a, divisor, sample), _total_rate(b, divisor, sample)) for divisor in divisors}
+    kinds: tuple[tuple[int, RowKind], ...] = ((0, "function self"), (1, "function"))
+    for number, kind in kinds:
+        labels = [
+            RowLabel(kind, "functions", frame.name, "", frame.module, unit, per, sample, "more")
+            for frame in itertools.compress(matched.frames, symbolized)
+        ]
+
+        def make(divisor: str, number: int = number, labels: list[RowLabel] = labels) -> Batch:
+            left, right = (
+                side_sums.over(side.exposure(divisor))[number].where(symbolized)
+                for side_sums, side in zip(sums, (a, b), strict=True)
+            )
+            load = _explained_by_load(a, b, divisor, len(labels), per == "request")
+            batch = _profile_batch(labels, left, right, total[divisor], _cpu_tau(a, b, per), load)
+            return replace(batch, functions=True)
+
+        yield _per_request_and_second(make, a, b, per)
+
+
+def _total_rate(side: Side, divisor: str, sample: float) -> float:
+    return sum(profile.total for profile in side.profiles) / sample / float(side.exposure(divisor).sum())
+
+
+def _function_sums(side: Side, matched: MatchedFrames, first: int, sample: float) -> FunctionSums | FunctionSumsByRun:
+    if side.series:
+        return sums_over_runs(side.profiles, matched, first, sample)
+    profile = side.profiles[0]
+    attribution = attribution_to_functions(profile, matched.numbers[first], len(matched.frames))
+    return sums_over_intervals(
+        profile, attribution, profile.samples.stack, sample, len(profile.stacks), side.exposure("second")
+    )
+
+
+def _profile_batch(
+    labels: list[RowLabel],
+    before: RateTotals,
+    after: RateTotals,
+    total: float,
+    tau: float,
+    load: tuple[Floats, Floats],
+) -> Batch:
+    rows = len(labels)
+    return Batch(labels, before, after, np.full(rows, tau), load, np.full(rows, total))
+
+
+def _cpu_tau(a: Side, b: Side, per: str) -> float:
+    if a.series:
+        return noise.OF_SERIES
+    tau = noise.of_cpu_time(a.pinned and b.pinned)
+    return noise.with_load(tau) if per == "second" else tau
+
+
+def _weight_by_role(side: Side, roles: Mapping[str, str], sample: float) -> dict[str, Floats]:
+    """Weight of the samples per role and repetition."""
+    found: dict[str, Floats] = {}
+    for number, profile in enumerate(side.profiles):
+        samples, width = profile.samples, side.repetitions
+        repetition = np.full(len(samples), number) if side.series else samples.interval
+        flat = np.bincount(samples.thread * width + repetition, samples.weight / sample, len(profile.threads) * width)
+        for thread, row in zip(profile.threads, flat.reshape(-1, width), strict=True):
+            role = roles.get(thread.comm, thread.comm)
+            found[role] = found.get(role, np.zeros(width)) + row
+    return found

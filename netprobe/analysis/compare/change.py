@@ -1,4 +1,4 @@
-"""A row of what was compared."""
+"""Results of a comparison: a row per metric or function, and a row per finding."""
 
 from __future__ import annotations
 
@@ -6,48 +6,49 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-Verdict = Literal["new", "gone", "more", "less", "no change seen", "inconclusive"]
+ChangeVerdict = Literal["new", "gone", "more", "less", "within noise", "inconclusive"]
 Worse = Literal["more", "less", ""]
+RowKind = Literal["metric", "function", "function self"]
 CHANGED = ("new", "gone", "more", "less")
 
 
 @dataclass(frozen=True)
 class Change:
-    """One metric or function on both sides. Rates are by `per`, in `unit`."""
+    """One metric or function on both sides. Rates are per `per`, in `unit`."""
 
-    kind: Literal["metric", "function", "function itself"]
-    """`function`: with all that it calls."""
+    kind: RowKind
+    """`function`: with its callees; `function self`: without them."""
     group: str
     name: str
     role: str
     module: str
     unit: str
     per: str
-    """`second`, `request`, `share` (percent of all messages …) or `call`."""
+    """`second`, `request`, `message` or `call`."""
     worse: Worse
-    """Which way it costs; "" where neither does."""
+    """Which direction is worse; "" if neither is."""
     family: str
-    """Of a system call: the row with all calls that do the same; "" where none was compared."""
+    """Of a system call: name of the row that adds up all equivalent calls; "" if there is no such row."""
     rate_a: float
     rate_b: float
     error_a: float
     """Standard error, from the spread between intervals or Runs alone."""
     error_b: float
     change_pct: float | None
-    """None where A has none."""
+    """None if the rate in A is 0."""
     low_pct: float | None
-    """95 % confidence interval of the change, run-to-run variation included."""
+    """Lower end of the 95 % confidence interval of the change; it includes run-to-run variation."""
     high_pct: float | None
     p: float | None
-    verdict: Verdict
-    detectable_pct: float | None
-    """The growth that would have been seen with a probability of 80 %."""
+    verdict: ChangeVerdict
+    smallest_detectable_change_pct: float | None
+    """The smallest growth that is detected with a probability of 80 %."""
     score: float = 0.0
-    """Ranks changes: how many times more or less it is at least (logarithm), times the root of its part in all."""
+    """Rank: logarithm of the smallest ratio that the data support, times the root of the share of the total."""
 
     @property
     def changed(self) -> bool:
-        """Whether a change was seen."""
+        """Whether the change is significant."""
         return self.verdict in CHANGED
 
     def as_dict(self) -> dict[str, Any]:
@@ -55,57 +56,61 @@ class Change:
         return asdict(self)
 
 
-Became = Literal["appeared", "went away", "stayed", "inconclusive"]
-_ORDER: tuple[Became, ...] = ("appeared", "went away", "stayed", "inconclusive")
+# ---- Findings ----
+
+FindingStatus = Literal["appeared", "went away", "stayed", "inconclusive"]
+_ORDER: tuple[FindingStatus, ...] = ("appeared", "went away", "stayed", "inconclusive")
 
 
 class RuleResults(NamedTuple):
-    """What the rules say of a Run: code -> claim of what was found, code -> reason why it cannot be told."""
+    """Results of all rules on one Run: code -> summary of the finding, code -> reason why it is inconclusive."""
 
-    found: Mapping[str, str]
-    unknown: Mapping[str, str]
+    findings: Mapping[str, str]
+    inconclusive: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class FindingChange:
-    """One rule's answer on both sides. `words`: the claim, or why it cannot be told."""
+    """A finding and its status in B compared with A. `message`: its summary, or why the rule is inconclusive."""
 
     code: str
-    became: Became
-    words: str
+    status: FindingStatus
+    message: str
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, str]:
         """For JSON."""
-        return {"code": self.code, "became": self.became, "words": self.words}
+        return {"code": self.code, "status": self.status, "message": self.message}
 
 
 def finding_changes(before: Sequence[RuleResults], after: Sequence[RuleResults]) -> tuple[FindingChange, ...]:
-    """Of two sides' Runs: a side has a finding that most of its Runs have."""
-    left, right = of_side(before), of_side(after)
-    rows = [
-        FindingChange(code, *_became(code, left, right))
-        for code in sorted({*left.found, *right.found})
-    ]  # fmt: skip
-    return tuple(sorted(rows, key=lambda row: _ORDER.index(row.became)))
+    """Compare the findings of two sides' Runs. A side has a finding if more than half of its Runs have it."""
+    left, right = majority(before), majority(after)
+    codes = sorted({*left.findings, *right.findings})
+    rows = [FindingChange(code, *_status(code, left, right)) for code in codes]
+    return tuple(sorted(rows, key=lambda row: _ORDER.index(row.status)))
 
 
-def _became(code: str, left: RuleResults, right: RuleResults) -> tuple[Became, str]:
-    if code in left.found and code in right.found:
-        return "stayed", right.found[code]
-    if code in right.found:
-        if code in left.unknown:
-            return "inconclusive", f"B has it ({right.found[code]}); A {left.unknown[code]}"
-        return "appeared", right.found[code]
-    if code in right.unknown:
-        return "inconclusive", f"A has it ({left.found[code]}); B {right.unknown[code]}"
-    return "went away", left.found[code]
+def _status(code: str, left: RuleResults, right: RuleResults) -> tuple[FindingStatus, str]:
+    if code in left.findings and code in right.findings:
+        return "stayed", right.findings[code]
+    if code in right.findings:
+        if code in left.inconclusive:
+            return "inconclusive", f"found in B ({right.findings[code]}); inconclusive in A: {left.inconclusive[code]}"
+        return "appeared", right.findings[code]
+    if code in right.inconclusive:
+        return "inconclusive", f"found in A ({left.findings[code]}); inconclusive in B: {right.inconclusive[code]}"
+    return "went away", left.findings[code]
 
 
-def of_side(runs: Sequence[RuleResults]) -> RuleResults:
-    """What the rules say of most of its Runs."""
+def majority(runs: Sequence[RuleResults]) -> RuleResults:
+    """The findings, and the inconclusive rules, of more than half of the Runs."""
 
-    def most(part: int) -> dict[str, str]:
-        words = {code: text for run in runs for code, text in run[part].items()}
-        return {code: text for code, text in words.items() if 2 * sum(code in run[part] for run in runs) > len(runs)}
+    def of_most(results: Sequence[Mapping[str, str]]) -> dict[str, str]:
+        messages = {code: message for result in results for code, message in result.items()}
+        return {
+            code: message
+            for code, message in messages.items()
+            if 2 * sum(code in result for result in results) > len(results)
+        }
 
-    return RuleResults(most(0), most(1))
+    return RuleResults(of_most([run.findings for run in runs]), of_most([run.inconclusive for run in runs]))

@@ -1,4 +1,4 @@
-"""Functions of two sides' profiles, with what is needed to know how each one's weight spreads over time."""
+"""Weights of functions in the profiles of two sides, with their spread over time."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MatchedFrames:
-    """Frames of several profiles under one numbering; `numbers[i]` maps profile i's frames to it."""
+    """Frames of several profiles with one numbering; `numbers[i]` maps the frames of profile i to it."""
 
     frames: tuple[Frame, ...]
     numbers: tuple[Ints, ...]
 
 
 def match(profiles: Sequence[Profile]) -> MatchedFrames:
-    """Equal names without what compilers append are one function (flamegraph.names)."""
+    """Number the frames: names that differ only in compiler suffixes are one function (flamegraph.names)."""
     same = same_frames(frame for profile in profiles for frame in profile.frames)
     numbers: dict[Frame, int] = {}
-    places = np.array([numbers.setdefault(frame, len(numbers)) for frame in same], np.int64)
+    matched = np.array([numbers.setdefault(frame, len(numbers)) for frame in same], np.int64)
     ends = np.cumsum([len(profile.frames) for profile in profiles])
-    return MatchedFrames(tuple(numbers), tuple(np.split(places, ends[:-1])))
+    return MatchedFrames(tuple(numbers), tuple(np.split(matched, ends[:-1])))
 
 
 def interval_seconds(profile: Profile, seconds: Floats | None) -> Floats:
-    """Length of each of a profile's intervals: a Run's own where it has as many, else by the profile's account."""
+    """Length of each interval of a profile: `seconds` if it covers all of them, else from the profile's metadata."""
     info = profile.info
     highest = int(profile.samples.interval.max(initial=0)) + 1
     if seconds is not None and len(seconds) >= highest:
@@ -53,114 +53,113 @@ def interval_seconds(profile: Profile, seconds: Floats | None) -> Floats:
 
 
 def weight_of_sample(profiles: Sequence[Profile]) -> float:
-    """Mean weight of a sample over all profiles: the unit in which weights are counts."""
+    """Mean weight of a sample over all profiles: divided by it, weights are counts of samples."""
     samples = sum(profile.count for profile in profiles)
     weight = sum(profile.total for profile in profiles)
     return weight / samples if samples and weight else 1.0
 
 
-class Summing(Protocol):
-    """FunctionSums over places."""
+class Attribution(Protocol):
+    """Assigns the weight of each group of samples to rows: to one row as self weight, to several as inclusive."""
 
     def sum(self, weight: Floats) -> tuple[Floats, Floats]:
-        """Own and inclusive sums by place, of one weight for each group."""
+        """Self and inclusive sums per row, from one weight per group."""
 
 
-class Places:
-    """Where rows of samples belong: each row to one place of its own, and to several that contain it."""
+class FunctionAttribution:
+    """Groups are stacks, rows are functions. `inside` and `function` are pairs: this stack contains this function."""
 
-    def __init__(self, own: Ints, inside: Ints, place: Ints, count: int) -> None:
-        # Group (a stack) -> its own place; pairs (group, place) of all places that hold it.
-        self._own, self._inside, self._place, self.count = own, inside, place, count
+    def __init__(self, leaf: Ints, inside: Ints, function: Ints, count: int) -> None:
+        self._leaf, self._inside, self._function, self._count = leaf, inside, function, count
 
     def sum(self, weight: Floats) -> tuple[Floats, Floats]:
-        """Own and inclusive sums by place, of one weight for each group."""
-        real = self._own >= 0
-        own = _summed(self._own[real], weight[real], self.count)
-        return own, _summed(self._place, weight[self._inside], self.count)
+        """Self and inclusive sums per function, from one weight per stack."""
+        nonempty = self._leaf >= 0
+        self_weight = _summed(self._leaf[nonempty], weight[nonempty], self._count)
+        return self_weight, _summed(self._function, weight[self._inside], self._count)
 
 
-def _summed(place: Ints, weight: Floats, count: int) -> Floats:
-    return np.bincount(place, weight, count).astype(np.float64, copy=False)
+def _summed(row: Ints, weight: Floats, count: int) -> Floats:
+    return np.bincount(row, weight, count).astype(np.float64, copy=False)
 
 
-def functions_of(profile: Profile, numbers: Ints, count: int) -> Places:
-    """Stacks as groups, functions as places: a function that calls itself holds a stack once."""
+def attribution_to_functions(profile: Profile, numbers: Ints, count: int) -> FunctionAttribution:
+    """The attribution of a profile's stacks. A recursive function counts once per stack."""
     stacks = profile.stacks
     frame = numbers[stacks.frame] if len(stacks.frame) else np.zeros(0, np.int64)
     owner = np.repeat(np.arange(len(stacks)), stacks.depth)
     pairs = np.sort(owner * max(count, 1) + frame)
-    inside, place = np.divmod(pairs[np.flatnonzero(np.diff(pairs, prepend=-1))], max(count, 1))
-    own = np.full(len(stacks), -1, np.int64)
-    filled = np.flatnonzero(stacks.depth)
-    own[filled] = frame[stacks.start[1:][filled] - 1]
-    return Places(own, inside, place, count)
-
-
-def totals_of(
-    profile: Profile, places: Summing, group: Ints, unit: float, groups: int, exposure: Floats
-) -> FunctionSums:
-    """Own and inclusive sums over a profile's intervals. `group`: of each row of samples; `exposure`: by interval."""
-    samples, intervals = profile.samples, len(exposure)
-    basis = np.vstack((np.ones(intervals), cosines(intervals), fast_cosines(intervals)))
-    weight = samples.weight / unit
-    sums = [places.sum(_summed(group, weight * row[samples.interval], groups)) for row in basis]
-    parts = [np.array([one[part] for one in sums]) for part in (0, 1)]
-    return FunctionSums(parts[0], parts[1], basis, weight_of_sample([profile]) / unit)
+    inside, function = np.divmod(pairs[np.flatnonzero(np.diff(pairs, prepend=-1))], max(count, 1))
+    leaf = np.full(len(stacks), -1, np.int64)
+    nonempty = np.flatnonzero(stacks.depth)
+    leaf[nonempty] = frame[stacks.start[1:][nonempty] - 1]
+    return FunctionAttribution(leaf, inside, function, count)
 
 
 @dataclass(frozen=True)
 class FunctionSums:
-    """Own and inclusive weight, each (1 + cosines) x places: the sum, and the projections on the basis."""
+    """Self and inclusive weight, each (1 + cosines) x rows: the sum, and its projections on the basis."""
 
-    own: Floats
+    self_weight: Floats
     inclusive: Floats
     basis: Floats
     sample: float
     """Mean weight of a sample, in the unit."""
 
     def over(self, exposure: Floats) -> tuple[RateTotals, RateTotals]:
-        """Own and inclusive totals, divided by an exposure given by interval."""
+        """Self and inclusive totals; `exposure`: per interval."""
         on_basis = self.basis[1:] @ exposure
-        own, inclusive = (
-            replace(projected(part[0], part[1:].T, float(exposure.sum()), on_basis, len(exposure)), event=self.sample)
-            for part in (self.own, self.inclusive)
+        self_totals, inclusive = (
+            replace(projected(sums[0], sums[1:].T, float(exposure.sum()), on_basis, len(exposure)), event=self.sample)
+            for sums in (self.self_weight, self.inclusive)
         )
-        return own, inclusive
+        return self_totals, inclusive
+
+
+def sums_over_intervals(
+    profile: Profile, attribution: Attribution, group: Ints, unit: float, groups: int, exposure: Floats
+) -> FunctionSums:
+    """Self and inclusive sums of one profile. `group`: of each row of samples; `exposure`: per interval."""
+    samples, intervals = profile.samples, len(exposure)
+    basis = np.vstack((np.ones(intervals), cosines(intervals), fast_cosines(intervals)))
+    weight = samples.weight / unit
+    sums = [attribution.sum(_summed(group, weight * row[samples.interval], groups)) for row in basis]
+    self_weight, inclusive = (np.array([both[number] for both in sums]) for number in (0, 1))
+    return FunctionSums(self_weight, inclusive, basis, weight_of_sample([profile]) / unit)
 
 
 @dataclass(frozen=True)
 class FunctionSumsByRun:
-    """The same for Runs: own and inclusive weight, places x Runs."""
+    """Self and inclusive weight, functions x Runs."""
 
-    own: Floats
+    self_weight: Floats
     inclusive: Floats
 
     def over(self, exposure: Floats) -> tuple[RateTotals, RateTotals]:
-        """Own and inclusive totals, divided by an exposure given by Run."""
-        return over_runs(self.own, exposure), over_runs(self.inclusive, exposure)
+        """Self and inclusive totals; `exposure`: per Run."""
+        return over_runs(self.self_weight, exposure), over_runs(self.inclusive, exposure)
 
 
-def totals_of_runs(profiles: Sequence[Profile], matched: MatchedFrames, first: int, unit: float) -> FunctionSumsByRun:
-    """FunctionSums of each function by Run; `first`: the first profile's number in `matched`."""
+def sums_over_runs(profiles: Sequence[Profile], matched: MatchedFrames, first: int, unit: float) -> FunctionSumsByRun:
+    """Sums of each function per Run; `first`: number of the first profile in `matched`."""
     count = len(matched.frames)
-    own, inclusive = np.zeros((count, len(profiles))), np.zeros((count, len(profiles)))
+    self_weight, inclusive = np.zeros((count, len(profiles))), np.zeros((count, len(profiles)))
     for number, profile in enumerate(profiles):
-        places = functions_of(profile, matched.numbers[first + number], count)
+        attribution = attribution_to_functions(profile, matched.numbers[first + number], count)
         by_stack = _summed(profile.samples.stack, profile.samples.weight / unit, len(profile.stacks))
-        own[:, number], inclusive[:, number] = places.sum(by_stack)
-    return FunctionSumsByRun(own, inclusive)
+        self_weight[:, number], inclusive[:, number] = attribution.sum(by_stack)
+    return FunctionSumsByRun(self_weight, inclusive)
 
 
 def merged(profiles: Sequence[Profile]) -> Profile:
-    """All samples of profiles of the same sort, in one; intervals stay numbered as each had them."""
+    """One profile with the samples of all; their events and units are equal. Interval numbers are kept."""
     if len(profiles) == 1:
         return profiles[0]
-    frames = list(accumulate((len(one.frames) for one in profiles), initial=0))
-    stacks = list(accumulate((len(one.stacks) for one in profiles), initial=0))
-    threads = list(accumulate((len(one.threads) for one in profiles), initial=0))
-    places = list(accumulate((int(one.stacks.start[-1]) for one in profiles), initial=0))
-    parts = [one.samples for one in profiles]
+    frames = list(accumulate((len(profile.frames) for profile in profiles), initial=0))
+    stacks = list(accumulate((len(profile.stacks) for profile in profiles), initial=0))
+    threads = list(accumulate((len(profile.threads) for profile in profiles), initial=0))
+    offsets = list(accumulate((int(profile.stacks.start[-1]) for profile in profiles), initial=0))
+    parts = [profile.samples for profile in profiles]
     samples = Samples(
         np.concatenate([part.stack + first for part, first in zip(parts, stacks, strict=False)]),
         np.concatenate([part.thread + first for part, first in zip(parts, threads, strict=False)]),
@@ -168,12 +167,12 @@ def merged(profiles: Sequence[Profile]) -> Profile:
         np.concatenate([part.count for part in parts]),
         np.concatenate([part.weight for part in parts]),
     )
-    starts = [one.stacks.start[:-1] + first for one, first in zip(profiles, places, strict=False)]
-    numbers = [one.stacks.frame + first for one, first in zip(profiles, frames, strict=False)]
+    starts = [profile.stacks.start[:-1] + first for profile, first in zip(profiles, offsets, strict=False)]
+    numbers = [profile.stacks.frame + first for profile, first in zip(profiles, frames, strict=False)]
     return Profile(
-        [frame for one in profiles for frame in one.frames],
-        Stacks(np.concatenate((*starts, [places[-1]])), np.concatenate(numbers)),
-        [thread for one in profiles for thread in one.threads],
+        [frame for profile in profiles for frame in profile.frames],
+        Stacks(np.concatenate((*starts, [offsets[-1]])), np.concatenate(numbers)),
+        [thread for profile in profiles for thread in profile.threads],
         samples,
-        replace(profiles[0].info, seconds=sum(one.info.seconds for one in profiles)),
+        replace(profiles[0].info, seconds=sum(profile.info.seconds for profile in profiles)),
     )

@@ -1,4 +1,4 @@
-"""One side of a comparison: a Run with its time intervals, or a series of Runs; what its counts are divided by."""
+"""A side of a comparison: a Run with its time intervals, or a series of Runs; and the divisors of its counts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netprobe.analysis.compare.metrics import Metric, counts_of, measured
+from netprobe.analysis.compare.metrics import Rows, Source, counts_of, sources_of
 from netprobe.analysis.compare.variance import RateTotals, over_intervals, over_runs
-from netprobe.analysis.requests import requests_of
+from netprobe.analysis.request_count import request_count
 from netprobe.run.model import Run
-from netprobe.run.profile import has_profile, read_profile
+from netprobe.run.profile import has_profile
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -24,125 +24,143 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Clock:
-    """Seconds (NaN where an imported Run does not tell) and requests of each interval; requests None where not known."""
+class Exposure:
+    """Seconds (NaN if not known) and requests of each interval; `requests` is None if not known."""
 
     seconds: Floats
     requests: Floats | None
     estimated: bool
+    """Whether the requests are an estimate from the server's own receive calls."""
 
 
-def clock_of(run: Run) -> Clock:
-    """Requests by interval are messages read from accepted connections, scaled to the total where that was told."""
+def exposure_of(run: Run) -> Exposure:
+    """The seconds and requests of each interval.
+
+    Requests per interval are the messages read from accepted connections, scaled to the total if a load generator
+    reported it.
+    """
     if "intervals" not in run.tables:
-        return _clock_without_intervals(run)
+        return _exposure_without_intervals(run)
     seconds = np.asarray(run.tables["intervals"].columns["duration_s"], np.float64)
-    requests = requests_of(run)
+    requests = request_count(run)
     if requests is None:
-        return Clock(seconds, None, True)
+        return Exposure(seconds, None, True)
     messages = run.tables.get("messages")
     by_interval: Floats = np.zeros(len(seconds))
     if messages is not None and "accepted" in messages.columns:
-        places = np.asarray(messages.columns["interval"], np.int64)
+        interval = np.asarray(messages.columns["interval"], np.int64)
         accepted = np.asarray(messages.columns["accepted"], np.float64)
-        by_interval = np.bincount(places, accepted, len(seconds)).astype(np.float64)
+        by_interval = np.bincount(interval, accepted, len(seconds)).astype(np.float64)
     if not by_interval.sum():
-        # Of an unknown length there is one interval.
+        # A Run of unknown length has one interval.
         by_interval = np.where(np.isfinite(seconds), seconds, 1.0)
-    return Clock(seconds, by_interval * (requests.count / by_interval.sum()), requests.estimated)
+    return Exposure(seconds, by_interval * (requests.count / by_interval.sum()), requests.estimated)
 
 
-def _clock_without_intervals(run: Run) -> Clock:
-    """Of a benchmark its rounds; else all of the recording as one stretch."""
+def _exposure_without_intervals(run: Run) -> Exposure:
+    """The rounds of a benchmark, else the whole recording as one interval."""
     rounds = run.tables.get("load_rounds")
     if rounds is not None and len(rounds):
         seconds, served = (np.asarray(rounds.columns[name], np.float64) for name in ("duration_s", "requests"))
-        return Clock(seconds, served, False)
-    requests = requests_of(run)
+        return Exposure(seconds, served, False)
+    requests = request_count(run)
     count = None if requests is None else np.array([requests.count], np.float64)
-    return Clock(np.array([run.seconds]), count, requests is None or requests.estimated)
+    return Exposure(np.array([run.seconds]), count, requests is None or requests.estimated)
 
 
 class Side:
-    """A Run, or Runs of the same thing. `series`: the Runs are what is repeated, not the intervals."""
+    """A Run, or several Runs of the same server and load.
+
+    The spread of a number comes from its repetitions: the intervals of a Run (rounds of a benchmark), or with `series`
+    the Runs.
+    """
 
     def __init__(self, runs: Sequence[Run], name: str, series: bool = False) -> None:
         self.runs, self.name, self.series = tuple(runs), name, series
-        self.clocks = [clock_of(run) for run in runs]
+        self.by_run = [exposure_of(run) for run in runs]
 
     @property
     def run(self) -> Run:
-        """The first Run: what is the same in all of them is read from it."""
+        """The first Run, for properties that all Runs of a series share."""
         return self.runs[0]
 
-    @property
-    def tables(self) -> list[Mapping[str, object]]:
-        """The tables of each Run."""
-        return [run.tables for run in self.runs]
-
     def has(self, table: str) -> bool:
-        """Whether every Run has it."""
+        """Whether every Run has the table."""
         return all(table in run.tables for run in self.runs)
 
-    def measured(self, table: str) -> bool:
-        """Whether every Run has the table with what is read from it, and time intervals to count it by."""
-        return self.has("intervals") and all(measured(run.tables, table) for run in self.runs)
+    @cached_property
+    def sources(self) -> frozenset[Source]:
+        """Columns with counts that every Run has, if all Runs have time intervals."""
+        if not self.has("intervals"):
+            return frozenset()
+        return frozenset.intersection(*(sources_of(run.tables) for run in self.runs))
 
     @property
     def seconds(self) -> float:
-        """Of all Runs; NaN where one does not tell."""
-        return float(sum(clock.seconds.sum() for clock in self.clocks))
+        """Seconds of all Runs; NaN if the length of one is not known."""
+        return float(sum(exposure.seconds.sum() for exposure in self.by_run))
 
     @property
     def requests(self) -> float | None:
-        """Of all Runs; None unless known for each."""
-        if any(clock.requests is None for clock in self.clocks):
+        """Requests of all Runs; None unless known for each."""
+        if any(exposure.requests is None for exposure in self.by_run):
             return None
-        return float(sum(clock.requests.sum() for clock in self.clocks if clock.requests is not None))
+        return float(sum(exposure.requests.sum() for exposure in self.by_run if exposure.requests is not None))
+
+    @property
+    def requests_estimated(self) -> bool:
+        """Whether the requests of at least one Run are an estimate."""
+        return any(exposure.estimated for exposure in self.by_run)
 
     @property
     def timed(self) -> bool:
-        """Whether it is known how long it took."""
+        """Whether the length of every Run is known."""
         return bool(np.isfinite(self.seconds))
 
     @property
     def only_most_frequent(self) -> bool:
-        """Whether a system call that is not in it may have been made all the same."""
-        return any(run.info.get("imported", {}).get("only_most_frequent") for run in self.runs)
+        """Whether system calls may have occurred that the side does not list."""
+        return any(run.info.imported is not None and run.info.imported.only_most_frequent for run in self.runs)
 
     @property
     def has_profile(self) -> bool:
-        """Whether every Run has stacks, and time intervals to count them by."""
+        """Whether every Run has stacks and time intervals."""
         return self.has("intervals") and all(has_profile(run.tables) for run in self.runs)
 
-    @cached_property
+    @property
     def profiles(self) -> list[Profile]:
-        """Of each Run."""
-        return [read_profile(run.tables) for run in self.runs]
+        """The profile of each Run."""
+        return [run.profile for run in self.runs]
 
     @cached_property
     def pinned(self) -> bool:
-        """Whether every thread that reads messages (any thread, where that is not known) may run on one CPU only."""
+        """Whether every thread that reads messages (any thread, if not known) may run on one CPU only."""
         return all(_pinned(run) for run in self.runs)
 
-    def exposure(self, per: str, run: int = 0) -> Floats:
-        """Seconds or requests by interval of one Run."""
-        clock = self.clocks[run]
+    def exposure_of_run(self, per: str, number: int = 0) -> Floats:
+        """Seconds or requests of each interval of one Run."""
+        exposure = self.by_run[number]
         if per == "second":
-            return clock.seconds
-        assert clock.requests is not None
-        return clock.requests
+            return exposure.seconds
+        assert exposure.requests is not None
+        return exposure.requests
+
+    def exposure(self, per: str) -> Floats:
+        """Seconds or requests of each repetition."""
+        if not self.series:
+            return self.exposure_of_run(per)
+        return np.array([self.exposure_of_run(per, number).sum() for number in range(len(self.runs))])
 
     @property
-    def units(self) -> int:
-        """Intervals (of a benchmark without them, rounds), or Runs of a series: what is repeated."""
-        return len(self.runs) if self.series else len(self.clocks[0].seconds)
+    def repetitions(self) -> int:
+        """The number of intervals (of rounds of a benchmark without intervals), or of Runs in a series."""
+        return len(self.runs) if self.series else len(self.by_run[0].seconds)
 
-    def rows(self, roles: Mapping[str, str], tables: Collection[str]) -> dict[Metric, tuple[Floats, Floats | None]]:
-        """Counts of each metric of these tables by interval (by Run in a series), and of what it is a share or mean."""
+    def rows(self, roles: Mapping[str, str], sources: Collection[Source]) -> Rows:
+        """Counts of each metric per repetition, and for shares and means also the counts that they relate to."""
         found = [
-            counts_of(run.tables, len(clock.seconds), roles, tables)
-            for run, clock in zip(self.runs, self.clocks, strict=True)
+            counts_of(run.tables, len(exposure.seconds), roles, sources)
+            for run, exposure in zip(self.runs, self.by_run, strict=True)
         ]
         if not self.series:
             return {metric: (row, found[0].whole.get(metric)) for metric, row in found[0].counts.items()}
@@ -157,14 +175,8 @@ class Side:
             for metric in metrics
         }
 
-    def exposures(self, per: str) -> Floats:
-        """Seconds or requests by interval, or by Run in a series."""
-        if not self.series:
-            return self.exposure(per)
-        return np.array([self.exposure(per, number).sum() for number in range(len(self.runs))])
-
     def totals(self, counts: Floats, exposure: Floats) -> RateTotals:
-        """Sums of metrics x intervals (or Runs) with their spread."""
+        """Sums over metrics x repetitions, with their spread."""
         return over_runs(counts, exposure) if self.series else over_intervals(counts, exposure)
 
 

@@ -1,19 +1,19 @@
-"""Is the difference of two rates more than noise? One test for counts of any size, zero among them.
+"""Is the difference of two rates significant? One test for counts of any size, and the control of false discoveries.
 
-A count y of mean m varies as Var(y) = phi m + (s^2 + tau^2) m^2. phi >= 1 is how much more than independent events
-it spreads from one interval to the next, as events do that come in bursts; s what it drifts beyond that within its
-recording, which goes with its size; tau is how far two recordings of the same thing differ in addition (see
-noise.py). Rates are compared on the scale on which such a variance is constant,
+A count y of mean m has the variance Var(y) = phi m + (s^2 + tau^2) m^2. phi >= 1 is the overdispersion from one
+interval to the next, as of events that come in bursts. s is the drift within the recording beyond that, which grows
+with the mean. tau is the additional difference between two recordings of the same server (see noise.py). Rates are
+compared on the scale on which such a variance is constant,
 
     g(r) = 2 / sqrt(b) asinh(sqrt(b r / a)),  Var(r_b - r_a) = a r + b r^2 if both have mean r,
 
 a square root for small counts and a logarithm for large ones (Anscombe, Biometrika 35 (1948), for the negative
-binomial distribution), so that 0 against 20 is evaluated as soundly as 10,000 against 12,000. The degrees of freedom
-of a sum of variances are Welch's and Satterthwaite's.
+binomial distribution), so that the test holds for 0 against 20 as for 10,000 against 12,000. The degrees of freedom
+of a sum of variances are those of Welch and Satterthwaite.
 
-Which part of a spread goes with the count and which with its square matters most where one side has next to nothing:
-its own spread is taken from the other's. 0 of 758 samples were no change against 105 of 381 that became ever more
-within their recording, as long as that drift was taken for bursts, which the side with none could have as well.
+If one side has hardly any events, its spread is taken from the other side, and the split of a spread into bursts and
+drift matters most: with all of the drift counted as bursts, 0 of 758 samples were within noise against 105 of 381
+that increased during their recording, because the first side could have had such bursts as well.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-# Added to both counts: makes n against 0 as probable as the binomial test says, from n = 5 to 20 within 10 %.
+# Added to both counts: for n against 0, from n = 5 to 20, p is within 10 % of that of the binomial test.
 _PSEUDO_COUNT = 1.5
-# Below this a side's own spread is not known well: the larger one of both sides counts.
-_FEW = 20.0
-# tau is an estimate with tails of its own.
+# The spread of fewer events is not well known: the larger spread of both sides is used.
+_FEW_EVENTS = 20.0
+# tau itself is an estimate: degrees of freedom of its t distribution.
 TAU_DOF = 24.0
 POWER = 0.8
 CONFIDENCE = 0.95
@@ -45,57 +45,57 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class RateComparison:
-    """One value for each metric.
+    """The comparison of two rates; each field has a value per metric.
 
-    `p`: probability of such a difference by noise, NaN where it cannot be told. `least`, `most`: confidence
-    interval of the ratio B / A (`CONFIDENCE`), of a little more than was counted, so that it is there for 0 as well.
-    `dof`: of the whole variance. `spread`: relative variance of the difference from the intervals, tau apart.
-    `load`: what load may do to the ratio.
+    `p`: probability of such a difference by noise alone, NaN if the spread is not known. `low`, `high`: confidence
+    interval of the ratio B / A (`CONFIDENCE`); a small count is added to both sides, so that it exists for 0 as well.
+    `dof`: degrees of freedom of the whole variance. `spread`: relative variance of the difference from the intervals,
+    without tau. `load`: the smallest and the largest ratio that a difference of load alone explains.
     """
 
     p: Floats
-    least: Floats
-    most: Floats
+    low: Floats
+    high: Floats
     dof: Floats
     spread: Floats
     load: tuple[Floats, Floats]
     growth: Callable[[Floats], Floats]
-    """Of a distance in standard errors: the growth, as a share of A's rate, that it takes."""
+    """Distance in standard errors -> the growth that causes it, as a share of the rate in A."""
 
     def scaled(self, factor: float) -> RateComparison:
-        """The same, said of a ratio that is `factor` times as large."""
+        """The same comparison for ratios multiplied by `factor`."""
         load = (self.load[0] * factor, self.load[1] * factor)
-        return replace(self, least=self.least * factor, most=self.most * factor, load=load)
+        return replace(self, low=self.low * factor, high=self.high * factor, load=load)
 
-    def where(self, chosen: npt.NDArray[np.bool_], other: RateComparison) -> RateComparison:
-        """Of the other one where `chosen`."""
+    def where(self, selected: npt.NDArray[np.bool_], other: RateComparison) -> RateComparison:
+        """The metrics of `other` where `selected`, else those of this comparison."""
 
         def pick(left: Floats, right: Floats) -> Floats:
-            return np.where(chosen, right, left)
+            return np.where(selected, right, left)
 
         return RateComparison(
             pick(self.p, other.p),
-            pick(self.least, other.least),
-            pick(self.most, other.most),
+            pick(self.low, other.low),
+            pick(self.high, other.high),
             pick(self.dof, other.dof),
             pick(self.spread, other.spread),
             (pick(self.load[0], other.load[0]), pick(self.load[1], other.load[1])),
             lambda distance: pick(self.growth(distance), other.growth(distance)),
         )
 
-    def detectable(self, threshold: float) -> Floats:
-        """The smallest growth, as a share of A's rate, that would be seen with probability `POWER` at this p."""
-        return self.growth(quantiles(threshold, self.dof) + quantiles(2 * (1 - POWER), self.dof))
+    def smallest_detectable_growth(self, limit: float) -> Floats:
+        """The smallest growth, as a share of the rate in A, that has p <= `limit` with probability `POWER`."""
+        return self.growth(quantiles(limit, self.dof) + quantiles(2 * (1 - POWER), self.dof))
 
 
 def compare(before: RateTotals, after: RateTotals, tau: Floats, load: tuple[Floats, Floats]) -> RateComparison:
-    """Compare two sides' metrics. `tau`: run-to-run variation of each metric, as a share of it.
+    """Compare the metrics of two sides. `tau`: run-to-run variation of each metric, relative to its rate.
 
-    `load`: the least and the most that the difference of load alone may make of the ratio B / A.
+    `load`: the smallest and the largest ratio B / A that a difference of load alone explains.
     """
-    few_a, few_b = before.count < _FEW, after.count < _FEW
+    few_a, few_b = before.count < _FEW_EVENTS, after.count < _FEW_EVENTS
     (phi_a, drift_a), (phi_b, drift_b) = _spread(before, few_a | few_b), _spread(after, few_a | few_b)
-    # Bursts are of the server; a single event has another size where the one side was sampled more often.
+    # Bursts are a property of the server, the size of one event a property of each side's sampling rate.
     burst = np.maximum(phi_a - before.event, phi_b - after.event)
     phi_a, phi_b = np.where(few_a, before.event + burst, phi_a), np.where(few_b, after.event + burst, phi_b)
     drift_a = np.where(few_a, np.maximum(drift_a, drift_b), drift_a)
@@ -108,12 +108,13 @@ def compare(before: RateTotals, after: RateTotals, tau: Floats, load: tuple[Floa
     rate_a, rate_b = before.rate, after.rate
     pooled = (before.count + after.count) / (exposure_a + exposure_b)
     degrees = (*_degrees(before), *_degrees(after), TAU_DOF)
-    there = np.where(pooled > 0, pooled, 1.0)
-    parts = (part_a / there, drift_a, part_b / there, drift_b, 2 * tau**2)
+    nonzero = np.where(pooled > 0, pooled, 1.0)
+    parts = (part_a / nonzero, drift_a, part_b / nonzero, drift_b, 2 * tau**2)
     dof = _satterthwaite(parts, degrees)
     distance = _distance(rate_a, rate_b, pseudo, a, b, load)
-    near_a, near_b = rate_a + pseudo, rate_b + pseudo
-    least, most = _interval(near_a, near_b, (part_a / near_a, drift_a, part_b / near_b, drift_b, 2 * tau**2), degrees)
+    padded_a, padded_b = rate_a + pseudo, rate_b + pseudo
+    variances = (part_a / padded_a, drift_a, part_b / padded_b, drift_b, 2 * tau**2)
+    low, high = _confidence_interval(padded_a, padded_b, variances, degrees)
 
     def growth(needed: Floats) -> Floats:
         end = _unstable(_stable(rate_a + pseudo, a, b) + needed, a, b) - pseudo
@@ -121,8 +122,8 @@ def compare(before: RateTotals, after: RateTotals, tau: Floats, load: tuple[Floa
 
     return RateComparison(
         np.where(known, two_sided_p(distance, dof), np.nan),
-        least,
-        most,
+        low,
+        high,
         dof,
         drift_a + drift_b + np.divide(a, pooled, out=np.full_like(a, np.inf), where=pooled > 0),
         load,
@@ -131,15 +132,15 @@ def compare(before: RateTotals, after: RateTotals, tau: Floats, load: tuple[Floa
 
 
 def _spread(side: RateTotals, few: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
-    """phi, and s^2: what the intervals' spread is beyond it, as a share of the square. `few`: a side has hardly any."""
-    some = side.count > 0
+    """phi, and s^2: the variance beyond phi, relative to the squared count. `few`: a side has hardly any events."""
+    nonzero = side.count > 0
     one = np.ones_like(side.count)
-    whole = np.divide(side.variance, side.count, out=one.copy(), where=some)
-    short = whole if side.short is None else np.divide(side.short, side.count, out=one.copy(), where=some)
+    whole = np.divide(side.variance, side.count, out=one.copy(), where=nonzero)
+    short = whole if side.short is None else np.divide(side.short, side.count, out=one.copy(), where=nonzero)
     if side.rough:
         short = np.where(few, np.minimum(short, whole), whole)
     phi = np.maximum(short, side.event)
-    drift = np.divide(np.maximum(whole - phi, 0.0), side.count, out=np.zeros_like(one), where=some)
+    drift = np.divide(np.maximum(whole - phi, 0.0), side.count, out=np.zeros_like(one), where=nonzero)
     return phi, drift
 
 
@@ -161,10 +162,10 @@ def _unstable(value: Floats, a: Floats, b: Floats) -> Floats:
 def _distance(
     rate_a: Floats, rate_b: Floats, pseudo: Floats, a: Floats, b: Floats, load: tuple[Floats, Floats]
 ) -> Floats:
-    """Standard errors between B and the nearest value that A could have at B's load; signed."""
-    here = _stable(rate_b + pseudo, a, b)
-    least, most = (_stable(rate_a * factor + pseudo, a, b) for factor in load)
-    return np.where(here > most, here - most, np.where(here < least, here - least, 0.0))
+    """Signed distance, in standard errors, of B from the range of rates that A would have at the load of B."""
+    value = _stable(rate_b + pseudo, a, b)
+    low, high = (_stable(rate_a * factor + pseudo, a, b) for factor in load)
+    return np.where(value > high, value - high, np.where(value < low, value - low, 0.0))
 
 
 def _satterthwaite(parts: tuple[Floats, ...], degrees: tuple[float, ...]) -> Floats:
@@ -174,33 +175,33 @@ def _satterthwaite(parts: tuple[Floats, ...], degrees: tuple[float, ...]) -> Flo
     return found
 
 
-def _interval(
+def _confidence_interval(
     rate_a: Floats, rate_b: Floats, parts: tuple[Floats, ...], degrees: tuple[float, ...]
 ) -> tuple[Floats, Floats]:
-    """Of the ratio B / A, by its logarithm: Var(ln r) = phi / y + s^2 + tau^2 on each side."""
+    """Confidence interval of the ratio B / A, from its logarithm: Var(ln r) = phi / y + s^2 + tau^2 on each side."""
     reach = quantiles(1 - CONFIDENCE, _satterthwaite(parts, degrees)) * np.sqrt(sum(parts))
     return rate_b / rate_a * np.exp(-reach), rate_b / rate_a * np.exp(reach)
 
 
-RATE = 0.05
+FALSE_DISCOVERY_RATE = 0.05
 
 
-def threshold(p: Floats, rate: float = RATE) -> float:
-    """The largest p-value that counts as a discovery; 0.0 if none does.
+def threshold(p: Floats, rate: float = FALSE_DISCOVERY_RATE) -> float:
+    """The largest p-value that is a discovery; 0.0 if there is none.
 
-    Benjamini and Yekutieli, Annals of Statistics 29 (2001): valid however the comparisons depend on each other.
-    Ours do in both directions, since callers contain callees and shares of one total displace each other, so
-    that the plain procedure of Benjamini and Hochberg is not proven for them.
+    Benjamini and Yekutieli, Annals of Statistics 29 (2001): valid for any dependence of the comparisons.
+    These comparisons have positive and negative dependence, since callers include callees and shares of one total
+    displace each other; the procedure of Benjamini and Hochberg is not proven for that.
     """
     if not len(p):
         return 0.0
     ordered = np.sort(p)
-    fits = np.flatnonzero(ordered <= rate * np.arange(1, len(p) + 1) / (len(p) * _harmonic(len(p))))
-    return float(ordered[fits[-1]]) if len(fits) else 0.0
+    discoveries = np.flatnonzero(ordered <= rate * np.arange(1, len(p) + 1) / (len(p) * _harmonic(len(p))))
+    return float(ordered[discoveries[-1]]) if len(discoveries) else 0.0
 
 
-def first_threshold(comparisons: int, rate: float = RATE) -> float:
-    """The p-value that a change needs if it is the only one."""
+def first_threshold(comparisons: int, rate: float = FALSE_DISCOVERY_RATE) -> float:
+    """The p-value below which a change is a discovery if it is the only one."""
     return rate / (comparisons * _harmonic(comparisons)) if comparisons else rate
 
 

@@ -37,7 +37,7 @@ def deliver_diff(before: Profile, after: Profile, runs: tuple[Run | None, Run | 
 def _judged(before: Profile, after: Profile, runs: tuple[Run | None, Run | None], options: FlameOptions) -> DiffOptions:
     """How they are compared, and by what it is evaluated what is noise."""
     from flamegraph.diff import DiffOptions
-    from netprobe.analysis.compare.flame_verdicts import halves_judge, judge_for
+    from netprobe.analysis.compare.flame_verdicts import verdict_rule, verdict_rule_within_recording
 
     told = (options.comparing["requests_a"], options.comparing["requests_b"])
     requests_a, requests_b = (
@@ -54,8 +54,8 @@ def _judged(before: Profile, after: Profile, runs: tuple[Run | None, Run | None]
         name_b=name_b,
     )
     if _same(*options.inputs):
-        return replace(found, judge=halves_judge(before, after, found))
-    return replace(found, judge=judge_for(before, after, found, all(map(_pinned, runs))))
+        return replace(found, rule=verdict_rule_within_recording(before, after, found))
+    return replace(found, rule=verdict_rule(before, after, found, all(map(_pinned, runs))))
 
 
 def _names(options: FlameOptions) -> tuple[str, str]:
@@ -93,9 +93,9 @@ def _requests(given: float | None, run: Run | None, profile: Profile, options: F
     """What the user says; else what the Run knows or estimates, of a part of its time as many as go with it."""
     if given or run is None:
         return given
-    from netprobe.analysis.requests import requests_of
+    from netprobe.analysis.request_count import request_count
 
-    known = requests_of(run)
+    known = request_count(run)
     if known is None:
         return None
     part = min(profile.info.seconds / run.seconds, 1.0) if options.times and run.seconds else 1.0
@@ -124,13 +124,13 @@ def _show(found: Diff, options: FlameOptions) -> None:
     from netprobe.render.text import say, show
 
     if options.as_json:
-        document = found.to_dict(boxes=False)
+        document = found.to_dict(frames=False)
         if options.top:
             document["functions"] = document["functions"][: options.top]
         print_json(bare_envelope("flame", document))
         return
     rows = found.top(_ROWS_BESIDE_A_PICTURE if options.top is None else options.top)
-    say(f"{found.a.name} → {found.b.name}. {found.denominator.text}")
-    show(diff_as_text(rows, found.denominator.unit))
+    say(f"{found.a.name} → {found.b.name}. {found.normalization.text}")
+    show(diff_as_text(rows, found.normalization.unit))
     for note in found.notes:
         say(note)

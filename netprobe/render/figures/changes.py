@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netprobe.render.diff import amount, change, interval
+from netprobe.render.diff import change, confidence_interval, rate
 from netprobe.render.figures.theme import BLUE, ORANGE, figure
 from netprobe.render.safe import label
 from netprobe.rules.context import MissingDataError
@@ -83,9 +83,9 @@ def _draw_side(drawn: go.Figure, rows: Sequence[Change], name: str, color: str, 
 
 
 def _hover(row: Change) -> str:
-    rates = f"{amount(row.rate_a, row.unit)} → {amount(row.rate_b, row.unit)} per {row.per}"
-    said = interval(row)
-    return f"<b>{label(row.name, 80)}</b><br>{rates}<br>{change(row)}" + (f" ({said} at 95 %)" if said else "")
+    rates = f"{rate(row.rate_a, row.unit)} → {rate(row.rate_b, row.unit)} per {row.per}"
+    limits = confidence_interval(row)
+    return f"<b>{label(row.name, 80)}</b><br>{rates}<br>{change(row)}" + (f" (95 % CI: {limits})" if limits else "")
 
 
 def _ratio(row: Change) -> float:

@@ -19,7 +19,7 @@ from netprobe.render.report.recording_details import missing, recording_details
 from netprobe.render.report.run_page import details_line, target_name
 from netprobe.render.report.run_sections import ReportData
 from netprobe.render.report.shared_scales import share_scales
-from netprobe.rules.context import RunContext
+from netprobe.rules.context import context_of
 from netprobe.rules.finding import Finding
 from netprobe.rules.registry import evaluate
 from netprobe.run.model import Run
@@ -42,8 +42,8 @@ def render(comparison: Comparison, names: Names = ("A", "B"), title: str = "") -
     charts = Charts()
     figures = ComparisonFigures(comparison)
     sides = (
-        ReportData(RunContext(comparison.a.run), figures.a, charts, "a-", comparison.per),
-        ReportData(RunContext(comparison.b.run), figures.b, charts, "b-", comparison.per),
+        ReportData(context_of(comparison.a.run), figures.a, charts, "a-", comparison.per),
+        ReportData(context_of(comparison.b.run), figures.b, charts, "b-", comparison.per),
     )
     shown = list(_sections(comparison, figures, sides, names, charts))
     share_scales(charts.figures)
@@ -119,7 +119,7 @@ def _throughput(comparison: Comparison) -> str:
         return ""
     values = f"Requests per second: {row.rate_a:,.0f} → {row.rate_b:,.0f}"
     change = row.verdict if row.change_pct is None else f"{row.change_pct:+.{0 if abs(row.change_pct) >= 1 else 1}f} %"
-    confidence_interval = diff_text.interval(row)
+    confidence_interval = diff_text.confidence_interval(row)
     limits = f"; 95 % confidence interval: {confidence_interval}" if confidence_interval else ""
     if row.verdict == "inconclusive":
         return f"{values} ({change}; inconclusive: too few values)."
@@ -132,12 +132,12 @@ def _throughput(comparison: Comparison) -> str:
 
 
 def _comparability(comparison: Comparison) -> Html:
-    if not comparison.comparable:
+    if not comparison.comparability_warnings:
         return element("p", diff_text.heading(comparison)[-1], class_="soft")
-    count = len(comparison.comparable)
+    count = len(comparison.comparability_warnings)
     return folded(
         f"{count} comparability warning{'' if count == 1 else 's'}",
-        listed(counted(difference.words) for difference in comparison.comparable),
+        listed(counted(warning.message) for warning in comparison.comparability_warnings),
     )
 
 
@@ -160,7 +160,7 @@ def _findings(comparison: Comparison, anchors: Sequence[str]) -> Html:
 
 
 def _found(run: Run) -> dict[str, Finding]:
-    return {result.code: result for result in evaluate(run) if isinstance(result, Finding)}
+    return {result.code: result for result in evaluate(context_of(run)) if isinstance(result, Finding)}
 
 
 # ---- Sections ----
@@ -211,10 +211,9 @@ def _changes(comparison: Comparison, figures: ComparisonFigures, charts: Charts)
         title = diff_text.explained_title(comparison)
         shown = table(diff_text.explained_as_text(comparison.explained, _ROWS), title)
         parts.append(folded(title, shown, _more(len(comparison.explained))))
-    renamed = [line for line in diff_text.meaning(comparison) if line.startswith("Perhaps")]
-    parts.append(listed(renamed))
-    if unseen := diff_text.unseen(comparison):
-        parts.append(folded(unseen[0].rstrip(":"), listed(unseen[1:])))
+    parts.append(listed(diff_text.renamed_as_lines(comparison)))
+    if within_noise := diff_text.within_noise(comparison):
+        parts.append(folded(within_noise[0].rstrip(":"), listed(within_noise[1:])))
     return join(parts)
 
 
