@@ -1,6 +1,6 @@
-"""`netprobe import` as users run it: what it prints, writes and refuses, and what can be done with its Runs.
+"""`netprobe import` as users run it: its output, its errors, and the Runs that it writes.
 
-NETPROBE_BLESS=1 writes the goldens anew; look at what changed in them before they are kept.
+NETPROBE_BLESS=1 rewrites the golden files; read their differences before you commit them.
 """
 
 import gzip
@@ -21,8 +21,9 @@ from flamegraph.errors import ProfileError
 from netprobe import render
 from netprobe.commands.shared.group import cli
 from netprobe.errors import NetprobeError
+from netprobe.importers.imported_run import as_run
 from netprobe.importers.reading import read_reports
-from netprobe.importers.to_run import as_run
+from netprobe.run.description import RequestsInfo
 from netprobe.run.store import write_run
 
 GOLDENS = Path(__file__).parent / "data" / "import"
@@ -108,7 +109,7 @@ def golden(name, text):
 
 
 def without_codes(text):
-    """Without the list of rules that inconclusive: it grows with every new rule."""
+    """Without the list of inconclusive rules, which grows with every new rule."""
     lines = text.splitlines(keepends=True)
     return "".join("… findings.\n" if " inconclusive (" in line else line for line in lines)
 
@@ -138,50 +139,56 @@ def test_json(inside, texts, case):
     assert all(one["reason"] for one in first["results"]["inconclusive"])
 
 
-def test_a_wrong_document_is_seen(inside, texts):
+def test_schema_refuses_wrong_documents(inside, texts):
     document = inside("import", "before.sar", "--json").json()
-    for change in ({"surprise": 1}, {"command": "other"}, {"runs": []}, {"schema_version": 2}):
+    for change in ({"surprise": 1}, {"command": "other"}, {"runs": []}, {"schema_version": 1}):
         with pytest.raises(jsonschema.ValidationError):
             validated(document | change)
 
 
-def test_the_run(inside, texts):
+def test_run_has_the_tables_and_the_requests(inside, texts):
     done = inside("import", *CASES["all"], "-o", "run")
     assert done.status == 0, done.err
     assert "Run written to run." in done.err
     run = package.load("run")
     assert run.imported
     assert run.seconds == 4
-    assert run.info["requests"] == {"count": 460_007, "source": "wrk"}
-    assert {part["source"] for part in run.info["imported"]["parts"]} == set(CASES["all"][:4])
+    assert run.info.requests == RequestsInfo(count=460_007, source="wrk")
+    assert {report.source for report in run.info.imported.reports} == set(CASES["all"][:4])
     assert run.table("syscalls")["calls"].sum() == 500_009 + 480_013 + 470_021 + 31
     assert run.table("intervals")["machine_switches"].tolist() == [17132 + 17060 + 17048 + 17026]
-    # Nothing that was not told.
-    assert run.info["host"]["cpus_online"] is None
-    assert run.info["recording"]["started"] is None
-    # Once more over it.
+    # The reports do not contain these.
+    assert run.info.host.cpus_online is None
+    assert run.info.recording.started is None
+    # The second import replaces the Run.
     assert inside("import", "before.sar", "-o", "run").status == 0
     assert "syscalls" not in package.load("run").tables
 
 
-def test_each_interval_for_itself(inside, texts):
+def test_each_report_becomes_a_separate_run(inside, texts):
     done = inside("import", *CASES["apart"], "-o", "runs")
     assert done.status == 0, done.err
-    assert "Each interval is a Run of its own: there is more than one interval of system calls" in done.err
+    assert "Each report becomes a separate Run: there is more than one report of system calls" in done.err
     assert sorted(path.name for path in Path("runs").iterdir()) == ["1", "2", "3"]
     assert [package.load(f"runs/{number}").seconds for number in (2,)] == [4]
     again = inside("import", *CASES["apart"], "-o", "runs")
     assert again.status == 2
     assert "runs exists already" in again.err
-    # The result is shown all the same.
+    # The result is printed nevertheless.
     assert "read-on-sockets" in again.out
 
 
-def test_chosen_intervals(inside, texts):
-    done = inside("import", *CASES["apart"], "--interval", "2", "--interval", "3", "-d", "4", "--json")
+def test_selected_reports(inside, texts):
+    done = inside("import", *CASES["apart"], "--report", "2", "--report", "3", "-d", "4", "--json")
     (run,) = validated(done.json())["runs"]
-    assert [one["number"] for one in run["intervals"]] == [2, 3]
-    assert "no interval 9: 3 were found" in inside("import", *CASES["apart"], "--interval", "9").refused()
+    assert [one["number"] for one in run["reports"]] == [2, 3]
+    assert "no report 9: 3 were found" in inside("import", *CASES["apart"], "--report", "9").refused()
+
+
+def test_old_option_selects_reports_and_is_not_in_the_help(inside, texts):
+    (run,) = inside("import", *CASES["apart"], "--block", "2", "--json").json()["runs"]
+    assert [one["number"] for one in run["reports"]] == [2]
+    assert "--block" not in inside("import", "--help").out
 
 
 def test_standard_input_and_gzip(netprobe, texts):
@@ -192,24 +199,24 @@ def test_standard_input_and_gzip(netprobe, texts):
         )
         (run,) = validated(json.loads(done.stdout))["runs"]
         assert run["seconds"] == 4
-    assert "can be read once" in netprobe("import", "-", "-").refused()
+    assert "can be read only once" in netprobe("import", "-", "-").refused()
 
 
-def test_the_numbers_that_matter_are_printed(inside, checkout):
-    """Of a whole article: what its author points at, each at its interval."""
+def test_calls_per_request_and_switches_are_printed(inside, checkout):
+    """Of a whole article: the numbers that its author points at, each at its report."""
     article = checkout.parent / "shared" / "source-article.txt"
     if not article.exists():
         pytest.skip(f"{article} is not there")
-    said = inside("import", article).out
-    for words in (
-        "9. Length not known; about 9353652 requests (the fewer of the receive and send calls).\n"
-        "   For each request: recvfrom 1.04, sendto 1.00, epoll_wait 0.08.\n",
-        "   For each request: epoll_pwait 1.09, read 1.05, ",
+    printed = inside("import", article).out
+    for text in (
+        "9. Length unknown; about 9353652 requests (receive or send calls, whichever are fewer).\n"
+        "   System calls per request: recvfrom 1.04, sendto 1.00, epoll_wait 0.08.\n",
+        "   System calls per request: epoll_pwait 1.09, read 1.05, ",
         "epoll-zero-timeout: epoll_pwait is called 1.09 times for each request",
-        "   The whole machine: 284.0 context switches a second.\n",
-        "   The whole machine: 17066 context switches a second.\n   timer-thread-switching: The machine switches",
+        "   Whole machine: 284.0 context switches per second.\n",
+        "   Whole machine: 17066 context switches per second.\n   timer-thread-switching: The machine switches",
     ):
-        assert words in said
+        assert text in printed
 
 
 def test_requests(inside, texts):
@@ -223,9 +230,9 @@ def test_requests(inside, texts):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"no table at all\n", "There is nothing in text that can be imported"),
+        (b"no table at all\n", "text contains no report that can be imported"),
         (b"", "text is empty"),
-        (bytes(range(256)), "text is no text"),
+        (bytes(range(256)), "text is neither text nor a profile"),
         (b"\x1f\x8b\x08\x00corrupt", "cannot be read"),
     ],
 )
@@ -233,7 +240,7 @@ def test_refused(netprobe, texts, content, words):
     Path("text").write_bytes(content)
     message = netprobe("import", "text").refused()
     assert words in message
-    # One file that is nothing takes all: what is missing would go unseen.
+    # One file without a report is an error: a Run without it would look complete.
     assert words in netprobe("import", "before.sar", "text", "-o", "run").refused()
     assert not Path("run").exists()
 
@@ -246,14 +253,14 @@ def test_expected_formats_are_named(inside, texts):
     assert "cannot be read: No such file" in inside("import", "none").refused()
 
 
-def test_no_place_to_write(netprobe, texts):
+def test_result_is_printed_although_the_run_cannot_be_written(netprobe, texts):
     done = netprobe("import", "before.sar", "-o", "none/run")
     assert done.status == 2
     assert "does not exist" in done.err
     assert "sar -w" in done.out
 
 
-def test_broken_lines_are_said(inside, texts):
+def test_skipped_lines_are_reported(inside, texts):
     Path("text").write_text(BEFORE["syscount"].replace("480013", "48oo13"))
     done = inside("import", "text")
     assert done.status == 0
@@ -261,7 +268,7 @@ def test_broken_lines_are_said(inside, texts):
     assert "line 3: read                     48oo13" in done.out
 
 
-def test_hostile_names_stay_inert(netprobe, texts):
+def test_hostile_names_are_escaped(netprobe, texts):
     name = "a\x1b]0;x\x07\u202eb\n"
     Path(name).write_text("\x1b[31m\x1b]0;own\x07ed, cpu=0, socket 0\n\u202e<b>, cpu=2, socket 1\nx, cpu=1, socket 2\n")
     done = netprobe("import", name, "-o", "run")
@@ -273,28 +280,26 @@ def test_hostile_names_stay_inert(netprobe, texts):
     assert package.load("run").table("imported_listeners")["name"][1] == "\u202e<b>"
 
 
-def test_a_file_name_that_is_no_utf8(netprobe, texts):
+def test_file_name_that_is_not_utf8(netprobe, texts):
     name = os.fsencode(texts) + b"/sar\xff"
     Path(os.fsdecode(name)).write_text(BEFORE["sar"])
     done = netprobe("import", name, "-o", "run")
     assert done.status == 0, done.err
-    assert "sar\\xff" in package.load("run").info["imported"]["parts"][0]["source"]
+    assert "sar\\xff" in package.load("run").info.imported.reports[0].source
 
 
-# ---- What can be done with such a Run ----
+# ---- Comparisons and flame graphs of imported Runs ----
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """`before-KIND` and `after-KIND`, and the texts that they are made of."""
+    """The Runs `before-KIND` and `after-KIND`, and their texts."""
     folder = tmp_path_factory.mktemp("runs")
     for side, parts in (("before", BEFORE), ("after", AFTER)):
         for kind, text in parts.items():
             (folder / f"{side}.{kind}").write_text(text)
-            intervals = [
-                replace(interval, source=f"{side}.{kind}") for interval in read_reports(folder / f"{side}.{kind}")
-            ]
-            write_run(as_run(intervals), folder / f"{side}-{kind}")
+            reports = [replace(report, source=f"{side}.{kind}") for report in read_reports(folder / f"{side}.{kind}")]
+            write_run(as_run(reports), folder / f"{side}-{kind}")
     return folder
 
 
@@ -314,7 +319,7 @@ def test_diff_of_single_values(inside, runs):
     assert {row["verdict"] for row in document["changes"]} == {"inconclusive"}
 
 
-def test_diff_of_intervals(inside, runs):
+def test_diff_of_reports_with_intervals(inside, runs):
     document = validated(inside("diff", "before-sar", "after-sar", "--json").json(), "diff")
     (row,) = [row for row in document["changes"] if row["name"] == "switches, whole machine"]
     assert row["verdict"] == "less"
@@ -389,9 +394,9 @@ def test_diff_of_the_article_with_a_recorded_run(inside, texts, checkout):
     article = checkout.parent / "shared" / "source-article.txt"
     if not article.exists():
         pytest.skip(f"{article} is not there")
-    assert inside("import", article, "--interval", "10", "-o", "told").status == 0
+    assert inside("import", article, "--report", "10", "-o", "imported").status == 0
     faulty = checkout / "dashboards" / "runs" / "faulty"
-    document = validated(inside("diff", "told", faulty, "--json").json(), "diff")
+    document = validated(inside("diff", "imported", faulty, "--json").json(), "diff")
     rates = {row["name"]: row["rate_b"] for row in document["changes"]}
     # One read a request of the reactors, and those of the timers.
     assert 1.0 < rates["read"] < 1.1
