@@ -1,4 +1,4 @@
-"""Does a server busy-poll, and if not, which link of the chain is broken?
+"""Busy polling of a server: what was counted, and the prerequisites that are not met.
 
 Source: Documentation/networking/napi.rst; ep_busy_loop() in fs/eventpoll.c, napi_busy_loop() in net/core/dev.c.
 """
@@ -11,23 +11,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from netprobe.analysis.syscalls import summarise as summarise_syscalls
+from netprobe.analysis.syscalls import SyscallRow, summarise
 from netprobe.run.table import Table, thread_rows
 
 Tables = Mapping[str, Table]
-State = Literal["ok", "broken", "unknown", "not needed"]
+State = Literal["ok", "failed", "inconclusive", "not needed"]
 
-# From this share of the packets on, busy polling does its work.
+# Names of the checks, in the order of the prerequisites.
+ENABLED = "busy polling is enabled"
+BLOCKING_WAITS = "waits are blocking"
+NAPI_IDS = "connections have a NAPI id"
+ONE_NAPI_PER_SET = "each epoll set polls one NAPI instance"
+NO_EVENT_READY = "waits find no event ready"
+DEFERRED_INTERRUPTS = "interrupts are deferred"
+
+# Busy polling is effective from this share of the packets on.
 GOOD_SHARE_PCT = 50.0
-# netprobe's count and the kernel's may differ by this much before it is said.
+# Accepted difference between the counts of netprobe and of the kernel.
 CROSS_CHECK_PCT = 2.0
-_STRAY, _FEWEST_ATTEMPTS = 0.01, 100
+_STRAY_SHARE, _MIN_ATTEMPTS = 0.01, 100
 _SHOWN = 4
 
 
 @dataclass
 class PollRow:
-    """One thread's busy polls of one NAPI instance with one budget. Thread 0 stands for all not traced."""
+    """Busy polls of one thread, NAPI instance and budget. Thread 0 stands for all threads outside the target."""
 
     pid: int
     tid: int
@@ -45,7 +53,7 @@ class PollRow:
 
 @dataclass
 class Napi:
-    """A NAPI instance, and who took packets from it. `queue` is its place on the device."""
+    """A NAPI instance and its packets by poller. `queue` is the number of the queue on the device."""
 
     napi_id: int
     device: str = "?"
@@ -64,8 +72,8 @@ class Napi:
 
 
 @dataclass(frozen=True)
-class Link:
-    """One condition of busy polling: its state, what shows it, and what to do if it is broken."""
+class Check:
+    """The check of one prerequisite: state, evidence, and the fix if it failed."""
 
     name: str
     state: State
@@ -75,7 +83,7 @@ class Link:
 
 @dataclass
 class PollSet:
-    """An epoll set or a ring with its parameters (None: cannot be read) and connections by NAPI id."""
+    """An epoll set or ring: its parameters (None: not readable) and its connections by NAPI id."""
 
     pid: int
     fd: int
@@ -87,33 +95,38 @@ class PollSet:
 
 @dataclass
 class BusyPolling:
-    """Everything that is known, and the verdict."""
+    """Counts, checks and the verdict."""
 
     rows: list[PollRow]
     napis: list[Napi]
-    links: list[Link]
+    checks: list[Check]
     share_pct: float | None
     kernel_packets: int | None
     counted_packets: int
     others_packets: int
     verdict: Literal["good", "softirq first", "none", "mixed", "inconclusive"]
     sentence: str
-    asked_by_server: bool = False
-    """It has parameters of its own on an epoll set, a ring or a connection."""
-    asked_by_machine: bool = False
-    """net.core.busy_poll is set, or an instance of its connections leaves packets to a poller."""
+    requested_by_server: bool = False
+    """An epoll set, ring or connection of the server has busy-poll parameters."""
+    requested_by_machine: bool = False
+    """net.core.busy_poll is set, or a NAPI instance of the server's connections defers interrupts."""
     connections: int = 0
     connections_with_napi: int = 0
 
-    def link(self, begins: str) -> Link:
-        """The link whose name begins so."""
-        return next(link for link in self.links if link.name.startswith(begins))
+    @property
+    def requested(self) -> bool:
+        """Whether the server or the settings of the machine request busy polling."""
+        return self.requested_by_server or self.requested_by_machine
+
+    def check(self, name: str) -> Check:
+        """The check of this name."""
+        return next(check for check in self.checks if check.name == name)
 
     @property
     def disagrees(self) -> bool:
-        """Whether the kernel's own counter differs by more than 2 %.
+        """Whether the counter of the kernel differs by more than 2 %.
 
-        It counts for a whole network namespace: what others polled from other instances may be in it, or not.
+        The counter covers a network namespace: polls of other processes and instances may be included or not.
         """
         if self.kernel_packets is None:
             return False
@@ -123,47 +136,48 @@ class BusyPolling:
 
 
 def analyse(tables: Tables) -> BusyPolling:
-    """Add up, evaluate every link of the chain, and say what it means."""
+    """Sum the counts, check the prerequisites in order, and derive the verdict."""
     rows, others = poll_rows(tables)
     napis = _napis(tables, rows, others)
     own = _own_napis(tables, napis, rows)
     share = _share(own)
     ids = {napi.napi_id for napi in own}
-    links = _links(tables, [row for row in rows if row.napi_id in ids], own, share)
-    verdict, sentence = _verdict([row for row in rows if row.napi_id in ids], own, links, share)
+    own_rows = [row for row in rows if row.napi_id in ids]
+    checks = _checks(tables, own_rows, own, share)
+    verdict, sentence = _verdict(own_rows, checks, share)
     kernel = [count for (count,) in _rows(tables, "polling_kernel", "busy_poll_rx_packets")]
     counted = sum(row.packets for row in (*rows, *others) if row.napi_id in ids)
     elsewhere = sum(row.packets for row in others if row.napi_id not in ids)
     return BusyPolling(
         rows,
         own,
-        links,
+        checks,
         share,
         sum(kernel) if kernel else None,
         counted,
         elsewhere,
         verdict,
         sentence,
-        asked_by_server=_asked_by_server(tables),
-        asked_by_machine=_asked_by_machine(tables, own),
+        requested_by_server=_requested_by_server(tables),
+        requested_by_machine=_requested_by_machine(tables, own),
         connections=_connections(tables),
         connections_with_napi=_connections(tables, with_napi=True),
     )
 
 
 def _rows(tables: Tables, name: str, *columns: str) -> Iterable[tuple[Any, ...]]:
-    """Of a table that may be missing."""
+    """Rows of a table that may be missing."""
     return tables[name].rows(*columns) if name in tables else ()
 
 
-def _asked_by_server(tables: Tables) -> bool:
-    on_sets = any(here.busy_poll_us for here in poll_sets(tables))
+def _requested_by_server(tables: Tables) -> bool:
+    on_sets = any(poll_set.busy_poll_us for poll_set in poll_sets(tables))
     return on_sets or any(us for (us,) in tables["polling_connections"].rows("busy_poll_us"))
 
 
-def _asked_by_machine(tables: Tables, own: Sequence[Napi]) -> bool:
+def _requested_by_machine(tables: Tables, own: Sequence[Napi]) -> bool:
     settings = dict(tables["polling_settings"].rows("name", "value"))
-    # gro_flush_timeout alone is for larger GRO packets; with deferred interrupts it waits for a poller.
+    # gro_flush_timeout alone is set for larger GRO packets; with napi_defer_hard_irqs it is set for a poller.
     return bool(settings["net.core.busy_poll"]) or any(napi.defer_hard_irqs for napi in own)
 
 
@@ -172,18 +186,17 @@ def _connections(tables: Tables, with_napi: bool = False) -> int:
     return sum(count for napi_id, count in rows if napi_id or not with_napi)
 
 
-# ---- What was counted ----
+# ---- Counts ----
 
 
 def poll_rows(tables: Tables) -> tuple[list[PollRow], list[PollRow]]:
-    """The target's rows, most packets first, and those of everybody else."""
+    """The rows of the target by descending attempts, and the rows of all other threads."""
     found: dict[tuple[int, int, int, int], PollRow] = {}
     names = ("attempts", "hits", "packets", "episodes", "last_poll_packets", "polling_ns")
     for pid, tid, process, thread, napi_id, budget, attempts, hits, packets, episodes, last, polling_ns in thread_rows(
         tables, "busy_polls", "napi_id", "budget", *names
     ):
-        fresh = PollRow(pid, tid, process, thread, napi_id, budget)
-        row = found.setdefault((pid, tid, napi_id, budget), fresh)
+        row = found.setdefault((pid, tid, napi_id, budget), PollRow(pid, tid, process, thread, napi_id, budget))
         row.attempts += attempts
         row.hits += hits
         row.packets += packets
@@ -214,20 +227,20 @@ def _napis(tables: Tables, rows: Sequence[PollRow], others: Sequence[PollRow]) -
 
 
 def _own_napis(tables: Tables, napis: Mapping[int, Napi], rows: Sequence[PollRow]) -> list[Napi]:
-    """The instances that the target polls, or that its connections' packets come from.
+    """The NAPI instances that the target polls, and those that received the packets of its connections.
 
-    A softirq put off to a thread's context now and then looks like a poll of somebody else's instance: less than 1 % of
-    the attempts, with connections that come from others, is no polling.
+    A softirq that runs in the context of a thread looks like a poll of an unrelated instance. An instance with less
+    than 1 % of the attempts and without connections of the target is therefore not counted.
     """
     connected = {number for (number,) in tables["polling_connections"].rows("napi_id") if number}
-    least = _STRAY * sum(row.attempts for row in rows) if connected else 0
+    min_attempts = _STRAY_SHARE * sum(row.attempts for row in rows) if connected else 0
     attempts: Counter[int] = Counter()
     for row in rows:
         attempts[row.napi_id] += row.attempts
-    polled = {number for number, count in attempts.items() if count >= least}
-    # A few polls of other instances only, as of a server that never waits.
+    polled = {number for number, count in attempts.items() if count >= min_attempts}
+    # A server that never waits has only a few polls, and of unrelated instances.
     if connected and not polled & connected:
-        polled = {number for number in polled if attempts[number] >= _FEWEST_ATTEMPTS}
+        polled = {number for number in polled if attempts[number] >= _MIN_ATTEMPTS}
     wanted = polled | connected
     return [napis[number] for number in sorted(wanted) if number in napis]
 
@@ -238,156 +251,170 @@ def _share(own: Sequence[Napi]) -> float | None:
     return 100 * polled / everything if everything else None
 
 
-# ---- The chain ----
+# ---- Prerequisites ----
 
 
-def _links(tables: Tables, rows: Sequence[PollRow], own: Sequence[Napi], share: float | None) -> list[Link]:
+def _checks(tables: Tables, rows: Sequence[PollRow], own: Sequence[Napi], share: float | None) -> list[Check]:
     settings = dict(tables["polling_settings"].rows("name", "value"))
     sets = poll_sets(tables)
+    calls = summarise(tables)
     attempted = any(row.attempts for row in rows)
-    links = [_enabled(settings, sets, tables, attempted), _waits(tables, attempted), _napi_ids(tables, attempted)]
-    links.append(_one_napi(sets, own))
-    links.append(_nothing_ready(tables, links, attempted))
+    checks = [
+        _enabled(settings, sets, tables, calls, attempted),
+        _blocking_waits(calls, attempted),
+        _napi_ids(tables, attempted),
+        _one_napi(sets, own),
+    ]
+    checks.append(_no_event_ready(tables, calls, checks, attempted))
     prefers = any(prefer for (prefer,) in tables["polling_connections"].rows("prefer"))
-    links.append(_softirq(own, sets, attempted, share, prefers))
-    return links
+    checks.append(_deferred_interrupts(own, sets, attempted, share, prefers))
+    return checks
 
 
 def poll_sets(tables: Tables) -> list[PollSet]:
-    """Epoll sets, and rings that have parameters."""
+    """Epoll sets, and rings with busy-poll parameters."""
     found: dict[tuple[int, int], PollSet] = {}
     for pid, fd, kind, known, busy_poll_us, prefer, napi_id, connections in tables["polling_sets"].rows(
         "pid", "fd", "kind", "known", "busy_poll_us", "prefer", "napi_id", "connections"
     ):
-        here = found.setdefault((pid, fd), PollSet(pid, fd, kind, busy_poll_us if known else None, prefer))
+        poll_set = found.setdefault((pid, fd), PollSet(pid, fd, kind, busy_poll_us if known else None, prefer))
         if napi_id >= 0:
-            here.napi_ids[napi_id] += connections
-    # A ring names no connections, so all of its process stand with each: only those with parameters count.
-    return [here for here in found.values() if here.kind == "epoll" or here.busy_poll_us]
+            poll_set.napi_ids[napi_id] += connections
+    # The connections of a ring are not known, so each ring lists all of its process: only rings with parameters count.
+    return [poll_set for poll_set in found.values() if poll_set.kind == "epoll" or poll_set.busy_poll_us]
 
 
-def _enabled(settings: Mapping[str, int | None], sets: Sequence[PollSet], tables: Tables, attempted: bool) -> Link:
-    name = "busy polling is switched on"
+def _enabled(
+    settings: Mapping[str, int | None],
+    sets: Sequence[PollSet],
+    tables: Tables,
+    calls: Sequence[SyscallRow],
+    attempted: bool,
+) -> Check:
     machine, reads = settings["net.core.busy_poll"], settings["net.core.busy_read"]
-    own = {here.busy_poll_us for here in sets if here.busy_poll_us}
+    own = {poll_set.busy_poll_us for poll_set in sets if poll_set.busy_poll_us}
     sockets = sum(count for us, count in tables["polling_connections"].rows("busy_poll_us", "connections") if us)
     total = sum(count for (count,) in tables["polling_connections"].rows("connections"))
-    words = [f"net.core.busy_poll = {'unreadable here' if machine is None else machine}"]
-    words.append(f"epoll sets and rings with parameters of their own: {_count_of(own, sets)}")
-    words.append(f"connections with SO_BUSY_POLL: {sockets} of {total}")
-    evidence = ", ".join(words)
-    if attempted or own or (sockets and machine) or _suffices(_ways_to_wait(tables), machine, sockets):
-        return Link(name, "ok", evidence)
-    if machine and _ways_to_wait(tables) != {"epoll"}:
-        return Link(
-            name,
-            "broken",
-            f"{evidence}; net.core.busy_poll alone is for epoll, and this server waits in another way",
+    evidence = ", ".join((
+        f"net.core.busy_poll = {'not readable' if machine is None else machine}",
+        f"epoll sets and rings with parameters: {_count_of(own, sets)}",
+        f"connections with SO_BUSY_POLL: {sockets} of {total}",
+    ))  # fmt: skip
+    kinds = _waiting_calls(calls)
+    if attempted or own or (sockets and machine) or _suffices(kinds, machine, sockets):
+        return Check(ENABLED, "ok", evidence)
+    if machine and kinds != {"epoll"}:
+        call = "poll or select" if "poll" in kinds else "recv"
+        return Check(
+            ENABLED,
+            "failed",
+            f"{evidence}; net.core.busy_poll alone applies to epoll, and this server waits in {call}",
             "Set SO_BUSY_POLL on its sockets, or sysctl net.core.busy_read=50 before it accepts them.",
         )
     if machine is None or reads is None:
-        return Link(
-            name,
-            "unknown",
+        return Check(
+            ENABLED,
+            "inconclusive",
             evidence,
-            "Read net.core.busy_poll in the machine's first network namespace; where it is missing there too, the "
-            "kernel is built without CONFIG_NET_RX_BUSY_POLL and cannot busy-poll.",
+            "Read net.core.busy_poll in the initial network namespace; if it does not exist there either, the kernel "
+            "is built without CONFIG_NET_RX_BUSY_POLL and cannot busy-poll.",
         )
-    # What is set already and does not help, as a socket's time does not help an epoll server, is not advised.
+    # SO_BUSY_POLL that is already set is not suggested: on the sockets of an epoll server it has no effect.
     or_sockets = "" if sockets else " or SO_BUSY_POLL on its sockets"
-    return Link(
-        name,
-        "broken",
+    return Check(
+        ENABLED,
+        "failed",
         evidence,
-        f"For the server alone: EPIOCSPARAMS on its epoll sets (kernel 6.9){or_sockets}. For the machine: sysctl "
+        f"For the server alone: EPIOCSPARAMS on its epoll sets (Linux 6.9){or_sockets}. For the machine: sysctl "
         "net.core.busy_poll=50.",
     )
 
 
-def _ways_to_wait(tables: Tables) -> set[str]:
-    """epoll, poll (or select), or neither: then it is the receive call that waits."""
-    calls = {row.syscall for row in summarise_syscalls(tables) if row.calls}
-    ways = {"epoll" for call in calls if call.startswith("epoll")}
-    ways |= {"poll" for call in calls if call in ("poll", "ppoll", "select", "pselect6")}
-    return ways or {"receive"}
+def _waiting_calls(calls: Sequence[SyscallRow]) -> set[str]:
+    """The kinds of call in which the server waits: epoll, poll (or select), otherwise receive."""
+    names = {row.syscall for row in calls if row.calls}
+    kinds = {"epoll" for name in names if name.startswith("epoll")}
+    kinds |= {"poll" for name in names if name in ("poll", "ppoll", "select", "pselect6")}
+    return kinds or {"receive"}
 
 
-def _suffices(ways: set[str], machine: int | None, sockets: int) -> bool:
-    """net.core.busy_poll is enough for epoll; poll and select want a time on the socket besides; a receive only that.
+def _suffices(kinds: set[str], machine: int | None, sockets: int) -> bool:
+    """Whether the settings apply to these kinds of call.
 
+    epoll needs net.core.busy_poll only; poll and select need SO_BUSY_POLL as well; receive needs SO_BUSY_POLL only.
     Source: sock_poll() in net/socket.c, sk_can_busy_loop() in include/net/busy_poll.h.
     """
-    return bool(("epoll" in ways and machine) or ("receive" in ways and sockets))
+    return bool(("epoll" in kinds and machine) or ("receive" in kinds and sockets))
 
 
 def _count_of(own: set[int], sets: Sequence[PollSet]) -> str:
-    with_parameters = sum(bool(here.busy_poll_us) for here in sets)
+    with_parameters = sum(bool(poll_set.busy_poll_us) for poll_set in sets)
     values = ", ".join(f"{us} µs" for us in sorted(us for us in own if us))
     return f"{with_parameters} of {len(sets)}" + (f" ({values})" if values else "")
 
 
-def _waits(tables: Tables, attempted: bool) -> Link:
-    name = "waits may wait"
+def _needs_load(name: str, evidence: str, attempted: bool) -> Check:
+    """A check without data: it passes if the threads polled all the same."""
+    if attempted:
+        return Check(name, "ok", evidence)
+    return Check(name, "inconclusive", evidence, "Put the server under load.")
+
+
+def _blocking_waits(calls: Sequence[SyscallRow], attempted: bool) -> Check:
     timeouts: Counter[str] = Counter()
-    for row in summarise_syscalls(tables):
+    for row in calls:
         timeouts.update(row.timeouts)
     total = timeouts.total()
     if not total:
-        state: State = "ok" if attempted else "unknown"
-        return Link(name, state, "no epoll_wait, poll or select was called", "" if attempted else "Put it under load.")
+        return _needs_load(BLOCKING_WAITS, "no epoll_wait, poll or select was called", attempted)
     zero = timeouts["zero"]
-    evidence = f"{zero} of {total} waits have a timeout of 0 ({100 * zero / total:.1f} %)"
     if zero == total:
-        return Link(
-            name,
-            "broken",
-            f"all {total} waits have a timeout of 0, with which the kernel returns before it polls",
-            "Wait with a timeout: epoll_wait with -1, or epoll_pwait2 with some 100 µs where the loop has other work.",
+        return Check(
+            BLOCKING_WAITS,
+            "failed",
+            f"all {total} waits have a zero timeout, with which the kernel returns before it polls",
+            "Wait with a timeout: epoll_wait with -1, or epoll_pwait2 with about 100 µs if the loop has other work.",
         )
-    return Link(name, "ok", evidence)
+    return Check(BLOCKING_WAITS, "ok", f"{zero} of {total} waits have a zero timeout ({100 * zero / total:.1f} %)")
 
 
-def _napi_ids(tables: Tables, attempted: bool) -> Link:
-    name = "connections have a NAPI id"
+def _napi_ids(tables: Tables, attempted: bool) -> Check:
     by_id: Counter[int] = Counter()
     for napi_id, count in tables["polling_connections"].rows("napi_id", "connections"):
         by_id[napi_id] += count
     total = by_id.total()
     if not total:
-        state: State = "ok" if attempted else "unknown"
-        return Link(name, state, "no established TCP connection was seen", "" if attempted else "Put it under load.")
+        return _needs_load(NAPI_IDS, "no established TCP connection was seen", attempted)
     without = by_id[0]
-    evidence = f"{total - without} of {total} connections have one"
     if without == total:
-        return Link(
-            name,
-            "broken",
-            f"none of {total} connections has one: their packets come from no device that can be polled",
-            "Loopback cannot busy-poll, nor a device whose driver has no NAPI; a veth pair needs GRO on and TSO off at "
-            "both ends (ethtool -K DEVICE gro on tso off).",
+        return Check(
+            NAPI_IDS,
+            "failed",
+            f"none of {total} connections has a NAPI id: their packets arrive on no device that supports busy polling",
+            "Loopback does not support busy polling, nor does a driver without NAPI; a veth pair needs GRO on and TSO "
+            "off at both ends (ethtool -K DEVICE gro on tso off).",
         )
-    return Link(name, "ok", evidence)
+    return Check(NAPI_IDS, "ok", f"{total - without} of {total} connections have a NAPI id")
 
 
-def _one_napi(sets: Sequence[PollSet], own: Sequence[Napi]) -> Link:
-    name = "each epoll set polls one NAPI instance"
+def _one_napi(sets: Sequence[PollSet], own: Sequence[Napi]) -> Check:
     names = {napi.napi_id: napi.name for napi in own}
-    mixed = [here for here in sets if here.kind == "epoll" and len(+_with_id(here.napi_ids)) > 1]
-    if not any(_with_id(here.napi_ids) for here in sets):
-        return Link(name, "not needed", "no epoll set holds connections with a NAPI id")
+    mixed = [poll_set for poll_set in sets if poll_set.kind == "epoll" and len(+_with_id(poll_set.napi_ids)) > 1]
+    if not any(_with_id(poll_set.napi_ids) for poll_set in sets):
+        return Check(ONE_NAPI_PER_SET, "not needed", "no epoll set has connections with a NAPI id")
     if not mixed:
-        return Link(name, "ok", "no set holds connections of two instances")
-    here = mixed[0]
+        return Check(ONE_NAPI_PER_SET, "ok", "no epoll set has connections of two NAPI instances")
+    first = mixed[0]
     parts = ", ".join(
         f"{count} of NAPI {number} ({names.get(number, 'not polled')})"
-        for number, count in _with_id(here.napi_ids).most_common(_SHOWN)
+        for number, count in _with_id(first.napi_ids).most_common(_SHOWN)
     )
-    return Link(
-        name,
-        "broken",
-        f"{len(mixed)} of {len(sets)} sets mix instances; descriptor {here.fd} of process {here.pid} has {parts}. An "
-        "epoll set remembers one NAPI id, the last that had an event",
-        "Bring each connection to the thread that polls its queue: see `netprobe locality`.",
+    return Check(
+        ONE_NAPI_PER_SET,
+        "failed",
+        f"{len(mixed)} of {len(sets)} sets have connections of several instances; descriptor {first.fd} of process "
+        f"{first.pid} has {parts}. An epoll set stores one NAPI id, that of the last event",
+        "Assign each connection to the thread that polls its queue: see `netprobe locality`.",
     )
 
 
@@ -395,42 +422,44 @@ def _with_id(napi_ids: Counter[int]) -> Counter[int]:
     return Counter({number: count for number, count in napi_ids.items() if number > 0})
 
 
-def _nothing_ready(tables: Tables, links: Sequence[Link], attempted: bool) -> Link:
-    name = "waits find nothing ready"
+def _no_event_ready(tables: Tables, calls: Sequence[SyscallRow], checks: Sequence[Check], attempted: bool) -> Check:
     if attempted:
-        return Link(name, "ok", "the threads did poll")
-    if any(link.state == "broken" for link in links):
-        return Link(name, "not needed", "an earlier link is broken")
+        return Check(NO_EVENT_READY, "ok", "the threads did poll")
+    if any(check.state == "failed" for check in checks):
+        return Check(NO_EVENT_READY, "not needed", "an earlier check failed")
     if "polling_sleeps" not in tables:
-        return Link(name, "unknown", "how often the threads slept was not recorded")
+        return Check(NO_EVENT_READY, "inconclusive", "the number of sleeps was not recorded")
     slept = sum(count for (count,) in tables["polling_sleeps"].rows("voluntary_switches"))
-    waits = sum(row.timeouts.total() for row in summarise_syscalls(tables))
+    waits = sum(row.timeouts.total() for row in calls)
     if not waits:
-        return Link(name, "unknown", "no wait was seen")
+        return Check(NO_EVENT_READY, "inconclusive", "no wait was seen")
     if slept > waits / 100:
-        return Link(name, "unknown", f"the threads went to sleep {slept} times in {waits} waits, and yet none polled")
-    return Link(
-        name,
-        "broken",
-        f"the threads slept {slept} times in {waits} waits: there is always something ready, which is a good sign",
-        "Nothing to do: a server that never waits needs no polling.",
+        return Check(
+            NO_EVENT_READY, "inconclusive", f"the threads slept {slept} times in {waits} waits, but did not poll"
+        )
+    return Check(
+        NO_EVENT_READY,
+        "failed",
+        f"the threads slept {slept} times in {waits} waits: an event is always ready",
+        "Nothing to fix: a server that never sleeps needs no polling.",
     )
 
 
-def _softirq(own: Sequence[Napi], sets: Sequence[PollSet], attempted: bool, share: float | None, prefers: bool) -> Link:
-    name = "the softirq leaves the packets to the poller"
+def _deferred_interrupts(
+    own: Sequence[Napi], sets: Sequence[PollSet], attempted: bool, share: float | None, prefers: bool
+) -> Check:
     if not attempted or share is None:
-        return Link(name, "not needed", "there was no busy polling")
+        return Check(DEFERRED_INTERRUPTS, "not needed", "there was no busy polling")
     settings = ", ".join(
         f"{napi.name}: napi_defer_hard_irqs {napi.defer_hard_irqs}, gro_flush_timeout "
         f"{napi.gro_flush_timeout_ns} ns" for napi in own[:_SHOWN]
     )  # fmt: skip
-    prefer = prefers or any(here.prefer for here in sets)
+    prefer = prefers or any(poll_set.prefer for poll_set in sets)
     evidence = (
         f"busy polling took {share:.1f} % of the packets; {settings}; prefer busy poll {'on' if prefer else 'off'}"
     )
     if share >= GOOD_SHARE_PCT:
-        return Link(name, "ok", evidence)
+        return Check(DEFERRED_INTERRUPTS, "ok", evidence)
     deferred = all(napi.defer_hard_irqs and napi.gro_flush_timeout_ns for napi in own)
     steps = []
     if not deferred:
@@ -442,32 +471,31 @@ def _softirq(own: Sequence[Napi], sets: Sequence[PollSet], attempted: bool, shar
     if not prefer:
         steps.append("set prefer_busy_poll (EPIOCSPARAMS, or SO_PREFER_BUSY_POLL on the sockets)")
     if not steps:
-        steps.append("lengthen the polling time or gro_flush_timeout: packets arrive when nobody polls")
-    return Link(name, "broken", evidence, "; ".join(steps) + ".")
+        steps.append("increase busy_poll_usecs or gro_flush_timeout: packets arrive while no thread polls")
+    return Check(DEFERRED_INTERRUPTS, "failed", evidence, "; ".join(steps) + ".")
 
 
 # ---- Verdict ----
 
 
 def _verdict(
-    rows: Sequence[PollRow], own: Sequence[Napi], links: Sequence[Link], share: float | None
+    rows: Sequence[PollRow], checks: Sequence[Check], share: float | None
 ) -> tuple[Literal["good", "softirq first", "none", "mixed", "inconclusive"], str]:
     attempts, hits = sum(row.attempts for row in rows), sum(row.hits for row in rows)
-    broken = [link for link in links if link.state == "broken"]
-    mixed = any(link.name.startswith("each epoll set") for link in broken)
+    failed = [check for check in checks if check.state == "failed"]
+    mixed = any(check.name == ONE_NAPI_PER_SET for check in failed)
     if attempts and share is not None:
         counts = f"{attempts} attempts, {hits} hits ({100 * hits / attempts:.1f} %), {share:.1f} % of the packets"
         if mixed and share < GOOD_SHARE_PCT:
-            return "mixed", f"Busy polling is held back, because epoll sets mix NAPI ids: {counts}."
+            return "mixed", f"Busy polling takes few packets because epoll sets mix NAPI ids: {counts}."
         if share >= GOOD_SHARE_PCT:
             return "good", f"Busy polling works: {counts}."
-        return "softirq first", f"Busy polling is tried, but the softirq gets there first: {counts}."
-    reasons = [link for link in broken if link.name != "waits find nothing ready"]
+        return "softirq first", f"Busy polling is attempted, but the softirq processes the packets first: {counts}."
+    reasons = [check for check in failed if check.name != NO_EVENT_READY]
     if reasons:
-        words = "; ".join(link.evidence for link in reasons)
-        return "none", f"No busy polling: {words}."
-    if broken:
-        return "none", f"No busy polling, and none needed: {broken[0].evidence}."
-    unknown = [link for link in links if link.state == "unknown"]
-    why = "; ".join(f"{link.name}: {link.evidence}" for link in unknown) or "no poll was seen"
-    return "inconclusive", f"Inconclusive why there is no busy polling: {why}."
+        return "none", f"No busy polling: {'; '.join(check.evidence for check in reasons)}."
+    if failed:
+        return "none", f"No busy polling, and none needed: {failed[0].evidence}."
+    unknown = [check for check in checks if check.state == "inconclusive"]
+    why = "; ".join(f"{check.name}: {check.evidence}" for check in unknown) or "no poll was seen"
+    return "inconclusive", f"No busy polling, and the reason is inconclusive: {why}."

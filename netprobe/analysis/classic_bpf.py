@@ -1,4 +1,4 @@
-"""Says in words what a classic BPF steering program does, by running it for every CPU.
+"""Describes a classic BPF steering program by interpreting it for every CPU.
 
 Source: Documentation/networking/filter.rst in the kernel tree; the extensions SKF_AD_… in linux/filter.h.
 """
@@ -15,11 +15,11 @@ _MODES = {0x00: "immediate", 0x20: "absolute", 0x60: "memory"}
 
 
 class DependsOnPacketError(Exception):
-    """The program reads more than the CPU's number."""
+    """The result of the program depends on the packet, not on the CPU number alone."""
 
 
 def index_by_cpu(program: Sequence[Instruction], cpus: Sequence[int]) -> dict[int, int] | None:
-    """The index that the program returns on each CPU; None if it also depends on the packet, or is broken."""
+    """The index that the program returns on each CPU; None if it depends on the packet or the program is invalid."""
     try:
         return {cpu: _run(program, cpu) for cpu in cpus}
     except (DependsOnPacketError, LookupError):
@@ -27,19 +27,19 @@ def index_by_cpu(program: Sequence[Instruction], cpus: Sequence[int]) -> dict[in
 
 
 def describe(program: Sequence[Instruction], cpus: Sequence[int], size: int) -> str:
-    """What it returns, in words."""
+    """The return value of the program, as text."""
     indexes = index_by_cpu(program, [*cpus, *range(max(64, 4 * size))])
     if indexes is None:
-        return f"something else ({len(program)} instructions that read the packet)"
+        return f"not a function of the CPU number ({len(program)} instructions)"
     if all(index == cpu for cpu, index in indexes.items()):
         return "returns the CPU number"
     if len(set(indexes.values())) == 1:
-        return f"always {next(iter(indexes.values()))}"
+        return f"returns {next(iter(indexes.values()))}"
     for modulus in {size, *range(1, 65)}:
         if modulus and all(index == cpu % modulus for cpu, index in indexes.items()):
-            return f"CPU modulo {modulus}"
+            return f"returns the CPU number modulo {modulus}"
     pairs = ", ".join(f"CPU {cpu} → {indexes[cpu]}" for cpu in list(cpus)[:8])
-    return f"something else ({pairs}{' …' if len(cpus) > 8 else ''})"
+    return f"a function of the CPU number ({pairs}{' …' if len(cpus) > 8 else ''})"
 
 
 def _run(program: Sequence[Instruction], cpu: int) -> int:
@@ -57,12 +57,12 @@ def _run(program: Sequence[Instruction], cpu: int) -> int:
         elif kind in (0x02, 0x03):
             memory[k] = accumulator if kind == 0x02 else index
         elif kind == 0x04 and code & 0xF0 in (0x30, 0x90) and not source:
-            # The kernel ends a program that divides by zero, with 0 for its result.
+            # The kernel terminates a program that divides by zero, with the result 0.
             return 0
         elif kind == 0x04:
             accumulator = _calculate(code & 0xF0, accumulator, source)
         elif kind == 0x05:
-            # Jumps go forward only, so the loop ends.
+            # All jumps are forward, so the loop terminates.
             position += k if code & 0xF0 == 0 else jump_true if _compare(code, accumulator, source) else jump_false
         elif kind == 0x06:
             return accumulator if code & 0x18 == 0x10 else k

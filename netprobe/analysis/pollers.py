@@ -1,7 +1,7 @@
-"""Threads that poll a network device from user space, past the kernel: DPDK, and what is built on it.
+"""Threads that poll a network device from user space with kernel bypass: DPDK and the frameworks built on it.
 
-Such a thread never waits: it is in user mode whenever it has a CPU, and makes no system calls. So does a thread that
-computes; what tells them apart is code or a name of a poll-mode framework.
+Such a thread never waits: it runs in user mode all the time and makes no system calls. The same holds for a thread that
+computes; functions, files or thread names of a poll-mode framework distinguish the two.
 """
 
 from __future__ import annotations
@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from flamegraph.frames import Kind
-from netprobe.analysis.frames import is_kernel
+from netprobe.analysis.frame_shares import is_kernel
 from netprobe.run.table import Table, thread_rows
 
 if TYPE_CHECKING:
     from flamegraph.frames import Frame
     from flamegraph.profile import Profile
 
-_FEWEST_SAMPLES = 20
-_LEAST_USER, _LEAST_OF_TIME = 0.9, 0.1
-_MOST_A_SECOND = 20
-# Libraries and programs by file; functions by name, of statically linked ones; threads by name.
+ThreadKey = tuple[int, int, str]  # pid, tid, name
+
+_MIN_SAMPLES = 20
+_MIN_USER_SHARE, _MIN_SHARE_OF_SAMPLES = 0.9, 0.1
+_MAX_PER_SECOND = 20
+# Libraries and programs by file name, functions of statically linked frameworks, and threads by name.
 _FILES = re.compile(r"(lib(rte_|dpdk|spdk|onload|efvi|vppinfra|vnet|fstack)|dpdk-|vpp$|f-stack|seastar)", re.IGNORECASE)
 _FUNCTIONS = re.compile(
     r"(rte_[a-z]|eth_[a-z0-9]+_(recv|xmit|rx|tx)|[a-z0-9]+_(recv|xmit)_pkts|pkt_burst_|eal_thread_loop|dpdk|spdk_|netmap_|"
@@ -36,88 +38,93 @@ _NETWORK_CALLS = frozenset({
 })  # fmt: skip
 _RECEIVES = re.compile(r"(rx_burst|recv_pkts|_rx_|rx_poll|_rx$|dequeue|receive|recv)", re.IGNORECASE).search
 _SENDS = re.compile(r"(tx_burst|xmit|_tx_|tx_buffer|_tx$|enqueue|send)", re.IGNORECASE).search
+# Kernel functions at the end of an interrupt or of an involuntary switch: samples there are not system calls.
+_INTERRUPT = re.compile(
+    r"(irqentry_.*|exit_to_user_mode.*|asm_.*|sysvec_.*|__?schedule.*|finish_task_switch.*|handle_softirqs|__do_softirq|"
+    r"(__)?irq_exit.*|common_interrupt.*|ret_from_.*|prepare_exit_to_user.*|error_entry|schedule|__schedule)"
+).match
 
 
 @dataclass(frozen=True)
-class Polling:
-    """What the stacks of the pollers say of their polls; percent of their samples that have a name."""
+class PollShares:
+    """Samples of pollers by activity, in percent of the samples with a symbol."""
 
-    named: int
+    symbolized: int
     samples: int
     receiving_pct: float
-    """In functions that ask for packets, and in the loop around them: what empty polls take at most."""
+    """Functions that receive packets and the loop around them: the upper limit of the time in empty polls."""
     sending_pct: float
     working_pct: float
-    """In anything else: work on packets that were there."""
+    """All other functions: work on received packets."""
 
 
 @dataclass(frozen=True)
 class Poller:
-    """A thread that polls in user space."""
+    """A thread that polls a device from user space."""
 
     pid: int
     tid: int
     thread: str
     samples: int
     user_pct: float
-    """Of its samples, in user mode."""
+    """Share of its samples in user mode."""
     voluntary: int
     involuntary: int
     calls: int
-    """System calls of any kind."""
+    """System calls of all kinds."""
 
 
 def pollers(tables: Mapping[str, Table], profile: Profile, seconds: float) -> list[Poller]:
-    """Threads that poll, most samples first; none where nothing of a poll-mode framework is to be seen."""
+    """Threads that poll, by descending number of samples; empty without signs of a poll-mode framework."""
     if not seconds or not _has_framework(tables, profile):
         return []
     calls, network = _calls(tables)
     voluntary, involuntary = _switches(tables)
     total, user = _samples(profile)
-    ours, readers = sum(total.values()), _readers(tables)
+    all_samples, readers = sum(total.values()), _readers(tables)
     found = []
     for (pid, tid, thread), samples in total.items():
         key = pid, tid
-        if samples < _FEWEST_SAMPLES or samples < _LEAST_OF_TIME * ours:
+        if samples < _MIN_SAMPLES or samples < _MIN_SHARE_OF_SAMPLES * all_samples:
             continue
-        if user[pid, tid, thread] < _LEAST_USER * samples or network[key] or key in readers:
+        if user[pid, tid, thread] < _MIN_USER_SHARE * samples or network[key] or key in readers:
             continue
-        if max(calls[key], voluntary[key]) > _MOST_A_SECOND * seconds:
+        if max(calls[key], voluntary[key]) > _MAX_PER_SECOND * seconds:
             continue
         pct = 100 * user[pid, tid, thread] / samples
         found.append(Poller(pid, tid, thread, samples, pct, voluntary[key], involuntary[key], calls[key]))
-    return sorted(found, key=lambda one: -one.samples)
+    return sorted(found, key=lambda poller: -poller.samples)
 
 
-def connections(tables: Mapping[str, Table]) -> int | None:
-    """Established TCP connections that the kernel has for the target; None where that was not looked at."""
+def kernel_connections(tables: Mapping[str, Table]) -> int | None:
+    """Established TCP connections of the target in the kernel; None if they were not recorded."""
     if "polling_connections" not in tables:
         return None
     return sum(int(count) for (count,) in tables["polling_connections"].rows("connections"))
 
 
-def polling(profile: Profile, threads: list[Poller]) -> Polling:
-    """How the pollers' samples divide, by names of functions."""
-    chosen = {(one.pid, one.tid) for one in threads}
-    stacks = [(_named(frames), count) for who, frames, count in _stacks(profile) if who[:2] in chosen]
+def poll_shares(profile: Profile, threads: list[Poller]) -> PollShares:
+    """Samples of the pollers by activity, from the names of functions."""
+    chosen = {(poller.pid, poller.tid) for poller in threads}
+    stacks = [(_user_names(frames), count) for key, frames, count in _stacks(profile) if key[:2] in chosen]
     loops = {name for names, _ in stacks for name in _callers_of_receives(names)}
-    parts: Counter[str] = Counter()
+    samples: Counter[str] = Counter()
     for names, count in stacks:
-        parts[_part(names, loops)] += count
-    named = parts.total() - parts["unnamed"]
+        samples[_activity(names, loops)] += count
+    symbolized = samples.total() - samples["unsymbolized"]
 
-    def share(part: str) -> float:
-        return 100 * parts[part] / named if named else 0.0
+    def share(activity: str) -> float:
+        return 100 * samples[activity] / symbolized if symbolized else 0.0
 
-    return Polling(named, parts.total(), share("receive"), share("send"), share("work"))
+    return PollShares(symbolized, samples.total(), share("receive"), share("send"), share("work"))
 
 
-def _named(frames: list[Frame]) -> list[str]:
-    """The program's own functions, root first; empty where the innermost has no name."""
-    own = [frame for frame in frames if not is_kernel(frame)]
-    if not own or own[-1].kind is Kind.UNKNOWN:
+def _user_names(frames: list[Frame]) -> list[str]:
+    """Names of the user functions, root first; empty if the innermost has no symbol."""
+    user = [frame for frame in frames if not is_kernel(frame)]
+    if not user or user[-1].kind is Kind.UNKNOWN:
         return []
-    return [frame.name for frame in own]
+    return [frame.name for frame in user]
 
 
 def _callers_of_receives(names: list[str]) -> list[str]:
@@ -125,10 +132,10 @@ def _callers_of_receives(names: list[str]) -> list[str]:
     return names[:place]
 
 
-def _part(names: list[str], loops: set[str]) -> str:
-    """What a stack is at: the innermost function whose name says it. The loop around the polls asks as well."""
+def _activity(names: list[str], loops: set[str]) -> str:
+    """The activity of a stack: that of the innermost function with a telling name. The poll loop itself receives."""
     if not names:
-        return "unnamed"
+        return "unsymbolized"
     for name in reversed(names):
         if _SENDS(name):
             return "send"
@@ -147,21 +154,25 @@ def _has_framework(tables: Mapping[str, Table], profile: Profile) -> bool:
 
 
 def _calls(tables: Mapping[str, Table]) -> tuple[Counter[tuple[int, int]], Counter[tuple[int, int]]]:
-    made: Counter[tuple[int, int]] = Counter()
+    """All system calls and network system calls by thread."""
+    calls: Counter[tuple[int, int]] = Counter()
     network: Counter[tuple[int, int]] = Counter()
     for pid, tid, _, _, name, count in thread_rows(tables, "syscalls", "syscall", "calls"):
-        made[pid, tid] += count
+        calls[pid, tid] += count
         if name in _NETWORK_CALLS:
             network[pid, tid] += count
-    return made, network
+    return calls, network
 
 
 def _switches(tables: Mapping[str, Table]) -> tuple[Counter[tuple[int, int]], Counter[tuple[int, int]]]:
+    """Voluntary and involuntary switches by thread."""
     voluntary: Counter[tuple[int, int]] = Counter()
     involuntary: Counter[tuple[int, int]] = Counter()
-    for pid, tid, _, _, gave, lost in thread_rows(tables, "switches", "voluntary", "involuntary"):
-        voluntary[pid, tid] += gave
-        involuntary[pid, tid] += lost
+    for pid, tid, _, _, voluntary_count, involuntary_count in thread_rows(
+        tables, "switches", "voluntary", "involuntary"
+    ):
+        voluntary[pid, tid] += voluntary_count
+        involuntary[pid, tid] += involuntary_count
     return voluntary, involuntary
 
 
@@ -170,10 +181,10 @@ def _readers(tables: Mapping[str, Table]) -> set[tuple[int, int]]:
     return {(pid, tid) for pid, tid, _, _, count in rows if count}
 
 
-def _samples(profile: Profile) -> tuple[Counter[tuple[int, int, str]], Counter[tuple[int, int, str]]]:
-    """Samples by thread, and those in user mode or where the kernel only came between."""
-    total: Counter[tuple[int, int, str]] = Counter()
-    user: Counter[tuple[int, int, str]] = Counter()
+def _samples(profile: Profile) -> tuple[Counter[ThreadKey], Counter[ThreadKey]]:
+    """Samples by thread: all, and those in user mode, including kernel frames of an interrupt only."""
+    total: Counter[ThreadKey] = Counter()
+    user: Counter[ThreadKey] = Counter()
     for thread, frames, count in _stacks(profile):
         total[thread] += count
         if not any(is_kernel(frame) and not _INTERRUPT(frame.name) for frame in frames):
@@ -181,20 +192,14 @@ def _samples(profile: Profile) -> tuple[Counter[tuple[int, int, str]], Counter[t
     return total, user
 
 
-# An interrupt that is booked on its way back, or a switch that was forced: not the thread's own doing.
-_INTERRUPT = re.compile(
-    r"(irqentry_.*|exit_to_user_mode.*|asm_.*|sysvec_.*|__?schedule.*|finish_task_switch.*|handle_softirqs|__do_softirq|"
-    r"(__)?irq_exit.*|common_interrupt.*|ret_from_.*|prepare_exit_to_user.*|error_entry|schedule|__schedule)"
-).match
-
-
-def _stacks(profile: Profile) -> Iterator[tuple[tuple[int, int, str], list[Frame], int]]:
-    """(thread, frames, samples) of every pair that was seen."""
+def _stacks(profile: Profile) -> Iterator[tuple[ThreadKey, list[Frame], int]]:
+    """(thread, frames, samples) of each sampled thread and stack."""
     counts: defaultdict[tuple[int, int], int] = defaultdict(int)
     samples = profile.samples
     rows = zip(samples.thread.tolist(), samples.stack.tolist(), samples.count.tolist(), strict=True)
     for thread, stack, count in rows:
         counts[thread, stack] += count
     for (thread, stack), count in counts.items():
-        who = profile.threads[thread]
-        yield (who.pid, who.tid, who.comm), [profile.frames[one] for one in profile.stacks[stack].tolist()], count
+        sampled = profile.threads[thread]
+        frames = [profile.frames[frame] for frame in profile.stacks[stack].tolist()]
+        yield (sampled.pid, sampled.tid, sampled.comm), frames, count

@@ -1,4 +1,4 @@
-"""System calls added up over a Run, or over one of its intervals: by call, by thread or by process."""
+"""System calls summed over a Run or over one of its intervals: by call, by thread or by process."""
 
 from __future__ import annotations
 
@@ -7,21 +7,42 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from netprobe.analysis.histogram import percentile
 from netprobe.run.table import Table, thread_rows
 
 By = Literal["syscall", "thread", "process"]
 Tables = Mapping[str, Table]
 Key = tuple[int, int, str, str, str]
-# The row of a thread (pid, tid, process, thread) and a call, made if there is none yet.
+# The row of a thread (pid, tid, process, thread) and a call, created at the first access.
 RowOf = Callable[[Sequence[Any], str], "SyscallRow"]
 
 CLASSES = ("zero", "positive", "infinite", "unreadable")
 
 
+def percentile(counts: Mapping[int, int], share: float) -> float | None:
+    """The value below which `share` (0..1) of the counted values lie; None if nothing was counted.
+
+    `counts` maps the start of a log-linear bucket (netprobe/probes/histogram.py) to a count. Values are assumed to be
+    evenly distributed in their bucket, whose width is at most a quarter of its start: the error is at most 13 %.
+    """
+    total = sum(counts.values())
+    if not total:
+        return None
+    wanted, seen = share * total, 0
+    for start in sorted(counts):
+        count = counts[start]
+        if seen + count >= wanted:
+            return start + _bucket_width(start) * (wanted - seen) / count
+        seen += count
+    return None
+
+
+def _bucket_width(start: int) -> int:
+    return 1 if start < 8 else 1 << (start.bit_length() - 3)
+
+
 @dataclass
 class Latency:
-    """Time in a call, from entry to exit; a call that had not returned yet does not count."""
+    """Time from entry to exit. Calls that have not returned are not counted."""
 
     calls: int = 0
     total_ns: int = 0
@@ -33,13 +54,13 @@ class Latency:
         return self.total_ns / self.calls if self.calls else None
 
     def percentile_ns(self, share: float) -> float | None:
-        """Time below which that share of the calls lies, within 13 %."""
+        """Percentile of the time, within 13 %."""
         return percentile(self.histogram, share)
 
 
 @dataclass
 class SyscallRow:
-    """One call of one group. `pid`, `tid` are 0 and the names empty where the group does not have them."""
+    """One call of one group. `pid` and `tid` are 0 and names are empty where the group has none."""
 
     pid: int
     tid: int
@@ -48,17 +69,17 @@ class SyscallRow:
     syscall: str
     calls: int = 0
     timeouts: Counter[str] = field(default_factory=Counter)
-    # octave of microseconds -> calls and the sum of their timeouts
+    # log2 of microseconds -> number of calls and sum of their timeouts
     positive_timeouts: dict[int, tuple[int, int]] = field(default_factory=dict)
     errors: Counter[str] = field(default_factory=Counter)
     latency: Latency = field(default_factory=Latency)
 
     @property
     def median_timeout_ns(self) -> float | None:
-        """Median of the positive timeouts: the mean of the octave it lies in, so exact where all are equal."""
+        """Median of the positive timeouts: the mean of the bucket that has the median, exact for equal timeouts."""
         total, seen = sum(calls for calls, _ in self.positive_timeouts.values()), 0
-        for octave in sorted(self.positive_timeouts):
-            calls, sum_ns = self.positive_timeouts[octave]
+        for bucket in sorted(self.positive_timeouts):
+            calls, sum_ns = self.positive_timeouts[bucket]
             seen += calls
             if 2 * seen >= total and calls:
                 return sum_ns / calls
@@ -66,17 +87,17 @@ class SyscallRow:
 
 
 def summarise(tables: Tables, by: By = "syscall") -> list[SyscallRow]:
-    """One row a call and group, unsorted."""
+    """One row per call and group, unsorted."""
     rows: dict[Key, SyscallRow] = {}
 
-    def row(key: Sequence[Any], syscall: str) -> SyscallRow:
-        pid, tid, process, thread = key
+    def row(thread: Sequence[Any], syscall: str) -> SyscallRow:
+        pid, tid, process, name = thread
         if by == "syscall":
             group: Key = (0, 0, "", "", syscall)
         elif by == "process":
             group = (pid, 0, process, "", syscall)
         else:
-            group = (pid, tid, process, thread, syscall)
+            group = (pid, tid, process, name, syscall)
         if group not in rows:
             rows[group] = SyscallRow(*group)
         return rows[group]
@@ -87,26 +108,26 @@ def summarise(tables: Tables, by: By = "syscall") -> list[SyscallRow]:
 
 
 def _add_calls(tables: Tables, row: RowOf) -> None:
-    for *key, syscall, calls in thread_rows(tables, "syscalls", "syscall", "calls"):
-        row(key, syscall).calls += calls
-    for *key, syscall, timeout, octave, calls, sum_ns in thread_rows(
+    for *thread, syscall, calls in thread_rows(tables, "syscalls", "syscall", "calls"):
+        row(thread, syscall).calls += calls
+    for *thread, syscall, timeout, bucket, calls, sum_ns in thread_rows(
         tables, "syscall_timeouts", "syscall", "timeout", "timeout_log2_us", "calls", "timeout_total_ns"
     ):
-        here = row(key, syscall)
-        here.timeouts[timeout] += calls
+        found = row(thread, syscall)
+        found.timeouts[timeout] += calls
         if timeout == "positive":
-            before = here.positive_timeouts.get(octave, (0, 0))
-            here.positive_timeouts[octave] = (before[0] + calls, before[1] + sum_ns)
-    for *key, syscall, error, calls in thread_rows(tables, "syscall_errors", "syscall", "errno", "calls"):
-        row(key, syscall).errors[error] += calls
+            before = found.positive_timeouts.get(bucket, (0, 0))
+            found.positive_timeouts[bucket] = (before[0] + calls, before[1] + sum_ns)
+    for *thread, syscall, error, calls in thread_rows(tables, "syscall_errors", "syscall", "errno", "calls"):
+        row(thread, syscall).errors[error] += calls
 
 
 def _add_latencies(tables: Tables, row: RowOf) -> None:
-    for *key, syscall, calls, total_ns in thread_rows(tables, "syscall_latency", "syscall", "calls", "total_ns"):
-        latency = row(key, syscall).latency
+    for *thread, syscall, calls, total_ns in thread_rows(tables, "syscall_latency", "syscall", "calls", "total_ns"):
+        latency = row(thread, syscall).latency
         latency.calls += calls
         latency.total_ns += total_ns
-    for *key, syscall, from_ns, calls in thread_rows(
+    for *thread, syscall, bucket_ns, calls in thread_rows(
         tables, "syscall_latency_histogram", "syscall", "bucket_start_ns", "calls"
     ):
-        row(key, syscall).latency.histogram[from_ns] += calls
+        row(thread, syscall).latency.histogram[bucket_ns] += calls

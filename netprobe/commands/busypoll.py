@@ -61,7 +61,7 @@ def command(request: Request, top: int) -> None:
 
 
 def _show(found: BusyPolling, seconds: float, top: int) -> None:
-    from netprobe.render.busypoll import cross_check, fixes, links_as_text, napis_as_text, rows_as_text
+    from netprobe.render.busypoll import checks_as_text, cross_check, fixes, napis_as_text, rows_as_text
     from netprobe.render.text import say, show
 
     if found.rows:
@@ -71,8 +71,8 @@ def _show(found: BusyPolling, seconds: float, top: int) -> None:
         click.echo("\nNAPI instances of its connections")
         show(napis_as_text(found.napis))
     click.echo("\nThe chain")
-    show(links_as_text(found.links))
+    show(checks_as_text(found.checks))
     click.echo("")
-    for line in (found.sentence, *fixes(found.links), cross_check(found)):
+    for line in (found.sentence, *fixes(found.checks), cross_check(found)):
         if line:
             say(line)

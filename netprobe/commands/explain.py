@@ -12,9 +12,9 @@ from netprobe.errors import NetprobeError
 @click.command(short_help="The documentation of a finding.")
 @click.argument("code", required=False)
 def command(code: str | None) -> None:
-    """Say what a finding means: what it sees, why it matters, how to fix it, and where that is written.
+    """Print the documentation of a finding: detection, why it matters, fix, and source.
 
-    Without a CODE, all codes with what they are about.
+    Without CODE, list all codes with their titles.
 
     \b
     netprobe explain
@@ -30,10 +30,10 @@ def command(code: str | None) -> None:
     elif code in rules:
         show_document(rules[code])
     else:
-        raise _unknown(code, list(rules))
+        raise _unknown_code(code, list(rules))
 
 
-def _unknown(code: str, codes: list[str]) -> NetprobeError:
-    near = get_close_matches(code.lower().replace("_", "-"), codes, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "All codes: netprobe explain"
+def _unknown_code(code: str, codes: list[str]) -> NetprobeError:
+    similar = get_close_matches(code.lower().replace("_", "-"), codes, n=3, cutoff=0.5)
+    hint = f"Did you mean {' or '.join(similar)}?" if similar else "List all codes with: netprobe explain"
     return NetprobeError(f"There is no finding {code!r}.", hint=hint)

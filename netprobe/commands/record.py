@@ -230,15 +230,15 @@ def _show(request: Request, run: Run) -> None:
     from netprobe.render.notes import cost_advice, heading
     from netprobe.render.record import headline, tables
     from netprobe.render.text import say, show
-    from netprobe.rules.context import RunContext
+    from netprobe.rules.context import context_of
     from netprobe.rules.finding import Finding
     from netprobe.rules.registry import evaluate
 
-    results = evaluate(run)
+    context = context_of(run)
+    results = evaluate(context)
     if request.as_json:
         print_json(envelope("record", run, as_json(results)))
         return
-    context = RunContext(run)
     say(heading(run))
     for line in headline(context):
         say(line)

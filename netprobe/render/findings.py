@@ -5,37 +5,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
+from netprobe.rules.finding import Finding, Inconclusive, Pass, Result, Severity
 
-_WORDS = {1: "note", 2: "minor", 3: "MAJOR"}
+_LABELS = {Severity.NOTE: "note", Severity.MINOR: "minor", Severity.MAJOR: "MAJOR"}
 
 
 def finding_lines(number: int, finding: Finding) -> list[str]:
-    """A finding as sentences, the claim first."""
-    lines = [f"{number}. {_WORDS[finding.severity]}  {finding.code}: {finding.summary}"]
-    lines += [f"   - {one.text}" for one in finding.evidence]
-    lines += [f"   Why: {finding.why}", f"   Do: {finding.fix}", f"   More: netprobe explain {finding.code}"]
-    return lines
+    """A finding as text, beginning with its summary."""
+    return [
+        f"{number}. {_LABELS[finding.severity]}  {finding.code}: {finding.summary}",
+        *(f"   - {evidence.text}" for evidence in finding.evidence),
+        f"   Why it matters: {finding.why_it_matters}",
+        f"   Fix: {finding.fix}",
+        f"   More: netprobe explain {finding.code}",
+    ]
 
 
 def summary(results: Sequence[Result]) -> str:
-    """One line: how many findings, and how much was looked at."""
-    found = [one for one in results if isinstance(one, Finding)]
-    clear = sum(isinstance(one, Pass) for one in results)
-    unknown = [one.code for one in results if isinstance(one, Inconclusive)]
+    """The number of findings, of rules that passed, and of inconclusive rules, in one line."""
+    findings = sum(isinstance(result, Finding) for result in results)
+    passed = sum(isinstance(result, Pass) for result in results)
+    inconclusive = [result.code for result in results if isinstance(result, Inconclusive)]
     parts = [
-        f"{len(found)} finding{'' if len(found) == 1 else 's'}",
-        f"{clear} rule{'' if clear == 1 else 's'} found nothing",
+        f"{findings} finding{'' if findings == 1 else 's'}",
+        f"{passed} rule{'' if passed == 1 else 's'} passed",
     ]
-    if unknown:
-        parts.append(f"{len(unknown)} inconclusive ({', '.join(unknown)})")
+    if inconclusive:
+        parts.append(f"{len(inconclusive)} inconclusive ({', '.join(inconclusive)})")
     return ", ".join(parts) + "."
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:
     """As documented in schema/findings.json."""
     return {
-        "findings": [one.as_dict() for one in results if isinstance(one, Finding)],
-        "pass": [one.code for one in results if isinstance(one, Pass)],
-        "inconclusive": [{"code": one.code, "reason": one.reason} for one in results if isinstance(one, Inconclusive)],
+        "findings": [result.as_dict() for result in results if isinstance(result, Finding)],
+        "pass": [result.code for result in results if isinstance(result, Pass)],
+        "inconclusive": [
+            {"code": result.code, "reason": result.reason} for result in results if isinstance(result, Inconclusive)
+        ],
     }

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from netprobe.analysis.locality import Group, Matrix, Member, Server, ThreadMatrix, TxMatrix, Verdict
+from netprobe.analysis.locality import Group, LocalityVerdict, Matrix, Member, ServedBy, ThreadMatrix, TxMatrix
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent
 from netprobe.run.model import Run
@@ -79,8 +79,8 @@ def rest(group: Group, top: int) -> str:
     return f"… {hidden} more listeners; of all: {results}; -T 0 shows all"
 
 
-def _member_cells(group: Group, member: Member, server: Server | None, order_seen: bool) -> list[str]:
-    verdict = _RESULTS[member.result] + (f": {member.words}" if member.words else "")
+def _member_cells(group: Group, member: Member, server: ServedBy | None, order_seen: bool) -> list[str]:
+    verdict = _RESULTS[member.result] + (f": {member.reason}" if member.reason else "")
     cells = [
         "?" if member.index is None else str(member.index),
         _steered(group, member),
@@ -106,7 +106,7 @@ def _steered(group: Group, member: Member) -> str:
     return _cpu_list(member.steered_cpus) or "none"
 
 
-def _ran_on(server: Server) -> str:
+def _ran_on(server: ServedBy) -> str:
     total = server.ran_on.total()
     if not total:
         return f"{server.last_cpu} (last)" if server.last_cpu >= 0 else "-"
@@ -208,7 +208,7 @@ def tx_as_text(matrix: TxMatrix, every: bool = False) -> TextTable:
 
 
 def as_json(
-    groups: Sequence[Group], threads: Sequence[ThreadMatrix], tx: Sequence[TxMatrix], verdict: Verdict
+    groups: Sequence[Group], threads: Sequence[ThreadMatrix], tx: Sequence[TxMatrix], verdict: LocalityVerdict
 ) -> dict[str, Any]:
     """Everything, as documented in schema/locality.json."""
     return {
@@ -256,7 +256,7 @@ def _member_json(member: Member) -> dict[str, Any]:
         "owner_pids": [int(pid) for pid in member.owners.split(",") if pid],
         "steered_cpus": None if member.steered_cpus is None else list(member.steered_cpus),
         "verdict": member.result,
-        "why": member.words,
+        "reason": member.reason,
         "joined_s": member.joined_s,
         "joined_by": member.joined_by,
         "joined_cpu": member.joined_cpu,

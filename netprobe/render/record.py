@@ -1,4 +1,4 @@
-"""The summary of a Run: rates, calls, locality, busy polling, switches, frames, findings."""
+"""The summary of a Run: rates, locality, busy polling, calls, switches, frames."""
 
 from __future__ import annotations
 
@@ -8,33 +8,34 @@ from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent, rate
 from netprobe.rules.context import MissingDataError, RunContext
 
-_CALLS, _ROLES, _FRAMES = 6, 4, 6
+_CALLS_SHOWN, _ROLES_SHOWN, _FRAMES_SHOWN = 6, 4, 6
 
 
 def headline(context: RunContext) -> list[str]:
-    """Requests, locality and busy polling in a sentence each."""
+    """One sentence each on requests, locality and busy polling."""
     if context.pollers:
         return [_poll_mode(context)]
     lines = [_requests(context)]
-    for sentence in (_locality, _polling):
+    for topic, sentence in (("Locality", _locality), ("Busy polling", _polling)):
         try:
             lines.append(sentence(context))
         except MissingDataError as missing:
-            lines.append(f"Inconclusive {sentence.__name__[1:]}: {missing}.")
+            lines.append(f"{topic} is inconclusive: {missing}.")
     return lines
 
 
 def _poll_mode(context: RunContext) -> str:
-    names = ", ".join(sorted({one.thread for one in context.pollers}))
-    return f"Poll mode: {names} takes packets past the kernel, which sees no request, message or poll of it."
+    names = sorted({poller.thread for poller in context.pollers})
+    verb = "receives" if len(names) == 1 else "receive"
+    return f"Poll mode: {', '.join(names)} {verb} packets with kernel bypass; the kernel counts no request or message."
 
 
 def _requests(context: RunContext) -> str:
     requests = context.requests
     if requests is None:
-        return "No request was seen."
+        return "No requests were seen."
     about = "About " if requests.estimated else ""
-    return f"{about}{rate(requests.count, context.seconds)} requests a second ({requests.source})."
+    return f"{about}{rate(requests.count, context.seconds)} requests per second ({requests.source})."
 
 
 def _locality(context: RunContext) -> str:
@@ -48,9 +49,9 @@ def _polling(context: RunContext) -> str:
 
 
 def calls_as_text(context: RunContext) -> TextTable:
-    """The most frequent calls, by second and by request."""
+    """The most frequent calls, per second and per request."""
     requests = context.requests
-    rows = sorted(context.calls, key=lambda row: -row.calls)[:_CALLS]
+    rows = sorted(context.calls, key=lambda row: -row.calls)[:_CALLS_SHOWN]
     columns = [Column("SYSCALL"), Column("/s", True), Column("/request", True), Column("TIMEOUTS")]
     cells = [
         [
@@ -65,10 +66,10 @@ def calls_as_text(context: RunContext) -> TextTable:
 
 
 def switches_as_text(context: RunContext) -> TextTable:
-    """Roles that switch most."""
+    """The roles with most switches."""
     columns = [Column("THREADS", True), Column("ROLE"), Column("VOLUNTARY/s", True), Column("INVOLUNTARY/s", True)]
     columns.append(Column("PREEMPTED BY"))
-    rows = sorted(context.switches, key=lambda row: -row.switches)[:_ROLES]
+    rows = sorted(context.switches, key=lambda row: -row.switches)[:_ROLES_SHOWN]
     cells = [
         [
             str(len(row.tids)),
@@ -83,14 +84,19 @@ def switches_as_text(context: RunContext) -> TextTable:
 
 
 def frames_as_text(context: RunContext) -> TextTable:
-    """Functions that take most time themselves."""
+    """The functions with the largest self time."""
+    from flamegraph.tree import top
+
     profile = context.profile
-    rows = [[percent(row.own, profile.total), row.frame.name, row.frame.module] for row in profile.top(_FRAMES)]
+    rows = [
+        [percent(row.self_weight, profile.total), row.frame.name, row.frame.module]
+        for row in top(profile, _FRAMES_SHOWN)
+    ]
     return TextTable([Column("SELF %", True), Column("FUNCTION"), Column("IN")], rows)
 
 
 def tables(context: RunContext) -> Iterator[TextTable]:
-    """Those of the tables for which there are data."""
+    """The tables that the Run has data for."""
     for table in (calls_as_text, switches_as_text, frames_as_text):
         try:
             yield table(context)

@@ -1,29 +1,32 @@
-"""Busy polling is switched off, though the server asks for it or would gain much by it.
+"""Busy polling is disabled although the server requests it or spends much time going to sleep.
 
-## What it sees
+## Detection
 
-The machine's `net.core.busy_poll`, parameters of the epoll sets (EPIOCSPARAMS) and rings, SO_BUSY_POLL of the
-connections, and the way in which the server waits. It is a finding
+Input: `net.core.busy_poll` of the machine, busy-poll parameters of epoll sets (EPIOCSPARAMS) and rings, SO_BUSY_POLL of
+the connections, and the calls in which the server waits. A finding is reported if
 
-* where something asks for busy polling that is not enough: SO_BUSY_POLL on the sockets of an epoll server,
-  net.core.busy_poll for a server that waits in `recv()`, interrupts that are deferred for a poller that never comes;
-* where nothing asks for it, but at least half of the connections come from a device that could be polled, and going
-  to sleep and leaving the CPU idle takes the threads at least 5 % of their time.
+* busy polling is requested in a way that does not apply to the server: SO_BUSY_POLL on the sockets of an epoll server,
+  net.core.busy_poll for a server that waits in `recv()`, or interrupts that are deferred although no thread polls;
+* or busy polling is not requested, at least half of the connections arrive on a device that supports it, and going to
+  sleep with an idle CPU takes the threads at least 5 % of their time.
 
-A server that rarely sleeps has nothing to gain, and one whose CPUs others use meanwhile would take them away. The cost
-is an estimate: 2.5 µs for each time that a thread goes to sleep, and where busy polling is asked for 1 µs for each
-packet that comes by softirq, as a share of the server's CPU time.
+A server that rarely sleeps gains nothing from busy polling, and other tasks that use its CPUs in the meantime would
+lose them: both cases pass. The cost is an estimate: 2.5 µs each time that a thread goes to sleep and, if busy polling
+is requested, 1 µs for each packet that arrives by softirq, as a share of the server's CPU time.
 
 ## Why it matters
 
-A thread that finds nothing to do goes to sleep, and each packet pays for an interrupt, a softirq and a wake-up. A
-thread that polls its queue instead takes the packet itself, on its own CPU. The price is a CPU that is always busy.
+A thread without work goes to sleep, so each packet costs an interrupt, a softirq and a wake-up.
 
-## How to fix it
+A thread that polls its queue processes the packet itself, on its own CPU. The price is a CPU that is always busy.
+
+## Fix
+
+Enable busy polling for the call in which the server waits.
 
 For the server alone, since Linux 6.9: `ioctl(epfd, EPIOCSPARAMS, &(struct epoll_params){.busy_poll_usecs = 200,
-.busy_poll_budget = 8, .prefer_busy_poll = 1})`. For the machine: `sysctl net.core.busy_poll=50`. A server that waits in
-`recv()`: SO_BUSY_POLL on its sockets, or `net.core.busy_read`. Then let the softirq stay away: see
+.busy_poll_budget = 8, .prefer_busy_poll = 1})`. For the machine: `sysctl net.core.busy_poll=50`. For a server that
+waits in `recv()`: SO_BUSY_POLL on its sockets, or `net.core.busy_read`. Then defer the interrupts as described in
 `busy-poll-softirq-first`.
 
 ## Source
@@ -33,59 +36,48 @@ Documentation/networking/napi.rst, Busy polling; `ep_busy_loop_on()` in fs/event
 
 from __future__ import annotations
 
+from netprobe.analysis.busypoll import ENABLED
 from netprobe.rules import epoll_zero_timeout
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import SWITCH_NS, sleeps, unpolled, unpolled_evidence
+from netprobe.rules.costs import SWITCH_NS, sleep_count, unpolled_cost, unpolled_evidence
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "busy-poll-disabled"
-_WORTH_PCT = 5.0
+DOCUMENTATION = parse(__doc__)
+_MIN_IDLE_PCT = 5.0
 
 
 def evaluate(context: RunContext) -> Result:
-    """The first link of the chain is broken."""
-    link = context.polling.link("busy polling is switched on")
-    if link.state == "unknown":
-        return Inconclusive(CODE, f"net.core.busy_poll cannot be read here ({link.evidence})")
-    if link.state != "broken":
-        return Pass(CODE, link.evidence)
+    """Busy polling is requested or worthwhile, and the check that it is enabled failed."""
+    check = context.polling.check(ENABLED)
+    if check.state == "inconclusive":
+        return Inconclusive(CODE, f"net.core.busy_poll is not readable ({check.evidence})")
+    if check.state != "failed":
+        return Pass(CODE, check.evidence)
     if not context.polling.connections:
         return Inconclusive(CODE, "no established TCP connection was seen: put the server under load")
     if 2 * context.polling.connections_with_napi < context.polling.connections:
-        return Pass(CODE, "the connections come from no device that could be polled")
+        return Pass(CODE, "the connections arrive on no device that supports busy polling")
     if cause := context.cause(epoll_zero_timeout):
-        return Pass(CODE, f"with {cause} it could not begin")
-    return _asked(context) or _not_asked(context)
+        return Pass(CODE, f"{cause} prevents busy polling")
+    if context.polling.requested:
+        summary = "Busy polling is requested, but not enabled for the call in which this server waits."
+        return _finding(context, summary, unpolled_cost(context))
+    idle_pct = min(100.0, context.share_of_cpu(sleep_count(context, to_idle=True) * SWITCH_NS))
+    if idle_pct < _MIN_IDLE_PCT:
+        return Pass(CODE, f"busy polling is not requested, and idle waits take {idle_pct:.1f} % of the server's time")
+    return _finding(context, "Busy polling is disabled, and the threads go to sleep between packets.", idle_pct)
 
 
-def _asked(context: RunContext) -> Finding | None:
-    if not (context.polling.asked_by_server or context.polling.asked_by_machine):
-        return None
-    return _finding(context, "Busy polling was asked for, but is not switched on for the way this server waits.", True)
-
-
-def _not_asked(context: RunContext) -> Result:
-    cost = _idle_cost(context)
-    if cost < _WORTH_PCT:
-        return Pass(CODE, f"nothing asks for it, and idle waits take {cost:.1f} % of the server's time")
-    return _finding(context, "Busy polling is switched off, and the threads go to sleep between packets.", False)
-
-
-def _idle_cost(context: RunContext) -> float:
-    """Of waits in which nobody else used the CPU; percent of the server's CPU time."""
-    return min(100.0, context.share_of_cpu(sleeps(context, to_idle=True) * SWITCH_NS))
-
-
-def _finding(context: RunContext, summary: str, asked: bool) -> Finding:
-    link = context.polling.link("busy polling is switched on")
-    cost = unpolled(context) if asked else _idle_cost(context)
+def _finding(context: RunContext, summary: str, cost_pct: float) -> Finding:
+    check = context.polling.check(ENABLED)
     return Finding(
         CODE,
-        Severity.of(cost),
+        Severity.of(cost_pct),
         summary,
-        (Evidence(link.evidence), *unpolled_evidence(context)),
-        "Each packet pays for an interrupt, a softirq and a wake-up that a polling thread would not need.",
-        link.fix,
-        "Documentation/networking/napi.rst, Busy polling",
-        cost,
+        (Evidence(check.evidence), *unpolled_evidence(context)),
+        DOCUMENTATION,
+        cost_pct=cost_pct,
+        specific_fix=check.fix,
     )

@@ -1,24 +1,27 @@
-"""The server asks for busy polling, but its connections come from no device that could be polled.
+"""The server requests busy polling, but its connections arrive on no device that supports it.
 
-## What it sees
+## Detection
 
-The NAPI id of every established connection of the server. It is a finding where the server has busy-poll parameters
-of its own (on an epoll set, a ring or sockets) and none of its connections has an id. What is set for the whole machine
-alone is no reason: it may be for another server.
+Input: the NAPI id of every established connection of the server. A finding is reported if the server sets busy-poll
+parameters (on an epoll set, a ring or sockets) and none of its connections has a NAPI id. Settings of the whole machine
+alone are not reported: they may be meant for another server.
 
-The cost is an estimate: 2.5 µs for each time that a thread goes to sleep, as a share of the server's CPU time. That is
-what the settings were meant to save, and do not.
+The cost is an estimate: 2.5 µs each time that a thread goes to sleep, as a share of the server's CPU time. The settings
+were meant to save that time.
 
 ## Why it matters
 
-The kernel polls the NAPI instance that a connection's packets came from. Loopback has none, nor have connections that
-came in over a bridge or tunnel whose driver does not hand the id on. All the settings are then without effect.
+The kernel polls the NAPI instance on which the packets of a connection arrived; without an instance the settings have
+no effect.
 
-## How to fix it
+Loopback has no NAPI instance, nor have connections over a bridge or tunnel whose driver does not pass the id on.
 
-Have the clients reach the server by a network device with NAPI, rather than over loopback or through a proxy on the
-same host. A veth pair has NAPI with GRO on and TSO off at both ends: `ethtool -K DEV gro on tso off gso off`. Else
-remove the settings: they promise what they do not do.
+## Fix
+
+Connect the clients over a network device with NAPI instead of loopback or a proxy on the same host, or remove the
+settings.
+
+A veth pair has NAPI with GRO on and TSO off at both ends: `ethtool -K DEV gro on tso off gso off`.
 
 ## Source
 
@@ -27,49 +30,38 @@ remove the settings: they promise what they do not do.
 
 from __future__ import annotations
 
+from netprobe.analysis.busypoll import ENABLED, NAPI_IDS
 from netprobe.rules import epoll_zero_timeout
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import SWITCH_NS, sleeps
+from netprobe.rules.costs import SWITCH_NS, sleep_count, sleeps_evidence
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "busy-poll-no-napi"
+DOCUMENTATION = parse(__doc__)
 
 
 def evaluate(context: RunContext) -> Result:
-    """Parameters, and no connection that could be polled."""
+    """Busy-poll parameters of the server, and no connection with a NAPI id."""
     polling = context.polling
-    if not polling.asked_by_server:
-        return Pass(CODE, "the server does not ask for busy polling")
+    if not polling.requested_by_server:
+        return Pass(CODE, "the server does not request busy polling")
     if not polling.connections:
         return Inconclusive(CODE, "no established TCP connection was seen: put the server under load")
     if polling.connections_with_napi:
-        return Pass(CODE, polling.link("connections have a NAPI id").evidence)
+        return Pass(CODE, polling.check(NAPI_IDS).evidence)
     if cause := context.cause(epoll_zero_timeout):
-        return Pass(CODE, f"with {cause} it could not begin")
-    return _finding(context)
-
-
-def _finding(context: RunContext) -> Finding:
-    slept = sleeps(context)
-    cost = min(100.0, context.share_of_cpu(slept * SWITCH_NS))
+        return Pass(CODE, f"{cause} prevents busy polling")
+    cost = min(100.0, context.share_of_cpu(sleep_count(context) * SWITCH_NS))
     return Finding(
         CODE,
         Severity.of(cost),
-        f"The server asks for busy polling, but none of its {context.polling.connections} connections can be polled.",
+        f"The server requests busy polling, but none of its {polling.connections} connections can be polled.",
         (
-            Evidence(
-                context.polling.link("connections have a NAPI id").evidence, context.polling.connections, "connections"
-            ),
-            Evidence(context.polling.link("busy polling is switched on").evidence),
-            Evidence(
-                f"the threads went to sleep {slept / context.seconds:.0f} times a second",
-                slept / context.seconds,
-                "1/s",
-            ),
+            Evidence(polling.check(NAPI_IDS).evidence, polling.connections, "connections"),
+            Evidence(polling.check(ENABLED).evidence),
+            sleeps_evidence(context),
         ),
-        "The kernel polls the NAPI instance that packets came from, and these came from none: the settings do nothing.",
-        "Reach the server by a device with NAPI instead of loopback (a veth pair: ethtool -K DEV gro on tso off gso "
-        "off at both ends), or remove the settings.",
-        "sk_mark_napi_id() in include/net/busy_poll.h; Documentation/networking/napi.rst",
-        cost,
+        DOCUMENTATION,
+        cost_pct=cost,
     )

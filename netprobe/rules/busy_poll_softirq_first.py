@@ -1,28 +1,28 @@
-"""The server busy-polls, but the softirq gets to the packets before it.
+"""The server busy-polls, but the softirq processes most packets first.
 
-## What it sees
+## Detection
 
-The polls of every NAPI instance that the server's connections come from, by who made them. It is a finding where the
-server's threads do poll, and take less than half of the packets; the rest came by interrupt and softirq. Where all
-settings are as they should be and something keeps the poller from polling (`timer-thread-switching`,
-`reactor-preempted`, `hot-frame`: a round of the loop that is longer than gro_flush_timeout), that is the reason, and is
-named instead.
+Input: the polls of each NAPI instance that receives packets of the server's connections, by poller. A finding is
+reported if the server's threads poll but take less than half of the packets; the others arrive by interrupt and
+softirq. If interrupts are deferred and the poller is preferred, but another fault keeps the thread from polling
+(`timer-thread-switching`, `reactor-preempted`, or `hot-frame` with a loop iteration longer than gro_flush_timeout),
+only that fault is reported.
 
-The cost is an estimate: 1 µs for each packet that the softirq took and 2.5 µs for each time that a thread went to
-sleep, as a share of the server's CPU time.
+The cost is an estimate: 1 µs for each packet of the softirq and 2.5 µs each time that a thread goes to sleep, as a
+share of the server's CPU time.
 
 ## Why it matters
 
-The attempts cost time and find nothing, and each packet still pays for interrupt, softirq and wake-up: both prices,
-and no gain.
+The attempts to poll take time and find no packets, and each packet still costs an interrupt, a softirq and a wake-up.
 
-## How to fix it
+## Fix
 
-Two steps that belong together. Interrupts are put off while somebody polls:
-`echo 2 > /sys/class/net/DEV/napi_defer_hard_irqs; echo 200000 > /sys/class/net/DEV/gro_flush_timeout` (nanoseconds:
-longer than a round of the event loop). And the poller is preferred: `prefer_busy_poll` in EPIOCSPARAMS (Linux 6.9), or
-SO_PREFER_BUSY_POLL (5.11) on the sockets. A network card's interrupt moderation should not fire earlier than that
-(`ethtool -c DEV`).
+Defer interrupts while a thread polls, and prefer the poller over the softirq.
+
+Both steps are needed. Defer interrupts: `echo 2 > /sys/class/net/DEV/napi_defer_hard_irqs; echo 200000 >
+/sys/class/net/DEV/gro_flush_timeout` (nanoseconds: longer than an iteration of the event loop). Prefer the poller:
+`prefer_busy_poll` in EPIOCSPARAMS (Linux 6.9), or SO_PREFER_BUSY_POLL (Linux 5.11) on the sockets. The interrupt
+moderation of the network card should not fire earlier than that (`ethtool -c DEV`).
 
 ## Source
 
@@ -32,7 +32,7 @@ preferred busy-polling”).
 
 from __future__ import annotations
 
-from netprobe.analysis.busypoll import poll_sets
+from netprobe.analysis.busypoll import DEFERRED_INTERRUPTS, poll_sets
 from netprobe.rules import (
     busy_poll_mixed_napi,
     epoll_zero_timeout,
@@ -41,52 +41,53 @@ from netprobe.rules import (
     timer_thread_switching,
 )
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import unpolled, unpolled_evidence
+from netprobe.rules.costs import unpolled_cost, unpolled_evidence
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "busy-poll-softirq-first"
+DOCUMENTATION = parse(__doc__)
 
 
 def evaluate(context: RunContext) -> Result:
-    """Attempts, and most packets by softirq."""
-    link = context.polling.link("the softirq leaves")
-    if link.state != "broken":
-        return Pass(CODE, link.evidence)
+    """Polls were attempted, and most packets arrived by softirq."""
+    check = context.polling.check(DEFERRED_INTERRUPTS)
+    if check.state != "failed":
+        return Pass(CODE, check.evidence)
     cause = context.cause(epoll_zero_timeout, busy_poll_mixed_napi)
-    if not cause and _is_set_up(context):
+    if not cause and _is_configured(context):
         cause = context.cause(timer_thread_switching, reactor_preempted, hot_frame)
     return Pass(CODE, f"{cause} explains it") if cause else _finding(context)
 
 
-def _is_set_up(context: RunContext) -> bool:
-    """Whether interrupts are put off, and the poller is preferred."""
+def _is_configured(context: RunContext) -> bool:
+    """Whether interrupts are deferred and the poller is preferred."""
     deferred = all(napi.defer_hard_irqs and napi.gro_flush_timeout_ns for napi in context.polling.napis)
     on_sockets = any(prefer for (prefer,) in context.run.tables["polling_connections"].rows("prefer"))
-    return deferred and (on_sockets or any(here.prefer for here in poll_sets(context.run.tables)))
+    return deferred and (on_sockets or any(poll_set.prefer for poll_set in poll_sets(context.run.tables)))
 
 
 def _finding(context: RunContext) -> Finding:
     polling = context.polling
     attempts, hits = sum(row.attempts for row in polling.rows), sum(row.hits for row in polling.rows)
-    cost = unpolled(context)
+    cost = unpolled_cost(context)
     share = polling.share_pct or 0.0
-    link = polling.link("the softirq leaves")
+    check = polling.check(DEFERRED_INTERRUPTS)
     return Finding(
         CODE,
         Severity.of(cost),
-        f"The server busy-polls, but the softirq takes {100 - share:.0f} % of the packets before it.",
+        f"The server busy-polls, but the softirq processes {100 - share:.0f} % of the packets first.",
         (
-            Evidence(link.evidence, share, "%"),
+            Evidence(check.evidence, share, "%"),
             Evidence(
-                f"{attempts / context.seconds:.0f} attempts a second, of which {100 * hits / max(1, attempts):.1f} % "
+                f"{attempts / context.seconds:.0f} attempts per second, of which {100 * hits / max(1, attempts):.1f} % "
                 "found a packet",
                 attempts / context.seconds,
                 "1/s",
             ),
             *unpolled_evidence(context),
         ),
-        "Polling costs time and finds nothing, and each packet still pays for interrupt, softirq and wake-up.",
-        link.fix,
-        "Documentation/networking/napi.rst, Software IRQ coalescing and Busy polling",
-        cost,
+        DOCUMENTATION,
+        cost_pct=cost,
+        specific_fix=f"Here: {check.fix}",
     )

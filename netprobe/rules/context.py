@@ -1,145 +1,150 @@
-"""What rules look at: a Run's tables, analysed once each and only when a rule asks."""
+"""The input of rules: a Run and its analyses, each computed once, when a rule first needs it."""
 
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from netprobe.analysis.requests import Requests, requests_of
+from netprobe.analysis.request_count import RequestCount, request_count
+from netprobe.rules.documentation import Documentation
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
 from netprobe.run.model import Run
+from netprobe.run.schema.tables import probe_of
 
 if TYPE_CHECKING:
     from flamegraph.profile import Profile
     from netprobe.analysis.busypoll import BusyPolling
-    from netprobe.analysis.frames import Frames
+    from netprobe.analysis.frame_shares import FrameShares
     from netprobe.analysis.locality import Group, Matrix, ThreadMatrix, TxMatrix
     from netprobe.analysis.pollers import Poller
     from netprobe.analysis.switches import SwitchRow
     from netprobe.analysis.syscalls import SyscallRow
 
 
-# Table -> the probe that makes it, where that has another name.
-_PROBE_OF = {
-    **dict.fromkeys(("next_tasks",), "switches"),
-    **dict.fromkeys(("messages", "sent_packets"), "locality"),
-    **dict.fromkeys(("reuseport_groups", "reuseport_members"), "sockets, serving"),
-    **dict.fromkeys(("busy_polls", "napis", "softirq_polls"), "busypoll"),
-    **dict.fromkeys(("polling_settings", "polling_sets", "polling_connections"), "busypoll"),
-    "profile_info": "stacks",
-}
-
-
-_LONGEST_UNKNOWN_S = 600.0
+# Assumed length of a recording whose length is not known: only a high count is then a high rate.
+_ASSUMED_SECONDS = 600.0
+_SHARED = "_rule_context"
 
 
 class MissingDataError(Exception):
-    """A rule asked for what the Run does not have; the words say which probe or privilege is missing."""
+    """The Run lacks data that a rule needs. The message names the probe or privilege."""
 
 
 class Rule(Protocol):
-    """A file of this package. Its docstring is what `netprobe explain` prints."""
+    """A module of this package that has a code. `netprobe explain` prints its docstring."""
 
     CODE: str
     """Its stable name, such as `reuseport-order`."""
+    DOCUMENTATION: Documentation
+    """The docstring of the module, parsed."""
 
     def evaluate(self, context: RunContext) -> Result:
-        """Look at a Run."""
+        """The result of this rule for a Run. Raises `MissingDataError` if the Run lacks data."""
+
+
+def context_of(run: Run) -> RunContext:
+    """The context of a Run, created at the first call: everything that reads the Run shares its analyses."""
+    if _SHARED not in vars(run):
+        vars(run)[_SHARED] = RunContext(run)
+    context: RunContext = vars(run)[_SHARED]
+    return context
 
 
 class RunContext:
-    """A Run for rules. Each property raises `MissingDataError` where the Run lacks what it needs."""
+    """A Run and its analyses. A property raises `MissingDataError` if the Run lacks the data."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self._answers: dict[str, Result] = {}
+        self._results: dict[str, Result] = {}
 
-    def ask(self, rule: Rule) -> Result:
-        """What a rule says, evaluated once: "inconclusive" where the Run lacks what the rule needs."""
-        if rule.CODE not in self._answers:
+    def result(self, rule: Rule) -> Result:
+        """The result of a rule, evaluated once; inconclusive if the Run lacks the data that the rule needs."""
+        if rule.CODE not in self._results:
             try:
-                self._answers[rule.CODE] = rule.evaluate(self)
+                result = rule.evaluate(self)
             except MissingDataError as missing:
-                self._answers[rule.CODE] = Inconclusive(rule.CODE, str(missing))
-            if isinstance(self._answers[rule.CODE], Inconclusive) and self.pollers:
-                # What the kernel's network stack would show is not missing: it is not used.
-                self._answers[rule.CODE] = Pass(rule.CODE, "does not apply: poll-mode, past the kernel")
-        return self._answers[rule.CODE]
+                result = Inconclusive(rule.CODE, str(missing))
+            if isinstance(result, Inconclusive) and self.pollers:
+                # The data are not missing: a poll-mode process does not use the network stack of the kernel.
+                result = Pass(rule.CODE, "does not apply: poll mode with kernel bypass")
+            self._results[rule.CODE] = result
+        return self._results[rule.CODE]
 
-    def cause(self, *rules: Any) -> str:
+    def cause(self, *rules: Rule) -> str:
         """The code of the first of these rules that has a finding, "" if none has."""
-        return next((rule.CODE for rule in rules if isinstance(self.ask(rule), Finding)), "")
+        return next((rule.CODE for rule in rules if isinstance(self.result(rule), Finding)), "")
 
     @property
     def imported(self) -> bool:
-        """Whether it was made of what other tools printed: what is not in it may have happened."""
+        """Whether the Run was made from reports of other tools, which cover only a part of what netprobe records."""
         return self.run.imported
 
     @property
     def seconds(self) -> float:
         """Length of the recording."""
-        if not self.timed:
-            raise MissingDataError("needs the length of the recording, which was not told (netprobe import -d SECONDS)")
+        if not self.has_duration:
+            raise MissingDataError(
+                "needs the length of the recording, which was not specified (netprobe import -d SECONDS)"
+            )
         return self.run.seconds
 
     @property
-    def timed(self) -> bool:
+    def has_duration(self) -> bool:
         """Whether the length of the recording is known."""
         return self.run.info.recording.seconds is not None
 
-    def often(self, count: float, per_second: float) -> bool:
-        """Whether it happened so often; of an unknown length, as if that had been ten minutes."""
-        return count >= per_second * (self.seconds if self.timed else _LONGEST_UNKNOWN_S)
+    def is_frequent(self, count: float, per_second: float) -> bool:
+        """Whether a count is at least this rate. A recording of unknown length is assumed to have taken ten minutes."""
+        return count >= per_second * (self.seconds if self.has_duration else _ASSUMED_SECONDS)
 
-    def pace(self, count: float) -> str:
-        """`1200 a second`, to be put behind the count itself; `in an unknown time`."""
-        if not self.timed:
+    def rate_text(self, count: float) -> str:
+        """`1200 per second`, to follow the count itself; `in an unknown time`."""
+        if not self.has_duration:
             return "in an unknown time"
-        return f"{count / self.seconds:.0f} a second"
+        return f"{count / self.seconds:.0f} per second"
 
     @property
     def cpus_online(self) -> str:
-        """The CPUs of the machine, as a list such as 0-3."""
+        """The CPUs of the machine as a list, such as 0-3."""
         cpus = self.run.info.host.cpus_online
         if cpus is None:
-            raise MissingDataError("needs to know which CPUs were online, which was not told")
+            raise MissingDataError("needs the list of online CPUs, which was not specified")
         return cpus
 
-    def need(self, *tables: str) -> None:
+    def require(self, *tables: str) -> None:
         """Raise `MissingDataError` unless the Run has these tables."""
         missing = [name for name in tables if name not in self.run.tables]
         if missing:
             recorded = ", ".join(self.run.info.probes) or "nothing"
-            probes = ", ".join(sorted({_PROBE_OF.get(name, name) for name in missing}))
-            if self.imported:
-                raise MissingDataError(f"needs the probe {probes} (netprobe record has it); imported was {recorded}")
-            raise MissingDataError(f"needs the probe {probes} (netprobe record has it); recorded were: {recorded}")
+            probes = ", ".join(sorted({probe_of(name) for name in missing}))
+            verb = "imported" if self.imported else "recorded"
+            raise MissingDataError(f"needs the probe {probes} (use netprobe record); {verb}: {recorded}")
 
     @cached_property
-    def requests(self) -> Requests | None:
-        """How many requests were served, and how that is known; None where it is not."""
-        return requests_of(self.run)
+    def requests(self) -> RequestCount | None:
+        """The number of requests and its origin; None if it is not known."""
+        return request_count(self.run)
 
     @cached_property
     def calls(self) -> list[SyscallRow]:
-        """System calls of all threads together, one row a call."""
-        self.need("syscalls")
+        """System calls, one row per call."""
+        self.require("syscalls")
         from netprobe.analysis.syscalls import summarise
 
         return summarise(self.run.tables, "syscall")
 
     @cached_property
     def calls_by_thread(self) -> list[SyscallRow]:
-        """System calls, one row a thread and call."""
-        self.need("syscalls")
+        """System calls, one row per thread and call."""
+        self.require("syscalls")
         from netprobe.analysis.syscalls import summarise
 
         return summarise(self.run.tables, "thread")
 
     @cached_property
     def switches(self) -> list[SwitchRow]:
-        """Context switches by role (`timer-N`)."""
-        self.need("switches", *(() if self.imported else ("next_tasks",)))
+        """Context switches by role: the threads `timer-0` and `timer-1` have the role `timer-N`."""
+        self.require("switches", *(() if self.imported else ("next_tasks",)))
         from netprobe.analysis.switches import summarise
 
         return summarise(self.run.tables, fold=True)
@@ -147,44 +152,44 @@ class RunContext:
     @cached_property
     def switches_by_thread(self) -> list[SwitchRow]:
         """Context switches by thread."""
-        self.need("switches", "next_tasks")
+        self.require("switches", "next_tasks")
         from netprobe.analysis.switches import summarise
 
         return summarise(self.run.tables, fold=False)
 
     @cached_property
     def thread_matrices(self) -> list[ThreadMatrix]:
-        """Messages by thread, receiving and reading CPU."""
-        self.need("messages")
+        """Messages by thread, receiving CPU and reading CPU."""
+        self.require("messages")
         from netprobe.analysis.locality import thread_matrices
 
         return thread_matrices(self.run.tables)
 
     @cached_property
     def matrix(self) -> Matrix:
-        """Messages by receiving and reading CPU."""
+        """Messages by receiving CPU and reading CPU."""
         from netprobe.analysis.locality import whole_matrix
 
         return whole_matrix(self.thread_matrices)
 
     @cached_property
     def reactors(self) -> list[ThreadMatrix]:
-        """Threads that read messages, most first; those with less than 1 % of all are not counted."""
-        total = sum(here.matrix.cells.total() for here in self.thread_matrices)
-        return [here for here in self.thread_matrices if here.matrix.cells.total() * 100 > total]
+        """Serving threads: threads that read more than 1 % of the messages, by descending number of messages."""
+        total = sum(thread.matrix.cells.total() for thread in self.thread_matrices)
+        return [thread for thread in self.thread_matrices if thread.matrix.cells.total() * 100 > total]
 
     @cached_property
     def tx(self) -> list[TxMatrix]:
-        """Packets by sending CPU and TX queue, of devices with several."""
-        self.need("sent_packets")
+        """Packets by sending CPU and transmit queue, of devices with several queues."""
+        self.require("sent_packets")
         from netprobe.analysis.locality import tx_matrices
 
         return tx_matrices(self.run.tables)
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Reuseport groups with their members evaluated."""
-        self.need("reuseport_groups", "reuseport_members")
+        """Reuseport groups with evaluated members."""
+        self.require("reuseport_groups", "reuseport_members")
         from netprobe.analysis.locality import groups
 
         if self.imported:
@@ -193,8 +198,8 @@ class RunContext:
 
     @cached_property
     def polling(self) -> BusyPolling:
-        """The chain of busy polling."""
-        self.need("busy_polls", "napis", "polling_settings", "polling_sets", "polling_connections", "syscalls")
+        """Busy polling and its prerequisites."""
+        self.require("busy_polls", "napis", "polling_settings", "polling_sets", "polling_connections", "syscalls")
         from netprobe.analysis.busypoll import analyse
 
         return analyse(self.run.tables)
@@ -202,26 +207,24 @@ class RunContext:
     @cached_property
     def profile(self) -> Profile:
         """Stacks of running threads."""
-        self.need("profile_info")
-        from netprobe.run.profile import read_profile
-
-        profile = read_profile(self.run.tables)
+        self.require("profile_info")
+        profile = self.run.profile
         if not profile.count and len(profile.samples):
-            raise MissingDataError("needs counts of samples, and these stacks have other numbers")
+            raise MissingDataError("needs numbers of samples; the numbers of these stacks are not samples")
         if not profile.count:
-            raise MissingDataError("needs samples of the running server; there is none")
+            raise MissingDataError("needs samples of the running server; there are none")
         return profile
 
     @cached_property
-    def frames(self) -> Frames:
-        """The same, asked for shares; netprobe's own programs are left out."""
-        from netprobe.analysis.frames import Frames
+    def frames(self) -> FrameShares:
+        """Shares of the samples by function, without the samples in BPF programs of netprobe."""
+        from netprobe.analysis.frame_shares import FrameShares
 
-        return Frames(self.profile)
+        return FrameShares(self.profile)
 
     @cached_property
     def pollers(self) -> list[Poller]:
-        """Threads that poll a device from user space; none where the Run cannot show them."""
+        """Threads that poll a device from user space; empty if the Run lacks the data."""
         tables = self.run.tables
         if "profile_info" not in tables or "syscalls" not in tables or "switches" not in tables:
             return []
@@ -234,9 +237,9 @@ class RunContext:
 
     @cached_property
     def cpu_seconds(self) -> float:
-        """CPU time that the server took: from samples by a clock, else as if each of its reactors had a CPU.
+        """CPU time of the server: from samples by a clock, otherwise one CPU for each serving thread.
 
-        0 where what was imported does not say.
+        0 if it is not known, as for imported reports without samples.
         """
         try:
             profile = self.profile
@@ -249,5 +252,5 @@ class RunContext:
         return self.seconds * max(1, len(self.reactors))
 
     def share_of_cpu(self, nanoseconds: float) -> float:
-        """This time in percent of the server's CPU time."""
+        """A time in percent of the server's CPU time."""
         return 100 * nanoseconds / 1e9 / self.cpu_seconds if self.cpu_seconds else 0.0

@@ -1,33 +1,35 @@
-"""The event loop asks epoll with a timeout of 0: it never waits, so the kernel never busy-polls.
+"""The event loop calls epoll_wait() with a zero timeout: it never blocks, so the kernel never busy-polls.
 
-## What it sees
+## Detection
 
-System calls of the epoll_wait family by class of timeout, from their arguments. It is a finding where at least half
-of them have a timeout of 0, and at least 100 a second. A loop that asks with 0 only while it has other work, and waits
-otherwise, stays below.
+Input: system calls of the epoll_wait family by class of their timeout argument. A finding is reported if at least half
+of them have a zero timeout, and at least 100 per second. A loop that uses a zero timeout only while it has other work,
+and blocks otherwise, stays below that.
 
-Imported counts have no timeouts. There it is a finding, and a note, where waits return with nothing: the calls are
-more than what could follow an event (the receives or the sends, whichever are more, and new connections), by 1 % and
-100 a second. A timeout of 0 does that; so does a short one that runs out, and the claim says so.
+Imported counts do not contain timeouts. A note is reported if waits return without events: the number of waits exceeds
+the number of events (receives or sends, whichever are more, plus new connections) by 1 % and 100 per second. The reason
+is a zero timeout or a short one that expires; the summary states both.
 
-The cost is an estimate. The share of the samples in these calls, times the share of calls with 0, times the share of
-calls that had nothing to give (more calls than messages). Where busy polling is asked for, also what it would save:
-1 µs for each packet that comes by softirq.
+The cost is an estimate: the share of the samples in these calls, times the share of calls with a zero timeout, times
+the share of calls that returned no event (more calls than messages). If busy polling is requested, the time that
+polling would save is added: 1 µs for each packet that arrives by softirq.
 
 ## Why it matters
 
-With a timeout of 0 the kernel returns before it comes to busy polling, whatever the settings: packets then wait for
-an interrupt and a softirq. And where nothing is ready the loop burns its CPU in system calls that return nothing.
+With a zero timeout the kernel returns before it busy-polls, so each packet waits for an interrupt and a softirq; while
+no event is ready, the loop spends its CPU on system calls that return nothing.
 
-## How to fix it
+## Fix
 
-Wait. With nothing else to do, `epoll_wait(…, -1)`. A loop with timers and queues of its own waits until the next of
-them: `epoll_pwait2()` (Linux 5.11, glibc 2.35 has its wrapper) takes nanoseconds; 100 µs is a good compromise between
-busy polling and the latency of other work. Let other threads wake the loop by an eventfd.
+Block in the wait: `epoll_wait(…, -1)`, or `epoll_pwait2()` with about 100 µs if the loop has other work.
+
+A loop with timers and queues of its own waits until the next of them. `epoll_pwait2()` (Linux 5.11, wrapper in glibc
+2.35) takes nanoseconds; 100 µs is a good compromise between busy polling and the latency of other work. Other threads
+wake the loop with an eventfd.
 
 ## Source
 
-`ep_poll()` in fs/eventpoll.c (the return for `timed_out` stands before `ep_busy_loop()`); epoll_wait(2); the
+`ep_poll()` in fs/eventpoll.c (it returns for `timed_out` before it calls `ep_busy_loop()`); epoll_wait(2); the
 investigation “Linux Kernel vs DPDK: HTTP Performance Showdown”, Impatiently Waiting.
 """
 
@@ -36,74 +38,72 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from netprobe.analysis.requests import READS, RECEIVES, SENDS, WRITES
+from netprobe.analysis.request_count import READS, RECEIVES, SENDS, WRITES
 from netprobe.analysis.syscalls import SyscallRow
 from netprobe.rules.context import MissingDataError, RunContext
-from netprobe.rules.costs import INTERRUPT_NS, of_threads, unknown_cost, with_samples
+from netprobe.rules.costs import INTERRUPT_NS, has_enough_samples, thread_list, unknown_cost_evidence
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "epoll-zero-timeout"
-_LEAST_PCT, _LEAST_PER_SECOND, _LEAST_IDLE_PCT = 50.0, 100, 1.0
+DOCUMENTATION = parse(__doc__)
+_MIN_ZERO_PCT, _MIN_PER_SECOND, _MIN_IDLE_PCT = 50.0, 100, 1.0
 _WAITS, _CONNECTIONS = ("epoll_wait", "epoll_pwait"), ("accept", "accept4", "connect")
-_IN_THE_CALL = re.compile(r"(__x64_sys_|__arm64_sys_|__se_sys_|do_)epoll_p?wait2?$").match
+_IN_EPOLL_WAIT = re.compile(r"(__x64_sys_|__arm64_sys_|__se_sys_|do_)epoll_p?wait2?$").match
 
 
 def evaluate(context: RunContext) -> Result:
-    """The share of waits that do not wait."""
+    """The share of waits with a zero timeout."""
     if context.imported:
-        return _of_calls(context)
+        return _of_imported_counts(context)
     waits = [row for row in context.calls_by_thread if row.syscall.startswith("epoll_") and row.timeouts]
     timeouts: Counter[str] = sum((row.timeouts for row in waits), Counter())
     zero, total = timeouts["zero"], timeouts.total()
-    if zero < _LEAST_PER_SECOND * context.seconds or 100 * zero < _LEAST_PCT * total:
-        return Pass(CODE, f"{zero} of {total} epoll waits have a timeout of 0")
+    if zero < _MIN_PER_SECOND * context.seconds or 100 * zero < _MIN_ZERO_PCT * total:
+        return Pass(CODE, f"{zero} of {total} epoll waits have a zero timeout")
     return _finding(context, waits, zero, total)
 
 
-def _of_calls(context: RunContext) -> Result:
-    """Without timeouts. How often it waits is a sign: under load a loop that waits gets several events at a time."""
+def _of_imported_counts(context: RunContext) -> Result:
+    """Counts without timeouts. Under load a blocking loop receives several events per wait."""
     waits = sum(row.calls for row in context.calls if row.syscall.startswith(_WAITS))
     imported = context.run.info.imported
     if not waits and not (imported and imported.only_most_frequent):
-        return Pass(CODE, "it does not wait with epoll")
-    a_request = f"{waits / context.requests.count:.2f} for each request, " if context.requests else ""
+        return Pass(CODE, "no call of the epoll_wait family")
     idle = waits - _events(context)
-    if context.often(idle, _LEAST_PER_SECOND) and 100 * idle >= _LEAST_IDLE_PCT * waits:
-        return _of_idle_waits(context, waits, idle)
-    words = f"{waits} waits, {a_request}see netprobe syscalls"
-    return Inconclusive(CODE, f"the timeouts are not in what was imported ({words})")
+    if context.is_frequent(idle, _MIN_PER_SECOND) and 100 * idle >= _MIN_IDLE_PCT * waits:
+        return _idle_waits_finding(context, waits, idle)
+    per_request = f"{waits / context.requests.count:.2f} per request, " if context.requests else ""
+    return Inconclusive(CODE, f"timeouts were not imported ({waits} waits, {per_request}see netprobe syscalls)")
 
 
 def _events(context: RunContext) -> int:
-    """Waits that can have had something to give: each is followed by a receive, a send or a new connection."""
+    """Upper limit of the waits that returned an event: a receive, a send or a new connection follows each of them."""
     calls = Counter({row.syscall: row.calls for row in context.calls})
     received, sent = (sum(calls[name] for name in names) for names in ((*RECEIVES, *READS), (*SENDS, *WRITES)))
     return max(received, sent) + sum(calls[name] for name in _CONNECTIONS)
 
 
-def _of_idle_waits(context: RunContext, waits: int, idle: int) -> Finding:
+def _idle_waits_finding(context: RunContext, waits: int, idle: int) -> Finding:
     calls = sorted({row.syscall for row in context.calls if row.syscall.startswith(_WAITS)})
     share = 100 * idle / waits
-    a_request = waits / context.requests.count if context.requests else None
-    often = "more often" if a_request is None else f"{a_request:.2f} times for each request, more often"
-    of_requests = () if a_request is None else (Evidence(f"{a_request:.2f} waits for each request", a_request),)
+    per_request = waits / context.requests.count if context.requests else None
+    times = "more often" if per_request is None else f"{per_request:.2f} times per request, more often"
+    request_evidence = () if per_request is None else (Evidence(f"{per_request:.2f} waits per request", per_request),)
     return Finding(
         CODE,
         Severity.NOTE,
-        f"{', '.join(calls)} is called {often} than anything is received or sent: at least {share:.0f} % of the waits "
-        "return with nothing, as with a timeout of 0 or one that runs out.",
+        f"{', '.join(calls)} is called {times} than receives and sends: at least {share:.0f} % of the waits return "
+        "without an event, because of a zero timeout or one that expires.",
         (
-            *of_requests,
-            Evidence(f"{waits} waits, {context.pace(waits)}", waits),
-            Evidence(f"{idle} of them, {share:.1f} %, are more than receives, sends and new connections", share, "%"),
-            Evidence("what their timeouts are was not imported"),
-            *unknown_cost(context),
+            *request_evidence,
+            Evidence(f"{waits} waits, {context.rate_text(waits)}", waits),
+            Evidence(f"{idle} waits, {share:.1f} %, in excess of receives, sends and new connections", share, "%"),
+            Evidence("timeouts were not imported"),
+            *unknown_cost_evidence(context),
         ),
-        "With a timeout of 0 the kernel returns before it would poll; and a wait that returns with nothing costs a "
-        "system call.",
-        "See the timeouts with netprobe syscalls. Where they are 0: epoll_wait(…, -1), or epoll_pwait2 with some "
-        "100 µs where the loop has other work.",
-        "ep_poll() in fs/eventpoll.c; epoll_wait(2)",
+        DOCUMENTATION,
+        specific_fix="Check the timeouts with netprobe syscalls first.",
     )
 
 
@@ -112,27 +112,26 @@ def _finding(context: RunContext, waits: list[SyscallRow], zero: int, total: int
     cost = _cost(context, zero, total)
     calls = sorted({row.syscall for row in waits if row.timeouts["zero"]})
     threads = {row.thread for row in waits if row.timeouts["zero"]}
-    all_or = "All" if zero == total else f"{share:.0f} % of"
+    quantity = "All" if zero == total else f"{share:.0f} % of"
     return Finding(
         CODE,
         Severity.of(cost),
-        f"{all_or} calls of {', '.join(calls)} have a timeout of 0: they never wait, and never busy-poll.",
+        f"{quantity} calls of {', '.join(calls)} have a zero timeout: they never block and never busy-poll.",
         (
-            Evidence(f"{zero} of {total} waits have a timeout of 0, {zero / context.seconds:.0f} a second", share, "%"),
-            Evidence(f"by {of_threads(threads)}", len(threads), "threads"),
-            *_per_message(context, total),
+            Evidence(
+                f"{zero} of {total} waits have a zero timeout, {zero / context.seconds:.0f} per second", share, "%"
+            ),
+            Evidence(f"by {thread_list(threads)}", len(threads), "threads"),
+            *_waits_per_message(context, total),
         ),
-        "The kernel returns before it would poll, so each packet waits for interrupt and softirq; with nothing ready, "
-        "the loop spends its CPU on calls that return nothing.",
-        "Wait with a timeout: epoll_wait(…, -1), or epoll_pwait2 with some 100 µs where the loop has other work.",
-        "ep_poll() in fs/eventpoll.c; epoll_wait(2)",
-        cost,
+        DOCUMENTATION,
+        cost_pct=cost,
     )
 
 
-def _per_message(context: RunContext, waits: int) -> list[Evidence]:
+def _waits_per_message(context: RunContext, waits: int) -> list[Evidence]:
     messages = _messages(context)
-    return [Evidence(f"{waits / messages:.1f} waits for each message", waits / messages)] if messages else []
+    return [Evidence(f"{waits / messages:.1f} waits per message", waits / messages)] if messages else []
 
 
 def _messages(context: RunContext) -> int:
@@ -144,9 +143,9 @@ def _messages(context: RunContext) -> int:
 
 def _cost(context: RunContext, zero: int, total: int) -> float:
     empty = max(0.0, 1 - _messages(context) / total)
-    cost = context.frames.having(_IN_THE_CALL).pct * empty * zero / total if with_samples(context) else 0.0
+    cost = context.frames.having(_IN_EPOLL_WAIT).pct * empty * zero / total if has_enough_samples(context) else 0.0
     try:
-        if context.polling.asked_by_server or context.polling.asked_by_machine:
+        if context.polling.requested:
             packets = sum(napi.by_softirq for napi in context.polling.napis)
             cost += context.share_of_cpu(packets * INTERRUPT_NS)
     except MissingDataError:

@@ -1,4 +1,4 @@
-"""What a rule answers: a finding, clear, or inconclusive."""
+"""The result of a rule: a finding, a pass, or inconclusive."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from netprobe.rules.documentation import Documentation
+
 
 class Severity(IntEnum):
-    """What it costs here, not what it cost elsewhere."""
+    """The estimated cost in this Run, by class."""
 
     NOTE = 1
-    """Worth knowing; costs little or nothing that could be measured."""
+    """Below 0.5 % of the server's CPU time, or not measurable."""
     MINOR = 2
-    """Costs up to 3 % of what the server could do."""
+    """Below 3 %."""
     MAJOR = 3
-    """Costs more than that."""
+    """3 % and more."""
 
     @classmethod
     def of(cls, cost_pct: float) -> Severity:
-        """The severity of something that takes this share of the server's CPU time, in percent."""
+        """The severity of a cost in percent of the server's CPU time."""
         if cost_pct < 0.5:
             return cls.NOTE
         return cls.MINOR if cost_pct < 3 else cls.MAJOR
@@ -27,7 +29,7 @@ class Severity(IntEnum):
 
 @dataclass(frozen=True)
 class Evidence:
-    """A measured fact: `text` is a sentence's part that holds the number and its unit."""
+    """A measured fact. `text` states the number with its unit."""
 
     text: str
     value: float | None = None
@@ -36,21 +38,34 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong, with what shows it and what to do about it."""
+    """A detected fault, with evidence and fix."""
 
     code: str
     severity: Severity
     summary: str
     """One sentence."""
     evidence: tuple[Evidence, ...]
-    why: str
-    """Why it matters: a sentence or two."""
-    fix: str
-    """The actual setting or call."""
-    source: str
-    """Kernel document, commit or paper."""
+    documentation: Documentation
+    """The documentation of the rule: source of `why_it_matters`, `fix` and `source`."""
     cost_pct: float = 0.0
-    """Estimate of what it takes of the server's CPU time, in percent; ranks findings of the same severity."""
+    """Estimated cost in percent of the server's CPU time; ranks findings of the same severity."""
+    specific_fix: str = ""
+    """The fix with the values of this Run, in addition to the general one: `Pin reactor-1 to CPU 0.`"""
+
+    @property
+    def why_it_matters(self) -> str:
+        """A sentence or two."""
+        return self.documentation.why_it_matters
+
+    @property
+    def fix(self) -> str:
+        """The setting or call that removes the fault, followed by the values of this Run."""
+        return f"{self.documentation.fix} {self.specific_fix}".rstrip()
+
+    @property
+    def source(self) -> str:
+        """Kernel documentation, function, manual page or paper."""
+        return self.documentation.source
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -58,8 +73,8 @@ class Finding:
             "code": self.code,
             "severity": self.severity.name.lower(),
             "summary": self.summary,
-            "evidence": [{"text": one.text, "value": one.value, "unit": one.unit or None} for one in self.evidence],
-            "why": self.why,
+            "evidence": [{"text": fact.text, "value": fact.value, "unit": fact.unit or None} for fact in self.evidence],
+            "why_it_matters": self.why_it_matters,
             "fix": self.fix,
             "source": self.source,
             "estimated_cost_pct": self.cost_pct,
@@ -68,15 +83,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class Pass:
-    """The rule had what it needed, and found nothing."""
+    """The rule had the data that it needs and detected no fault."""
 
     code: str
-    words: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class Inconclusive:
-    """The rule lacks data: which, and how to get it."""
+    """The rule lacks data. `reason` names the data and how to record it."""
 
     code: str
     reason: str

@@ -1,25 +1,29 @@
-"""Packets are steered to a listener by CPU, but the thread that serves it may run elsewhere.
+"""Packets are steered to a listener by CPU, but its thread is not pinned to that CPU.
 
-## What it sees
+## Detection
 
-A thread that serves a listener of a steered SO_REUSEPORT group (by CPU number, SO_INCOMING_CPU, or an eBPF program)
-and whose affinity (`sched_getaffinity`) has more CPUs than those whose packets come to the listener. Where it is not
-known which CPUs those are, as with eBPF, and where the group has no steering at all, a thread counts as unpinned if
-others of its group are pinned to one CPU.
+Input: threads that serve a listener of a steered SO_REUSEPORT group (by CPU number, SO_INCOMING_CPU, or an eBPF
+program). A finding is reported if the affinity of such a thread (`sched_getaffinity`) has more CPUs than those whose
+packets are steered to the listener. If these CPUs are not known, as with eBPF, or the group has no steering, a thread
+counts as unpinned if other threads of its group are pinned to one CPU.
 
-The cost is an estimate: messages that these threads read on another CPU than the one that received them, 1 µs each,
-as a share of the server's CPU time. It is small while the scheduler leaves the thread where it is: the next burst of
-load moves it.
+The cost is an estimate: messages that these threads read on another CPU than the receiving CPU, 1 µs each, as a share
+of the server's CPU time. It is small as long as the scheduler does not migrate the thread, which the next burst of load
+can change.
 
 ## Why it matters
 
-Steering makes a promise about CPUs; a thread that moves breaks it, for all its connections at once and for as long as
-it stays away. It also takes time from the thread whose CPU it moves to.
+The scheduler may migrate the thread at any time; from then on each of its messages crosses CPUs.
 
-## How to fix it
+The migration affects all connections of the thread at once, and takes time from the thread that is pinned to the other
+CPU.
 
-`pthread_setaffinity_np()` (or `sched_setaffinity()`, `taskset -cp CPU TID`) with the one CPU whose packets its listener
-gets, before it listens. nginx: `worker_cpu_affinity auto`.
+## Fix
+
+Pin each thread to the CPU whose packets its listener receives, before it listens.
+
+Call `pthread_setaffinity_np()` or `sched_setaffinity()`, or run `taskset -cp CPU TID`. nginx: `worker_cpu_affinity
+auto`.
 
 ## Source
 
@@ -29,63 +33,66 @@ Showdown”, Perfect Locality and Busy Polling: Take two.
 
 from __future__ import annotations
 
-from netprobe.analysis.locality import Group, Member, Server
+from netprobe.analysis.locality import Group, Member, ServedBy
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import of_threads, remote, remote_cost, remote_evidence
+from netprobe.rules.costs import remote_cost, remote_evidence, remote_messages, thread_list
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "listener-thread-unpinned"
+DOCUMENTATION = parse(__doc__)
 _SHOWN = 8
+
+Unpinned = tuple[Group, Member, ServedBy]
 
 
 def evaluate(context: RunContext) -> Result:
-    """Threads of steered groups that may leave the CPU whose packets they get."""
+    """Threads of steered groups that may run on CPUs whose packets their listener does not receive."""
     if context.imported:
-        context.need("reuseport_members", "messages")
-    loose = {
+        context.require("reuseport_members", "messages")
+    unpinned = {
         (server.pid, server.tid): (group, member, server)
         for group in context.groups
         for member in group.members
         for server in member.servers
-        if _is_loose(group, member, server)
+        if _is_unpinned(group, member, server)
     }
-    return _finding(context, loose) if loose else Pass(CODE, "threads of steered groups stay on their CPUs")
+    return _finding(context, unpinned) if unpinned else Pass(CODE, "threads of steered groups are pinned")
 
 
-def _is_loose(group: Group, member: Member, server: Server) -> bool:
+def _is_unpinned(group: Group, member: Member, server: ServedBy) -> bool:
     if group.size < 2 or len(server.cpus_allowed) < 2:
         return False
     if member.steered_cpus is not None:
         return member.result == "not pinned" and not set(server.cpus_allowed) <= set(member.steered_cpus)
-    others = (one for here in group.members for one in here.servers if (one.pid, one.tid) != (server.pid, server.tid))
-    return any(len(one.cpus_allowed) == 1 for one in others)
-
-
-def _finding(context: RunContext, loose: dict[tuple[int, int], tuple[Group, Member, Server]]) -> Finding:
-    group, member, server = next(iter(loose.values()))
-    names = {one.thread for _, _, one in loose.values()}
-    found, total = remote(context, loose)
-    cost = remote_cost(context, found)
-    evidence = [Evidence(_words(*one)) for one in list(loose.values())[:_SHOWN]]
-    where = f" to CPU {member.steered_cpus[0]}" if member.steered_cpus else " to the CPU whose packets it gets"
-    verb = "is" if len(names) == 1 else "are"
-    return Finding(
-        CODE,
-        Severity.of(cost),
-        f"{of_threads(names)} of {group.name} {verb} not pinned to the CPU whose packets {_its(names)} listener gets.",
-        (*evidence, *remote_evidence(found, total)),
-        "The scheduler may move the thread at any time; from then on each of its messages crosses CPUs.",
-        f"Pin {server.thread}{where} before it listens: pthread_setaffinity_np(), or taskset -cp CPU {server.tid}.",
-        "sched_setaffinity(2); socket(7)",
-        cost,
+    return any(
+        len(other.cpus_allowed) == 1
+        for others in group.members
+        for other in others.servers
+        if (other.pid, other.tid) != (server.pid, server.tid)
     )
 
 
-def _its(names: set[str]) -> str:
-    return "its" if len(names) == 1 else "their"
+def _finding(context: RunContext, unpinned: dict[tuple[int, int], Unpinned]) -> Finding:
+    group, member, server = next(iter(unpinned.values()))
+    names = {thread.thread for _, _, thread in unpinned.values()}
+    remote, total = remote_messages(context, unpinned)
+    cost = remote_cost(context, remote)
+    evidence = [Evidence(_thread_text(*thread)) for thread in list(unpinned.values())[:_SHOWN]]
+    to_cpu, cpu = (f" to CPU {member.steered_cpus[0]}", member.steered_cpus[0]) if member.steered_cpus else ("", "CPU")
+    are, their = ("is", "its") if len(names) == 1 else ("are", "their")
+    return Finding(
+        CODE,
+        Severity.of(cost),
+        f"{thread_list(names)} of {group.name} {are} not pinned to the CPU whose packets {their} listener receives.",
+        (*evidence, *remote_evidence(remote, total)),
+        DOCUMENTATION,
+        cost_pct=cost,
+        specific_fix=f"Here: pin {server.thread}{to_cpu} (taskset -cp {cpu} {server.tid}).",
+    )
 
 
-def _words(group: Group, member: Member, server: Server) -> str:
+def _thread_text(group: Group, member: Member, server: ServedBy) -> str:
     allowed = ", ".join(map(str, server.cpus_allowed[:_SHOWN])) + (" …" if len(server.cpus_allowed) > _SHOWN else "")
     ran = ", ".join(f"{count} on CPU {cpu}" for cpu, count in server.ran_on.most_common(4)) or "none"
     index = "" if member.index is None else f" at index {member.index}"

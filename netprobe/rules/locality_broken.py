@@ -1,26 +1,33 @@
-"""Messages are read on another CPU than the one that received them, and the listeners do not explain it.
+"""Messages are read on another CPU than the receiving CPU, and the listeners do not explain it.
 
-## What it sees
+## Detection
 
-Fewer than 90 % of at least 100 messages were read on the CPU that processed their packets. It is told only where no
-other finding is its cause: listeners in the wrong order, not steered or not pinned; busy polling that was asked for
-and that does not run or is held up (it would bring the packets to the reading thread's CPU). Connections from the same
-host come over loopback and are received on the client's CPU, wherever that is: there it is a finding only for a server
-that steers its connections.
+A finding is reported if fewer than 90 % of at least 100 messages were read on the CPU that processed their packets, and
+no other finding is the cause: listeners in the wrong order, without steering or with unpinned threads; or busy polling
+that is requested but does not run or is disturbed (it would bring the packets to the CPU of the reading thread).
+Connections from the same host arrive over loopback and are received on the CPU of the client: for them a finding is
+reported only if the server steers its connections.
 
 The cost is an estimate: remote messages, 1 µs each, as a share of the server's CPU time.
 
 ## Why it matters
 
-A packet's interrupt, its protocol work and the thread that reads it share a socket and its data. On one CPU they find
-them in its cache; on two, each message pays for an interrupt between CPUs and for the lines that move.
+Each such message wakes its thread by an inter-processor interrupt and finds socket and data in the cache of another
+CPU.
 
-## How to fix it
+The interrupt of a packet, its protocol processing and the thread that reads it share a socket and its data. On one CPU
+all of them find the data in the cache.
 
-Bring the three to one CPU: receive queue *i*'s interrupt to CPU *i* (`/proc/irq/N/smp_affinity_list`, and stop
-irqbalance), no RPS that sends packets away again (`/sys/class/net/DEV/queues/rx-N/rps_cpus`), as many queues as there
-are serving threads (`ethtool -L`), each thread pinned, and listeners steered by CPU. For a server with fewer threads
-than queues RPS can bring all packets to its CPU. `netprobe locality` shows the matrix.
+## Fix
+
+Place interrupt, protocol processing and thread on one CPU: the interrupt of each queue (`smp_affinity_list`) or RPS
+(`rps_cpus`) on the CPU of the thread that reads, threads pinned, and listeners steered by CPU
+(SO_ATTACH_REUSEPORT_CBPF).
+
+Set the interrupt of receive queue *i* to CPU *i* (`/proc/irq/N/smp_affinity_list`, and stop irqbalance). Disable RPS
+that sends packets to other CPUs (`/sys/class/net/DEV/queues/rx-N/rps_cpus`). Use as many queues as serving threads
+(`ethtool -L`). For a server with fewer threads than queues RPS can direct all packets to its CPU. `netprobe locality`
+shows the matrix.
 
 ## Source
 
@@ -45,45 +52,49 @@ from netprobe.rules import (
     timer_thread_switching,
 )
 from netprobe.rules.context import MissingDataError, RunContext
-from netprobe.rules.costs import remote, remote_cost, remote_evidence
+from netprobe.rules.costs import remote_cost, remote_evidence, remote_messages
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "locality-broken"
-_LEAST_PCT = 90.0
-_FEWEST_MESSAGES = 100
+DOCUMENTATION = parse(__doc__)
+_MIN_LOCAL_PCT = 90.0
+_MIN_MESSAGES = 100
 _SHOWN = 4
 
 
 def evaluate(context: RunContext) -> Result:
-    """Remote messages that nothing else explains."""
+    """Remote messages that no other finding explains."""
     local, total = context.matrix.local_pct, context.matrix.total
-    if local is None or total < _FEWEST_MESSAGES:
+    if local is None or total < _MIN_MESSAGES:
         return Inconclusive(
             CODE, f"only {total} TCP messages were read: put the server under load, or record for longer"
         )
-    if local >= _LEAST_PCT:
+    if local >= _MIN_LOCAL_PCT:
         return Pass(CODE, f"{local:.1f} % of {total} messages were read on the CPU that received them")
     if cause := _cause(context):
         return Pass(CODE, f"{cause} explains it")
-    if _steers(context):
+    if any(group.kind != "none" and group.size > 1 for group in context.groups):
         return _finding(context)
-    here = _from_this_host(context)
-    if here is None:
-        return Inconclusive(CODE, "no connection was left at the end, so whether they came from this host is not known")
-    if here:
-        return Pass(CODE, "connections come from this host: the client's CPU is the one that receives")
+    from_this_host = _from_this_host(context)
+    if from_this_host is None:
+        return Inconclusive(
+            CODE, "no connection was left when the recording stopped, so whether clients ran on this host is not known"
+        )
+    if from_this_host:
+        return Pass(CODE, "connections come from this host, so the receiving CPU is that of the client")
     return _finding(context)
 
 
 def _cause(context: RunContext) -> str:
     cause = context.cause(reuseport_order, reuseport_unsteered, listener_thread_unpinned)
     try:
-        asked = context.polling.asked_by_server or context.polling.asked_by_machine
+        requested = context.polling.requested
     except MissingDataError:
-        asked = False
-    if cause or not asked:
+        requested = False
+    if cause or not requested:
         return cause
-    # Packets that a busy poller does not take come by softirq, on whichever CPU.
+    # Packets that no thread polls arrive by softirq on the CPU of their interrupt.
     return context.cause(
         epoll_zero_timeout,
         busy_poll_disabled,
@@ -96,7 +107,7 @@ def _cause(context: RunContext) -> str:
 
 
 def _from_this_host(context: RunContext) -> bool | None:
-    """Whether most messages came over loopback; of a Run that does not count them, whether all connections did."""
+    """Whether most messages came over loopback. In a Run that did not count them: whether all connections did."""
     if context.matrix.same_host is not None:
         return context.matrix.from_this_host
     if not context.polling.connections:
@@ -104,40 +115,30 @@ def _from_this_host(context: RunContext) -> bool | None:
     return not context.polling.connections_with_napi
 
 
-def _steers(context: RunContext) -> bool:
-    return any(group.kind != "none" and group.size > 1 for group in context.groups)
-
-
 def _finding(context: RunContext) -> Finding:
-    found, total = remote(context)
-    cost = remote_cost(context, found)
+    remote, total = remote_messages(context)
+    cost = remote_cost(context, remote)
     pairs = Counter({cell: count for cell, count in context.matrix.cells.items() if cell[0] not in (-1, cell[1])})
     cells = [
         Evidence(f"{count} messages were received on CPU {received} and read on CPU {read}", count, "messages")
         for (received, read), count in pairs.most_common(_SHOWN)
     ]
-    said = verdict(context.groups, context.matrix).reasons if context.groups else ()
     threads = [
-        Evidence(f"{here.thread}: {_local(here.matrix.local, here.matrix.total)}") for here in context.reactors[:4]
+        Evidence(f"{thread.thread}: {_local_text(thread.matrix.local, thread.matrix.total)}")
+        for thread in context.reactors[:_SHOWN]
     ]
+    # The reasons are about groups, and a group of one listener has nothing to steer.
+    has_groups = any(group.size > 1 for group in context.groups)
+    reasons = verdict(context.groups, context.matrix).reasons if has_groups else ()
     return Finding(
         CODE,
         Severity.of(cost),
-        f"{100 * found / total:.1f} % of the messages are received on one CPU and read on another.",
-        (*remote_evidence(found, total), *cells, *threads, *(Evidence(reason) for reason in said if _tells(context))),
-        "Each such message wakes its thread by an interrupt between CPUs and finds socket and data in another CPU's "
-        "cache.",
-        "Bring packets and threads together: queue i's interrupt (smp_affinity_list) or RPS (rps_cpus) to the CPU of "
-        "the thread that reads, threads pinned, listeners steered by CPU (SO_ATTACH_REUSEPORT_CBPF).",
-        "Documentation/networking/scaling.rst",
-        cost,
+        f"{100 * remote / total:.1f} % of the messages are received on one CPU and read on another.",
+        (*remote_evidence(remote, total), *cells, *threads, *map(Evidence, reasons)),
+        DOCUMENTATION,
+        cost_pct=cost,
     )
 
 
-def _tells(context: RunContext) -> bool:
-    """Words on groups help where a group is more than one listener."""
-    return any(group.size > 1 for group in context.groups)
-
-
-def _local(local: int, total: int) -> str:
+def _local_text(local: int, total: int) -> str:
     return f"{100 * local / total:.1f} % of {total} messages local" if total else "no message with a known CPU"

@@ -1,107 +1,111 @@
-"""The process takes its packets from the device by itself, past the kernel, and polls for them all the time.
+"""The process receives packets directly from the device (kernel bypass) and polls for them all the time.
 
-## What it sees
+## Detection
 
-Threads that are in user mode in at least nine of ten of their samples, make next to no system calls (20 a second at
-most) and no network ones, read no message from a kernel's socket and never give up the CPU, in a process in which code,
-functions or threads of a poll-mode framework are to be seen: DPDK and what is built on it (Seastar's native stack,
-F-Stack, VPP, SPDK), netmap, ef_vi. A thread that only computes is not meant. A stripped program into which the
-framework is linked statically, and whose threads have other names, is not recognised.
+A finding is reported for threads that are in user mode in at least nine of ten samples, make at most 20 system calls
+per second and no network calls, read no message from a kernel socket and never block, in a process with signs of a
+poll-mode framework in its files, functions or thread names: DPDK and frameworks built on it (Seastar's native stack,
+F-Stack, VPP, SPDK), netmap, or ef_vi. Threads that only compute are not reported. A stripped program that links the
+framework statically and has other thread names is not recognized.
 
-Where functions have names, their samples tell how much of the time goes to asking for packets: what empty polls take at
-most. The rule is a note and has no cost: it says which other findings are not to be expected. `reuseport-…`, `epoll-…`,
-`busy-poll-…` and `locality-…` are about the kernel's network stack, which this process does not use. `hot-frame` and
-`reactor-preempted` apply as ever.
+If functions have symbols, their samples show the time spent on receiving: an upper limit of the time in empty polls.
+The finding is a note without a cost. It states which findings do not apply: `reuseport-…`, `epoll-…`, `busy-poll-…` and
+`locality-…` are about the network stack of the kernel, which the process does not use. `hot-frame` and
+`reactor-preempted` apply.
 
 ## Why it matters
 
-CPU usage says nothing here: it is always 100 %, with traffic and without. SO_REUSEPORT, epoll and NAPI settings have no
-effect on what the process receives from its devices, nor does the kernel see its packets: not in its counters, not with
-tcpdump, not in netprobe's probes. What remains to be seen from outside is where the time goes.
+The CPUs of the process are always busy, with or without traffic, and the kernel does not see its packets.
 
-## How to fix it
+SO_REUSEPORT, epoll and NAPI settings have no effect on packets from the bypassed devices, and neither kernel counters
+nor tcpdump nor the probes of netprobe show them. Only the functions in which the threads spend their time are visible.
 
-Nothing is wrong. Look at the functions: one that dominates is worth a look, such as a driver's transmit function that
-writes to a device without write combining (53 % of the time in the investigation; 6 % after it was enabled). Keep
-everything else off the pollers' CPUs (`isolcpus=`, `nohz_full=`, a cpuset). Symbols of drivers: install the dbgsym
-packages of its libraries, or do not strip. Counters: the application's own (`dpdk-telemetry.py`, `show port stats`).
+## Fix
+
+No fix is needed: look at the functions that dominate (`netprobe flame`), and keep other tasks off the CPUs of the
+pollers.
+
+A typical dominating function is a driver's transmit function that writes to the device without write combining (53 % of
+the time in the investigation, 6 % after write combining was enabled). Isolate the CPUs with `isolcpus=`, `nohz_full=`
+or a cpuset. For symbols of drivers install the dbgsym packages of the libraries, or do not strip them. Counters:
+those of the application (`dpdk-telemetry.py`, `show port stats`).
 
 ## Source
 
-Poll Mode Driver in the DPDK Programmer's Guide; the investigation “Linux Kernel vs DPDK: HTTP Performance Showdown”,
-DPDK Optimization and DPDK Caveats.
+DPDK Programmer's Guide, Poll Mode Driver; the investigation “Linux Kernel vs DPDK: HTTP Performance Showdown”, DPDK
+Optimization and DPDK Caveats.
 """
 
 from __future__ import annotations
 
-from netprobe.analysis.pollers import Poller, connections, polling
+from netprobe.analysis.pollers import Poller, kernel_connections, poll_shares
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import of_threads
+from netprobe.rules.costs import thread_list
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "poll-mode"
+DOCUMENTATION = parse(__doc__)
 _SHOWN = 4
-_LEAST_NAMED = 0.5
+_MIN_SYMBOLIZED_SHARE = 0.5
 
 
 def evaluate(context: RunContext) -> Result:
-    """Threads that poll from user space."""
-    context.need("profile_info", "syscalls", "switches")
-    found = context.pollers
-    return _finding(context, found) if found else Pass(CODE, "no thread polls a device from user space")
+    """Threads that poll a device from user space."""
+    context.require("profile_info", "syscalls", "switches")
+    pollers = context.pollers
+    return _finding(context, pollers) if pollers else Pass(CODE, "no thread polls a device from user space")
 
 
-def _finding(context: RunContext, found: list[Poller]) -> Finding:
-    names = {one.thread for one in found}
-    verb = "polls" if len(found) == 1 else "poll"
+def _finding(context: RunContext, pollers: list[Poller]) -> Finding:
+    names = {poller.thread for poller in pollers}
+    verb = "polls" if len(pollers) == 1 else "poll"
     return Finding(
         CODE,
         Severity.NOTE,
-        f"{of_threads(names)} {verb} from user space, past the kernel: reuseport, epoll and NAPI do not apply.",
+        f"{thread_list(names)} {verb} from user space (kernel bypass): reuseport, epoll and NAPI do not apply.",
         (
-            *(_thread(context, one) for one in found[:_SHOWN]),
+            *(_thread(context, poller) for poller in pollers[:_SHOWN]),
             *_sockets(context),
-            _polls(context, found),
+            _polls(context, pollers),
             _dominating(context),
         ),
-        "Its CPUs are always busy, with traffic and without, and the kernel sees none of its packets.",
-        "Nothing to fix: look at the functions that dominate (netprobe flame), and keep others off its CPUs.",
-        "DPDK Programmer's Guide, Poll Mode Driver",
+        DOCUMENTATION,
     )
 
 
-def _thread(context: RunContext, one: Poller) -> Evidence:
-    lost = f", lost its CPU {one.involuntary / context.seconds:.0f} times a second" if one.involuntary else ""
+def _thread(context: RunContext, poller: Poller) -> Evidence:
+    preempted = f", preempted {poller.involuntary / context.seconds:.0f} times per second" if poller.involuntary else ""
     return Evidence(
-        f"{one.thread} (thread {one.tid}): {one.user_pct:.0f} % of {one.samples} samples in user mode, {one.calls} "
-        f"system calls, {one.voluntary} waits{lost}",
-        one.user_pct,
+        f"{poller.thread} (thread {poller.tid}): {poller.user_pct:.0f} % of {poller.samples} samples in user mode, "
+        f"{poller.calls} system calls, {poller.voluntary} waits{preempted}",
+        poller.user_pct,
         "%",
     )
 
 
 def _sockets(context: RunContext) -> list[Evidence]:
-    count = connections(context.run.tables)
+    count = kernel_connections(context.run.tables)
     if count is None:
         return []
     return [Evidence(f"the kernel has {count} TCP connection{'' if count == 1 else 's'} of the process", count)]
 
 
-def _polls(context: RunContext, found: list[Poller]) -> Evidence:
-    seen = polling(context.profile, found)
-    if seen.named < _LEAST_NAMED * seen.samples:
+def _polls(context: RunContext, pollers: list[Poller]) -> Evidence:
+    shares = poll_shares(context.profile, pollers)
+    if shares.symbolized < _MIN_SYMBOLIZED_SHARE * shares.samples:
         return Evidence(
-            f"how many polls are empty cannot be told: {seen.samples - seen.named} of {seen.samples} samples are in "
-            "functions without a name (stripped drivers)"
+            f"share of empty polls not known: {shares.samples - shares.symbolized} of {shares.samples} samples are in "
+            "functions without a symbol (stripped drivers)"
         )
     return Evidence(
-        f"{seen.receiving_pct:.0f} % of the time goes to asking for packets, {seen.working_pct:.0f} % to work on them "
-        f"and {seen.sending_pct:.0f} % to sending: empty polls take {seen.receiving_pct:.0f} % at most",
-        seen.receiving_pct,
+        f"{shares.receiving_pct:.0f} % of the time is spent on receiving, {shares.working_pct:.0f} % on work and "
+        f"{shares.sending_pct:.0f} % on sending: empty polls take {shares.receiving_pct:.0f} % at most",
+        shares.receiving_pct,
         "%",
     )
 
 
 def _dominating(context: RunContext) -> Evidence:
-    (name, module), pct = context.frames.most_own()
-    return Evidence(f"most of its time is in {name} ({module or 'no file'}), {pct:.0f} %", pct, "%")
+    (name, module), pct = context.frames.largest_self()
+    return Evidence(f"the largest self time is in {name} ({module or 'no file'}), {pct:.0f} %", pct, "%")

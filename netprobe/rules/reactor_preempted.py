@@ -1,34 +1,37 @@
-"""Other threads take the CPU from the threads that serve.
+"""Other threads take the CPU from the serving threads.
 
-## What it sees
+## Detection
 
-Involuntary context switches of the threads that read messages (or poll a device, see `poll-mode`), and who ran next.
-The time that was lost is an estimate: the time in which the thread did not run (from samples by a clock), times the
-share of its switches that this competitor forced, but at most 4 ms each time, and 0.1 ms for a thread of the kernel
-(its slices are short); without samples 2.5 µs a switch. It is a finding where a competitor takes at least 3 % of the
-time of a serving thread, and at least 20 times a second.
+Input: involuntary context switches of the threads that read messages (or poll a device, see `poll-mode`), and the next
+tasks. The lost time is an estimate: the time in which the thread did not run (from samples by a clock), times the share
+of its switches that the competitor forced, at most 4 ms per switch, and 0.1 ms for a kernel thread, whose time slices
+are short. Without samples 2.5 µs per switch are assumed. A finding is reported if a competitor takes at least 3 % of
+the time of a serving thread, and at least 20 times per second.
 
-A competitor with precedence over a thread that sleeps forces no switches: the thread wakes up and waits. Only
-run-queue latency sees that. Where the Run has it (`run_queue`), the time that the thread was runnable and waited is
-what was lost, shared among those who ran after it by how often they did.
+A competitor of higher priority does not force switches of a sleeping thread: the thread wakes up and waits. Only
+run-queue latency shows this. If the Run has it (`run_queue`), the lost time is the time in which the thread was
+runnable but did not run, divided among the next tasks by their number of switches.
 
-Not counted as competitors: threads that tick (`timer-thread-switching`); other serving threads while some are not
+Not counted as competitors: threads that tick (`timer-thread-switching`); other serving threads if some of them are not
 pinned (`listener-thread-unpinned`); netprobe. A load generator on the same host (wrk, ab, h2load, iperf3 …) is part of
-the measurement and not a fault of the server: it is no finding, but say to yourself that what you measure is both.
+the measurement and not reported, but the measurement then covers both.
 
-The cost is that lost time as a share of the recording, mean of the serving threads.
+The cost is the lost time as a share of the recording, as the mean of the serving threads.
 
 ## Why it matters
 
-A thread per core with an event loop has no second thread that would serve meanwhile: all its connections wait until the
-scheduler gives the CPU back, up to some milliseconds each time. It shows in the tail of the latency first.
+All connections of a serving thread wait until the scheduler returns its CPU.
 
-## How to fix it
+With one event loop per core no other thread serves these connections in the meantime. A wait takes up to several
+milliseconds and shows in the tail of the latency first.
 
-Keep others off the CPUs of serving threads: `taskset -cp`/`sched_setaffinity()` or a cpuset for the competitor
-(`systemctl set-property UNIT AllowedCPUs=…`), `isolcpus=`/`nohz_full=` for whole CPUs; the interrupts' threads and
-ksoftirqd follow `smp_affinity_list`; kworkers `/sys/devices/virtual/workqueue/cpumask`. Two serving threads on one CPU:
-pin each to its own. A higher priority (`nice -n -10`, SCHED_FIFO with care) shortens the waits.
+## Fix
+
+Keep other threads off the CPUs of the serving threads, and pin each serving thread to a CPU of its own.
+
+For the competitor: `taskset -cp`, `sched_setaffinity()` or a cpuset (`systemctl set-property UNIT AllowedCPUs=…`). For
+whole CPUs: `isolcpus=` and `nohz_full=`. Interrupt threads and ksoftirqd follow `smp_affinity_list`; kworkers follow
+`/sys/devices/virtual/workqueue/cpumask`. A higher priority (`nice -n -10`, or SCHED_FIFO with care) shortens the waits.
 
 ## Source
 
@@ -46,13 +49,15 @@ import numpy as np
 from netprobe.analysis.switches import SwitchRow
 from netprobe.rules import listener_thread_unpinned
 from netprobe.rules.context import MissingDataError, RunContext
-from netprobe.rules.costs import SWITCH_NS, of_threads
+from netprobe.rules.costs import SWITCH_NS, thread_list
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
-from netprobe.rules.timer_thread_switching import ticking
+from netprobe.rules.timer_thread_switching import ticking_roles
 from netprobe.run.profile import has_profile
 
 CODE = "reactor-preempted"
-_LEAST_PCT, _LEAST_PER_SECOND = 3.0, 20
+DOCUMENTATION = parse(__doc__)
+_MIN_PCT, _MIN_PER_SECOND = 3.0, 20
 _SHOWN = 4
 _SLICE_NS, _KERNEL_SLICE_NS = 4e6, 1e5
 _KERNEL_THREAD = re.compile(
@@ -68,53 +73,55 @@ _LOAD_GENERATOR = re.compile(
 
 @dataclass(frozen=True)
 class Loss:
-    """What one thread lost to one competitor."""
+    """The CPU time that a serving thread lost to one competitor."""
 
     thread: str
     tid: int
     cpus: tuple[int, ...]
     competitor: str
-    forced: int
+    switches: int
     pct: float
 
 
 def evaluate(context: RunContext) -> Result:
-    """The serving threads' losses, by competitor."""
-    serving = {(here.pid, here.tid) for here in context.reactors} | {(one.pid, one.tid) for one in context.pollers}
+    """The losses of the serving threads by competitor."""
+    serving = {(thread.pid, thread.tid) for thread in context.reactors}
+    serving |= {(poller.pid, poller.tid) for poller in context.pollers}
     rows = [row for row in context.switches_by_thread if row.tids & serving]
     if not rows:
-        return Inconclusive(CODE, "no thread was seen that reads messages: put the server under load")
+        return Inconclusive(CODE, "no thread that reads messages was seen: put the server under load")
     ignored = _ignored(context, rows)
     losses = [loss for row in rows for loss in _losses(context, row, ignored)]
-    worst = [loss for loss in losses if loss.pct >= _LEAST_PCT and loss.forced >= _LEAST_PER_SECOND * context.seconds]
-    if not worst and (unsure := _unsure(context, losses)):
+    worst = [loss for loss in losses if loss.pct >= _MIN_PCT and loss.switches >= _MIN_PER_SECOND * context.seconds]
+    if not worst and (possible := _possible_loss(context, losses)):
         return Inconclusive(
             CODE,
-            f"{unsure.competitor} takes the CPU from {unsure.thread} {unsure.forced / context.seconds:.0f} times a "
-            "second; for how long is not in this Run: record with stacks (netprobe record)",
+            f"{possible.competitor} takes the CPU from {possible.thread} {possible.switches / context.seconds:.0f} "
+            "times per second; the lost time is not in this Run: record with stacks (netprobe record)",
         )
     if not worst:
-        return Pass(CODE, "nobody takes the serving threads' CPUs for long" + _load_generators(rows))
-    return _finding(context, sorted(worst, key=lambda one: -one.pct), len(rows))
+        return Pass(CODE, "no thread takes the CPUs of the serving threads for long" + _load_generators(rows))
+    return _finding(context, sorted(worst, key=lambda loss: -loss.pct), len(rows))
 
 
-def _unsure(context: RunContext, losses: list[Loss]) -> Loss | None:
-    """Where neither waits nor stacks say how long: who may have taken enough, with a whole time slice each time."""
+def _possible_loss(context: RunContext, losses: list[Loss]) -> Loss | None:
+    """In a Run without waits and stacks: a competitor that could have taken enough, by a time slice per switch."""
     if "run_queue" in context.run.tables or has_profile(context.run.tables):
         return None
     for loss in losses:
-        most_ns = _KERNEL_SLICE_NS if _KERNEL_THREAD(loss.competitor) else _SLICE_NS
-        per_second = loss.forced / context.seconds
-        if per_second >= _LEAST_PER_SECOND and per_second * most_ns / 1e7 >= _LEAST_PCT:
+        slice_ns = _KERNEL_SLICE_NS if _KERNEL_THREAD(loss.competitor) else _SLICE_NS
+        per_second = loss.switches / context.seconds
+        if per_second >= _MIN_PER_SECOND and per_second * slice_ns / 1e7 >= _MIN_PCT:
             return loss
     return None
 
 
 def _ignored(context: RunContext, rows: list[SwitchRow]) -> set[str]:
-    """Names that other findings are about."""
-    names = {one.row.thread for one in ticking(context)}
-    ticks = {tid for one in ticking(context) for tid in one.row.tids}
-    names |= {row.thread for row in context.switches_by_thread if row.tids & ticks}
+    """Names of threads that other findings are about."""
+    roles = ticking_roles(context)
+    ticking_tids = {tid for role in roles for tid in role.row.tids}
+    names = {role.row.thread for role in roles}
+    names |= {row.thread for row in context.switches_by_thread if row.tids & ticking_tids}
     if context.cause(listener_thread_unpinned):
         names |= {row.thread for row in rows}
     return names
@@ -125,40 +132,40 @@ def _losses(context: RunContext, row: SwitchRow, ignored: set[str]) -> list[Loss
     ((_, tid),) = row.tids
     cpus = tuple(sorted(row.by_cpu, key=lambda cpu: -row.by_cpu[cpu])[:_SHOWN])
     return [
-        Loss(row.thread, tid, cpus, name, taken, pct)
-        for name, (taken, pct) in shares.items()
+        Loss(row.thread, tid, cpus, name, switches, pct)
+        for name, (switches, pct) in shares.items()
         if not (name in ignored or _NETPROBE(name) or _LOAD_GENERATOR(name))
     ]
 
 
 def _waited(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]:
-    """Time on the run queue, shared among those who ran meanwhile: how often, and percent of the recording."""
-    after = row.preempted_by + row.followed_by
+    """Time on the run queue by next task: number of switches, and time in percent of the recording."""
+    next_tasks = row.preempted_by + row.followed_by
     pct = row.total_wait_ns / 1e7 / context.seconds
-    return {name: (count, pct * count / after.total()) for name, count in after.items()}
+    return {name: (count, pct * count / next_tasks.total()) for name, count in next_tasks.items()}
 
 
 def _estimated(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]:
-    """Forced switches by competitor, and what they may have taken, in percent of the recording."""
-    off_pct = _off_pct(context, row)
+    """Forced switches by competitor, and the estimated time in percent of the recording."""
+    off_pct = _off_cpu_pct(context, row)
     found = {}
     for name, forced in (+row.preempted_by).items():
         pct = forced * SWITCH_NS / 1e7 / context.seconds
         if off_pct is not None:
-            most_ns = _KERNEL_SLICE_NS if _KERNEL_THREAD(name) else _SLICE_NS
-            pct = min(off_pct * forced / row.switches, forced * most_ns / 1e7 / context.seconds)
+            slice_ns = _KERNEL_SLICE_NS if _KERNEL_THREAD(name) else _SLICE_NS
+            pct = min(off_pct * forced / row.switches, forced * slice_ns / 1e7 / context.seconds)
         found[name] = forced, pct
     return found
 
 
-def _off_pct(context: RunContext, row: SwitchRow) -> float | None:
-    """Percent of the recording in which it had no CPU; few samples are a sign of it, none at all tell nothing."""
+def _off_cpu_pct(context: RunContext, row: SwitchRow) -> float | None:
+    """Percent of the recording in which the thread did not run; None without any samples."""
     try:
         profile = context.profile
     except MissingDataError:
         return None
     if profile.info.unit != "ns":
-        return 50.0  # cycles are no time
+        return 50.0  # samples by cycles do not measure time
     chosen = [number for number, thread in enumerate(profile.threads) if (thread.pid, thread.tid) in row.tids]
     samples = profile.samples
     running_ns = float(np.bincount(samples.thread, samples.weight, len(profile.threads))[chosen].sum())
@@ -166,48 +173,44 @@ def _off_pct(context: RunContext, row: SwitchRow) -> float | None:
 
 
 def _load_generators(rows: list[SwitchRow]) -> str:
-    taken: Counter[str] = Counter()
+    switches: Counter[str] = Counter()
     for row in rows:
-        taken.update({name: count for name, count in row.preempted_by.items() if count and _LOAD_GENERATOR(name)})
-    return f"; the load generator {of_threads(taken)} runs on them as well" if taken else ""
+        switches.update({name: count for name, count in row.preempted_by.items() if count and _LOAD_GENERATOR(name)})
+    return f"; the load generator {thread_list(switches)} runs on them as well" if switches else ""
 
 
 def _finding(context: RunContext, worst: list[Loss], threads: int) -> Finding:
     cost = min(100.0, sum(loss.pct for loss in worst) / threads)
-    by: Counter[str] = Counter()
+    competitors: Counter[str] = Counter()
     for loss in worst:
-        by[loss.competitor] += loss.forced
-    names = [name for name, _ in by.most_common(_SHOWN)]
+        competitors[loss.competitor] += loss.switches
+    names = [name for name, _ in competitors.most_common(_SHOWN)]
     victims = {loss.thread for loss in worst}
     return Finding(
         CODE,
         Severity.of(cost),
-        f"{', '.join(names)} {'takes' if len(names) == 1 else 'take'} the CPU from {of_threads(victims)}, for about "
+        f"{', '.join(names)} {'takes' if len(names) == 1 else 'take'} the CPU from {thread_list(victims)}, for about "
         f"{worst[0].pct:.0f} % of the time of {worst[0].thread}.",
         tuple(_evidence(context, loss) for loss in worst[: 2 * _SHOWN]),
-        "All connections of a serving thread wait until the scheduler gives its CPU back.",
-        _fix(worst[0], victims),
-        "sched(7); Documentation/admin-guide/kernel-per-CPU-kthreads.rst",
-        cost,
+        DOCUMENTATION,
+        cost_pct=cost,
+        specific_fix=_specific_fix(worst[0], victims),
     )
 
 
 def _evidence(context: RunContext, loss: Loss) -> Evidence:
-    per_second = loss.forced / context.seconds
+    per_second = loss.switches / context.seconds
     cpus = ", ".join(map(str, loss.cpus))
     return Evidence(
-        f"{loss.competitor} takes CPU {cpus} from {loss.thread} (thread {loss.tid}) {per_second:.0f} times a second, "
+        f"{loss.competitor} takes CPU {cpus} from {loss.thread} (thread {loss.tid}) {per_second:.0f} times per second, "
         f"about {loss.pct:.0f} % of its time",
         per_second,
         "1/s",
     )
 
 
-def _fix(loss: Loss, victims: set[str]) -> str:
+def _specific_fix(loss: Loss, victims: set[str]) -> str:
     if loss.competitor in victims:
-        return "Pin each serving thread to a CPU of its own (sched_setaffinity), and have no more of them than CPUs."
+        return f"Here: move {loss.competitor} or {loss.thread}, and start no more serving threads than there are CPUs."
     cpu = loss.cpus[0] if loss.cpus else "N"
-    return (
-        f"Keep {loss.competitor} off CPU {cpu}: taskset -cp, a cpuset (AllowedCPUs=), or isolcpus={cpu} for all but "
-        "the server."
-    )
+    return f"Here: keep {loss.competitor} off CPU {cpu} (taskset -cp, AllowedCPUs=, or isolcpus={cpu})."

@@ -1,26 +1,27 @@
 """The server receives with read() instead of recv().
 
-## What it sees
+## Detection
 
-Messages that the server's threads read from TCP sockets, against their calls of read(), readv() and of the recv family.
-What the recv calls cannot account for was read by read(). It is a finding where that is at least a tenth of the
-messages, and at least 100 a second. Of imported counts of calls, which tell neither messages nor threads: what was sent
-(sendto, sendmsg: only sockets have these) and no recv call accounts for. Stacks confirm it: `tcp_recvmsg` below
-`ksys_read` and `sock_read_iter`.
+Input: messages that the serving threads read from TCP sockets, and their calls of read(), readv() and the recv family.
+Messages in excess of the recv calls were read with read(). A finding is reported if they are at least a tenth of the
+messages, and at least 100 per second. Imported counts of calls contain neither messages nor threads: they are evaluated
+by the calls of sendto and sendmsg, which only sockets support, in excess of the recv calls. Stacks confirm the result:
+`tcp_recvmsg` below `ksys_read` and `sock_read_iter`.
 
-The cost is an estimate: 60 ns for each such message, or, with 1,000 samples and more, half of the samples in the layer
-of files itself (ksys_read, vfs_read, rw_verify_area, sock_read_iter …) on the way to `tcp_recvmsg`.
+The cost is an estimate: 60 ns for each such message or, from 1,000 samples on, half of the samples in the VFS layer
+itself (ksys_read, vfs_read, rw_verify_area, sock_read_iter …) above `tcp_recvmsg`.
 
 ## Why it matters
 
-`read()` works on any file: before it comes to the socket it checks position, permission and file system notification,
-and makes an iterator for it. `recv()` goes to the socket at once. It is little for one call, and adds up beyond some
-50,000 a second and core.
+`read()` passes the VFS layer (position, permission, notification) before it reaches the socket; `recv()` does not.
 
-## How to fix it
+The difference is small for one call, and significant from about 50,000 calls per second and core on.
 
-`recv(fd, buffer, size, 0)` instead of `read(fd, buffer, size)`, and `send()` instead of `write()`: the same arguments
-otherwise.
+## Fix
+
+Call `recv(fd, buffer, size, 0)` instead of `read(fd, buffer, size)`, and `send()` instead of `write()`.
+
+The other arguments are the same.
 
 ## Source
 
@@ -32,97 +33,89 @@ from __future__ import annotations
 
 import re
 
-from netprobe.analysis.requests import SENDS
+from netprobe.analysis.request_count import SENDS
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import FILE_LAYER_NS, of_threads, unknown_cost, with_samples
+from netprobe.rules.costs import VFS_LAYER_NS, has_enough_samples, thread_list, unknown_cost_evidence
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "read-on-sockets"
+DOCUMENTATION = parse(__doc__)
 _READS, _RECEIVES = frozenset({"read", "readv"}), frozenset({"recvfrom", "recvmsg", "recvmmsg"})
-_LEAST_SHARE, _LEAST_PER_SECOND = 0.1, 100
+_MIN_SHARE, _MIN_PER_SECOND = 0.1, 100
 _MANY_SAMPLES = 1000
-_WHY = "read() goes through the layer of files (position, permission, notification) before it comes to the socket."
-_REMEDY = "recv(fd, buffer, size, 0) instead of read(fd, buffer, size); send() instead of write()."
-_SOURCE = "sock_read_iter() in net/socket.c, vfs_read() in fs/read_write.c"
 _UNDER_READ = re.compile(r"(ksys_readv?|do_readv|vfs_readv?)$").match
 _TCP_RECEIVE = re.compile(r"tcp_recvmsg").match
-_FILE_LAYER = re.compile(
+_VFS_LAYER = re.compile(
     r"(ksys_readv?|vfs_readv?|new_sync_read|do_iter_readv?_writev|rw_verify_area|sock_read_iter|fdget_pos|__fdget_pos|"
     r"security_file_permission|fsnotify.*|__x64_sys_readv?)$"
 ).match
 
 
 def evaluate(context: RunContext) -> Result:
-    """Messages that no recv call accounts for."""
+    """Messages in excess of the calls of the recv family."""
     if context.imported:
-        return _of_calls(context)
-    messages = {(here.pid, here.tid): here.matrix.cells.total() for here in context.reactors}
+        return _of_imported_counts(context)
+    messages = {(thread.pid, thread.tid): thread.matrix.cells.total() for thread in context.reactors}
     total = sum(messages.values())
-    made = [row for row in context.calls_by_thread if (row.pid, row.tid) in messages]
-    received = sum(row.calls for row in made if row.syscall in _RECEIVES)
-    reads = {row.thread: row.calls for row in made if row.syscall in _READS}
-    found = min(sum(reads.values()), total - received)
-    if found < _LEAST_PER_SECOND * context.seconds or found < _LEAST_SHARE * total:
+    rows = [row for row in context.calls_by_thread if (row.pid, row.tid) in messages]
+    received = sum(row.calls for row in rows if row.syscall in _RECEIVES)
+    reads = {row.thread: row.calls for row in rows if row.syscall in _READS}
+    by_read = min(sum(reads.values()), total - received)
+    if by_read < _MIN_PER_SECOND * context.seconds or by_read < _MIN_SHARE * total:
         return Pass(CODE, f"{received} calls of the recv family for {total} messages")
-    return _finding(context, found, total, reads)
+    return _finding(context, by_read, total, reads)
 
 
-def _of_calls(context: RunContext) -> Result:
-    """Counts of calls alone: what is sent was received before, by a call of the recv family or by read()."""
-    made = {row.syscall: row.calls for row in context.calls}
-    received, sent = (sum(made.get(name, 0) for name in names) for names in (_RECEIVES, SENDS))
-    reads = {name: made[name] for name in sorted(_READS) if made.get(name)}
+def _of_imported_counts(context: RunContext) -> Result:
+    """Counts of calls alone: each message that is sent was received before, by the recv family or by read()."""
+    calls = {row.syscall: row.calls for row in context.calls}
+    received, sent = (sum(calls.get(name, 0) for name in names) for names in (_RECEIVES, SENDS))
+    reads = {name: calls[name] for name in sorted(_READS) if calls.get(name)}
     if not sent:
-        return Inconclusive(CODE, "no call of the send family was imported, so whether it reads sockets is not known")
-    found = min(sum(reads.values()), sent - received)
-    if found < _LEAST_SHARE * sent or not context.often(found, _LEAST_PER_SECOND):
+        return Inconclusive(CODE, "no call of the send family was imported, so reads of sockets are not distinguished")
+    by_read = min(sum(reads.values()), sent - received)
+    if by_read < _MIN_SHARE * sent or not context.is_frequent(by_read, _MIN_PER_SECOND):
         return Pass(CODE, f"{received} calls of the recv family for {sent} of the send family")
-    return Finding(
-        CODE,
-        Severity.of(context.share_of_cpu(found * FILE_LAYER_NS)),
-        f"{', '.join(f'{name}()' for name in reads)} receives what recv() could: "
-        f"{100 * found / sent:.0f} % of the messages.",
-        (
-            *(Evidence(f"{calls} calls of {name}, {context.pace(calls)}", calls) for name, calls in reads.items()),
-            Evidence(f"{received} calls of the recv family, for {sent} of the send family", received),
-            *unknown_cost(context),
-        ),
-        _WHY,
-        _REMEDY,
-        _SOURCE,
-        min(100.0, context.share_of_cpu(found * FILE_LAYER_NS)),
-    )
-
-
-def _finding(context: RunContext, found: int, total: int, reads: dict[str, int]) -> Finding:
-    cost = min(100.0, context.share_of_cpu(found * FILE_LAYER_NS))
-    evidence = [
-        Evidence(
-            f"{found} of {total} messages were received with read(), {found / context.seconds:.0f} a second", found
-        ),
-        Evidence(f"by {of_threads(reads)}", len(reads), "threads"),
-    ]
-    if with_samples(context):
-        both = context.frames.having(_TCP_RECEIVE)
-        under = context.frames.having(_TCP_RECEIVE, below=_UNDER_READ)
-        if both.samples:
-            evidence.append(
-                Evidence(f"{under.samples} of {both.samples} samples in tcp_recvmsg are below {_via(context)}")
-            )
-        if context.frames.samples >= _MANY_SAMPLES:
-            cost = context.frames.ending(_FILE_LAYER).pct / 2
+    cost = context.share_of_cpu(by_read * VFS_LAYER_NS)
     return Finding(
         CODE,
         Severity.of(cost),
-        f"{100 * found / total:.0f} % of the messages are received with read() instead of recv().",
-        tuple(evidence),
-        _WHY,
-        _REMEDY,
-        _SOURCE,
-        cost,
+        f"{100 * by_read / sent:.0f} % of the messages are received with "
+        f"{', '.join(f'{name}()' for name in reads)} instead of recv().",
+        (
+            *(Evidence(f"{count} calls of {name}, {context.rate_text(count)}", count) for name, count in reads.items()),
+            Evidence(f"{received} calls of the recv family, for {sent} of the send family", received),
+            *unknown_cost_evidence(context),
+        ),
+        DOCUMENTATION,
+        cost_pct=min(100.0, cost),
     )
 
 
-def _via(context: RunContext) -> str:
-    names = [name for name, _ in context.frames.having(_UNDER_READ).frames]
-    return names[0] if names else "ksys_read"
+def _finding(context: RunContext, by_read: int, total: int, reads: dict[str, int]) -> Finding:
+    cost = min(100.0, context.share_of_cpu(by_read * VFS_LAYER_NS))
+    per_second = by_read / context.seconds
+    evidence = [
+        Evidence(f"{by_read} of {total} messages were received with read(), {per_second:.0f} per second", by_read),
+        Evidence(f"by {thread_list(reads)}", len(reads), "threads"),
+    ]
+    if has_enough_samples(context):
+        receives = context.frames.having(_TCP_RECEIVE)
+        under_read = context.frames.having(_TCP_RECEIVE, below=_UNDER_READ)
+        if receives.samples:
+            callers = [name for name, _ in context.frames.having(_UNDER_READ).frames]
+            caller = callers[0] if callers else "ksys_read"
+            evidence.append(
+                Evidence(f"{under_read.samples} of {receives.samples} samples in tcp_recvmsg are below {caller}")
+            )
+        if context.frames.samples >= _MANY_SAMPLES:
+            cost = context.frames.ending(_VFS_LAYER).pct / 2
+    return Finding(
+        CODE,
+        Severity.of(cost),
+        f"{100 * by_read / total:.0f} % of the messages are received with read() instead of recv().",
+        tuple(evidence),
+        DOCUMENTATION,
+        cost_pct=cost,
+    )

@@ -1,29 +1,34 @@
-"""The listeners of a port do not stand in the order of the CPUs that serve them.
+"""The listeners of a port are not in the order of the CPUs that serve them.
 
-## What it sees
+## Detection
 
-A group of SO_REUSEPORT listeners whose steering goes by CPU: a classic BPF program that returns a CPU's number, or
-SO_INCOMING_CPU. Of an imported listing, which does not tell the steering, a program that returns the CPU's number is
-assumed (listeners in the order of their CPUs), and said to be; a listing with a listener missing says nothing. For each
-index of the group it knows which CPUs' packets come there, and from the epoll sets and the accepting calls which thread
-serves it and where that thread may run. It is a finding where a thread is pinned to another CPU than the one whose
-packets it gets.
+Input: groups of SO_REUSEPORT listeners that are steered by CPU, with a classic BPF program that returns the CPU number
+or with SO_INCOMING_CPU. For each index of a group the CPUs whose packets it receives are compared with the affinity of
+its serving thread, which is known from the epoll sets and the accepting calls. A finding is reported if a thread is
+pinned to another CPU than the one whose packets its listener receives. An imported listing does not contain the
+steering: a program that returns the CPU number is assumed (listeners in the order of their CPUs), and the evidence
+states the assumption; a listing with a missing listener is inconclusive.
 
-The cost is an estimate: messages that these threads read on another CPU than the one that received them, 1 µs each,
-as a share of the server's CPU time.
+The cost is an estimate: messages that these threads read on another CPU than the receiving CPU, 1 µs each, as a share
+of the server's CPU time.
 
 ## Why it matters
 
-A listener's index is the number of its `listen()` call, and nothing else: threads that listen in another order than
-that of their CPUs have each other's packets. Every message then wakes a thread by an interrupt between CPUs and moves
-the socket from one cache to another, and a thread never polls the queue that its packets arrive on.
+Each message is received on one CPU and read on another: an inter-processor interrupt wakes the thread, and the socket
+is in the cache of the wrong CPU.
 
-## How to fix it
+The index of a listener is the position of its `listen()` call in the group, and nothing else. Threads that listen in
+another order than that of their CPUs receive each other's packets, and no thread can busy-poll the queue on which its
+packets arrive.
 
-Let the thread that is pinned to CPU *i* call `listen()` (TCP) or `bind()` (UDP) as number *i*: threads one after the
-other, or one thread that makes all listeners in order. Or leave the order and pin thread *i* of it to CPU *i*. A
-program that maps CPU to index serves where CPUs are not 0 … n-1. With SO_INCOMING_CPU set it after pinning, to the
-CPU of the thread.
+## Fix
+
+Call `listen()` in the order of the CPUs to which the threads are pinned, or pin each thread to the CPU whose packets
+its listener receives.
+
+The thread that is pinned to CPU *i* makes call number *i* of `listen()` (TCP) or `bind()` (UDP): the threads one after
+another, or one thread that creates all listeners in order. A program that maps CPUs to indexes helps if the CPUs are
+not 0 … n-1. Set SO_INCOMING_CPU after pinning, to the CPU of the thread.
 
 ## Source
 
@@ -36,89 +41,89 @@ from __future__ import annotations
 
 from netprobe.analysis.locality import Group, Member, is_complete, order
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import remote, remote_cost, remote_evidence, unknown_cost
+from netprobe.rules.costs import remote_cost, remote_evidence, remote_messages, unknown_cost_evidence
+from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
 CODE = "reuseport-order"
-_SHOWN, _GROUPS = 8, 3
+DOCUMENTATION = parse(__doc__)
+_SHOWN, _SHOWN_GROUPS = 8, 3
 
 
 def evaluate(context: RunContext) -> Result:
-    """Members whose thread is pinned to a CPU whose packets do not come to them."""
+    """Members with a thread that is pinned to a CPU whose packets they do not receive."""
     wrong = [(group, member) for group in context.groups for member in group.members if member.result == "wrong"]
     if context.imported and (gap := _gap(context)):
         return Inconclusive(CODE, gap)
     if not wrong and context.imported and any(group.index_by_cpu is None for group in context.groups):
-        return Inconclusive(CODE, "the listing does not name another CPU for each listener")
+        return Inconclusive(CODE, "the listing does not name a different CPU for each listener")
     if not wrong:
-        return Pass(CODE, "no thread is pinned to another CPU than the one whose packets it gets")
+        return Pass(CODE, "no thread is pinned to another CPU than the one whose packets its listener receives")
     return _finding(context, wrong)
 
 
 def _gap(context: RunContext) -> str:
-    """What an imported listing lacks, in words: ranks of a part are not those of the whole. "" if it lacks nothing."""
+    """The part that an imported listing lacks: ranks of a part differ from those of the whole. "" if it is complete."""
     imported = context.run.info.imported
     reports = imported.reports if imported else []
-    left = sum(report.skipped_lines for report in reports if report.kind == "listeners")
-    if left:
-        return f"the listing is not whole: {left} line{' was' if left == 1 else 's were'} left"
+    skipped = sum(report.skipped_lines for report in reports if report.kind == "listeners")
+    if skipped:
+        return f"the listing is not complete: {skipped} line{' was' if skipped == 1 else 's were'} skipped"
     for group in context.groups:
         indexes = [member.index or 0 for member in group.members]
         if not is_complete(indexes):
             named = ", ".join(map(str, indexes[:_SHOWN])) + (" …" if len(indexes) > _SHOWN else "")
-            return f"the listing is not whole: it names socket {named}, and a whole one each of 0 to n-1 once"
+            return f"the listing is not complete: it has the sockets {named} instead of 0 to n-1, each once"
     return ""
 
 
 def _finding(context: RunContext, wrong: list[tuple[Group, Member]]) -> Finding:
-    group = wrong[0][0]
-    groups = [one for one in context.groups if any(one is here for here, _ in wrong)]
+    first = wrong[0][0]
+    groups = [group for group in context.groups if any(group is of_wrong for of_wrong, _ in wrong)]
     threads = {(server.pid, server.tid) for _, member in wrong for server in member.servers}
-    found, total = (0, 0) if context.imported else remote(context, threads)
-    cost = remote_cost(context, found)
-    evidence = [Evidence(f"{here.name} {_member(member)}") for here, member in wrong[:_SHOWN]]
+    remote, total = (0, 0) if context.imported else remote_messages(context, threads)
+    cost = remote_cost(context, remote)
+    evidence = [Evidence(f"{group.name} {_member_text(member)}") for group, member in wrong[:_SHOWN]]
     if len(wrong) > _SHOWN:
-        evidence.append(Evidence(f"and {len(wrong) - _SHOWN} more listeners, wrong as well"))
+        evidence.append(Evidence(f"and {len(wrong) - _SHOWN} more listeners"))
     if context.imported:
         evidence = [
-            Evidence(f"in the order in which they listen, {order(group)}"),
+            Evidence(f"in the order of their listen() calls, {order(first)}"),
             *evidence,
-            Evidence(f"who gets a connection: {group.steering}"),
-            *unknown_cost(context),
+            Evidence(f"steering: {first.steering}"),
+            *unknown_cost_evidence(context),
         ]
-    how = "SO_INCOMING_CPU says" if group.kind == "incoming-cpu" else "the one whose packets they get"
+    expected = "that of SO_INCOMING_CPU" if first.kind == "incoming-cpu" else "the one whose packets they receive"
     return Finding(
         CODE,
         Severity.of(cost),
-        f"{len(wrong)} of {sum(one.size for one in groups)} listeners of {_names(groups)} are served on another CPU "
-        f"than {how}.",
-        (*evidence, *remote_evidence(found, total)),
-        "Each message is received on one CPU and read on another: an interrupt between CPUs to wake the thread, and "
-        "the socket in the wrong cache.",
-        " ".join(dict.fromkeys(map(_fix, groups))),
-        "reuseport_select_sock() in net/core/sock_reuseport.c; socket(7)",
-        cost,
+        f"{len(wrong)} of {sum(group.size for group in groups)} listeners of {_names(groups)} are served on another "
+        f"CPU than {expected}.",
+        (*evidence, *remote_evidence(remote, total)),
+        DOCUMENTATION,
+        cost_pct=cost,
+        specific_fix=" ".join(dict.fromkeys(map(_specific_fix, groups))),
     )
 
 
 def _names(groups: list[Group]) -> str:
-    names = ", ".join(one.name for one in groups[:_GROUPS])
-    return names if len(groups) <= _GROUPS else f"{names} and {len(groups) - _GROUPS} more groups"
+    names = ", ".join(group.name for group in groups[:_SHOWN_GROUPS])
+    return names if len(groups) <= _SHOWN_GROUPS else f"{names} and {len(groups) - _SHOWN_GROUPS} more groups"
 
 
-def _member(member: Member) -> str:
+def _member_text(member: Member) -> str:
     index = "" if member.index is None else f"index {member.index} "
-    return f"{index}gets {member.words}".replace("; ", ", but ")
+    return f"{index}receives {member.reason}".replace("; ", ", but ")
 
 
-def _fix(group: Group) -> str:
+def _specific_fix(group: Group) -> str:
     pins = [
         f"{member.servers[0].thread} to CPU {member.steered_cpus[0]}"
         for member in group.members
         if member.result == "wrong" and member.steered_cpus
     ]
-    more = f" and {len(pins) - _SHOWN} more alike" if len(pins) > _SHOWN else ""
-    pinned = f"pin {', '.join(pins[:_SHOWN])}{more} (sched_setaffinity)"
+    more = f" and {len(pins) - _SHOWN} more threads" if len(pins) > _SHOWN else ""
+    pinned = f"Here: pin {', '.join(pins[:_SHOWN])}{more} (sched_setaffinity)"
     if group.kind == "incoming-cpu":
-        return f"Either {pinned}, or set SO_INCOMING_CPU of each listener to the CPU of its thread."
-    return f"Either call listen() in the order of the CPUs that the threads are pinned to, or {pinned}."
+        return f"{pinned}, or set SO_INCOMING_CPU of each listener to the CPU of its thread."
+    return f"{pinned}."

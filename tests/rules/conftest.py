@@ -13,7 +13,7 @@ from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info, Profile, Samples, Stacks
 from netprobe.rules.context import RunContext
 from netprobe.rules.finding import Finding, Result
-from netprobe.rules.registry import all_rules, evaluate
+from netprobe.rules.registry import all_rules, findings
 from netprobe.run.description import RunInfo
 from netprobe.run.model import Run
 from netprobe.run.profile import profile_tables
@@ -221,17 +221,17 @@ class World:
 
     # ---- What the rules say ----
 
-    def says(self, code: str) -> Result:
+    def result(self, code: str) -> Result:
         (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-        return RunContext(self.run()).ask(rule)
+        return RunContext(self.run()).result(rule)
 
     def finding(self, code: str) -> Finding:
-        said = self.says(code)
+        said = self.result(code)
         assert isinstance(said, Finding), said
         return said
 
     def codes(self) -> list[str]:
-        return [one.code for one in evaluate(self.run()) if isinstance(one, Finding)]
+        return [finding.code for finding in findings(RunContext(self.run()))]
 
 
 def _part(count: int, interval: int) -> int:

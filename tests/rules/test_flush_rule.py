@@ -19,19 +19,21 @@ def loop(world, send: str, receive: str = "handle;on_read;k:__sys_recvfrom;k:tcp
 
 def test_at_the_end_of_the_round(world):
     found = loop(world, "flush_all;write_out;k:__sys_sendto;k:tcp_sendmsg").finding("flush-batched")
-    assert found.summary.startswith("Answers are sent by flush_all at another time of the loop's round")
+    assert found.summary.startswith("Responses are queued and sent later by flush_all")
     assert found.severity is Severity.NOTE
-    assert "400 of 400 samples in tcp_sendmsg are below flush_all, which serve calls beside handle" in text(found)
-    assert "1.00 send calls for each message" in text(found)
+    assert "400 of 400 samples in tcp_sendmsg are below flush_all, which serve calls in addition to handle" in text(
+        found
+    )
+    assert "1.00 send calls per message" in text(found)
 
 
 def test_where_the_request_is_handled(world):
-    assert isinstance(loop(world, "handle;answer;k:__sys_sendto;k:tcp_sendmsg").says("flush-batched"), Pass)
+    assert isinstance(loop(world, "handle;answer;k:__sys_sendto;k:tcp_sendmsg").result("flush-batched"), Pass)
 
 
 def test_a_call_at_the_end_of_a_function_leaves_no_frame(world):
     """`handle` may become `answer` in the compiler's hands: one function below the loop is no sign."""
-    assert isinstance(loop(world, "answer;k:__sys_sendto;k:tcp_sendmsg").says("flush-batched"), Pass)
+    assert isinstance(loop(world, "answer;k:__sys_sendto;k:tcp_sendmsg").result("flush-batched"), Pass)
 
 
 def test_several_answers_in_one_call(world):
@@ -39,7 +41,7 @@ def test_several_answers_in_one_call(world):
     loop(world, "flush_all;write_out;k:__sys_sendto;k:tcp_sendmsg")
     for thread in ("reactor-0", "reactor-1"):
         world.drop("syscalls", thread=thread).call(thread, "recvfrom", 200_000).call(thread, "sendto", 20_000)
-    assert isinstance(world.says("flush-batched"), Pass)
+    assert isinstance(world.result("flush-batched"), Pass)
 
 
 def test_a_c_library_without_frame_pointers(world):
@@ -47,7 +49,7 @@ def test_a_c_library_without_frame_pointers(world):
     for thread in ("reactor-0", "reactor-1"):
         for kernel in ("k:tcp_recvmsg", "k:tcp_sendmsg", "k:ep_poll"):
             world.stacks[thread, ("libc_call", kernel)] += 100
-    said = world.says("flush-batched")
+    said = world.result("flush-batched")
     assert isinstance(said, Inconclusive)
     assert "0 of 200 do" in said.reason
 
@@ -58,10 +60,10 @@ def test_an_interpreter(world):
     loop(world, f"{below};method_call;sock_send;k:tcp_sendmsg", f"{below};method_call_2;sock_recv;k:tcp_recvmsg")
     for thread in ("reactor-0", "reactor-1"):
         world.sample(thread, f"{below};select_poll;k:ep_poll", 100)
-    assert isinstance(world.says("flush-batched"), Pass)
+    assert isinstance(world.result("flush-batched"), Pass)
 
 
 def test_few_samples(world):
     world.stacks.clear()
     world.balanced("reactor-0", 1_000).sample("reactor-0", "flush_all;write_out;k:tcp_sendmsg", 19)
-    assert isinstance(world.says("flush-batched"), Pass)
+    assert isinstance(world.result("flush-batched"), Pass)

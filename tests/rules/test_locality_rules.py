@@ -3,7 +3,7 @@
 import pytest
 
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
-from netprobe.rules.tx_queue_elsewhere import elsewhere
+from netprobe.rules.tx_queue_elsewhere import packets_elsewhere
 
 
 def text(finding):
@@ -22,7 +22,7 @@ def test_wrong_order(world):
     assert wrong_order(world).codes() == ["reuseport-order"]
     found = world.finding("reuseport-order")
     assert "2 of 2 listeners of 10.0.0.1:8080" in found.summary
-    assert "index 0 gets CPU 0's packets, but reactor-1 runs on 1" in text(found)
+    assert "index 0 receives packets of CPU 0, but reactor-1 runs on CPU 1" in text(found)
     assert "100.0 % of 400000 messages" in text(found)
     assert "pin reactor-1 to CPU 0, reactor-0 to CPU 1" in found.fix
     # 400,000 messages at 1 µs of 1,400 samples at 99 Hz.
@@ -65,8 +65,8 @@ def test_more_wrong_than_are_shown(world):
     world.cpus_online = "0-15"
     world.members = [(f"reactor-{cpu}", str(cpu), -1) for cpu in reversed(range(16))]
     found = world.finding("reuseport-order")
-    assert "and 8 more listeners, wrong as well" in text(found)
-    assert "and 8 more alike" in found.fix
+    assert "and 8 more listeners" in text(found)
+    assert "and 8 more threads" in found.fix
 
 
 # ---- reuseport-unsteered ----
@@ -86,31 +86,31 @@ def test_unsteered(world):
 
 def test_unsteered_and_yet_local(world):
     world.steering = "none"
-    assert isinstance(world.says("reuseport-unsteered"), Pass)
+    assert isinstance(world.result("reuseport-unsteered"), Pass)
     world.remote("reactor-0", 0, 3_000)  # 99.25 % of all are local
-    assert isinstance(world.says("reuseport-unsteered"), Pass)
+    assert isinstance(world.result("reuseport-unsteered"), Pass)
     world.remote("reactor-0", 0, 5_000)  # 98.75 %
     world.finding("reuseport-unsteered")
 
 
 def test_one_listener_needs_no_steering(world):
     unsteered(world).members.pop()
-    assert isinstance(world.says("reuseport-unsteered"), Pass)
+    assert isinstance(world.result("reuseport-unsteered"), Pass)
 
 
 def test_one_cpu_needs_no_steering(world):
     unsteered(world).cpus_online = "0"
-    assert isinstance(world.says("reuseport-unsteered"), Pass)
+    assert isinstance(world.result("reuseport-unsteered"), Pass)
 
 
 def test_threads_on_one_cpu_have_nothing_to_steer_by(world):
     unsteered(world).members = [("reactor-0", "0", -1), ("reactor-1", "0", -1)]
-    assert isinstance(world.says("reuseport-unsteered"), Pass)
+    assert isinstance(world.result("reuseport-unsteered"), Pass)
 
 
 def test_two_listeners_of_one_thread(world):
     unsteered(world).members = [("reactor-0", "0-1", -1)] * 2
-    assert isinstance(world.says("reuseport-unsteered"), Pass)
+    assert isinstance(world.result("reuseport-unsteered"), Pass)
 
 
 # ---- listener-thread-unpinned ----
@@ -141,7 +141,7 @@ def test_unpinned_beside_pinned_where_steering_is_not_known(world):
         world.members = [("reactor-0", "0", -1), ("reactor-1", "0-1", -1)]
         world.finding("listener-thread-unpinned")
         world.members = [("reactor-0", "0-1", -1), ("reactor-1", "0-1", -1)]
-        assert isinstance(world.says("listener-thread-unpinned"), Pass)
+        assert isinstance(world.result("listener-thread-unpinned"), Pass)
 
 
 def test_two_faults_have_two_names(world):
@@ -180,9 +180,9 @@ def test_one_reactor_of_a_device_on_another_cpu(polling):
 def test_the_client_of_loopback_is_where_it_is(world):
     world.members = []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
-    said = world.says("locality-broken")
+    said = world.result("locality-broken")
     assert isinstance(said, Pass)
-    assert "this host" in said.words
+    assert "this host" in said.reason
 
 
 @pytest.mark.parametrize("counted", [True, False])
@@ -191,38 +191,38 @@ def test_clients_that_have_gone(world, counted):
     world.members, world.connections, world.sets = [], [], []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     world.same_host = 1.0 if counted else None
-    said = world.says("locality-broken")
+    said = world.result("locality-broken")
     assert isinstance(said, Pass if counted else Inconclusive)
-    assert ("this host" in said.words) if counted else ("no connection was left" in said.reason)
+    assert ("this host" in said.reason) if counted else ("no connection was left" in said.reason)
 
 
 @pytest.mark.parametrize(("share", "broken"), [(0.0, True), (0.4, True), (0.6, False)])
 def test_most_messages_decide_where_the_clients_are(world, share, broken):
     world.members = []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000).same_host = share
-    assert isinstance(world.says("locality-broken"), Finding) is broken
+    assert isinstance(world.result("locality-broken"), Finding) is broken
 
 
 def test_where_connections_come_from_is_not_taken_for_known(world):
     world.members = []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     world.without = {"polling_connections"}
-    said = world.says("locality-broken")
+    said = world.result("locality-broken")
     assert isinstance(said, Inconclusive)
     assert "busypoll" in said.reason
 
 
 def test_consequences_are_not_named(world, polling):
-    assert "reuseport-order explains" in wrong_order(world).says("locality-broken").words
+    assert "reuseport-order explains" in wrong_order(world).result("locality-broken").reason
     polling.drop("syscalls", syscall="epoll_pwait").rows["busy_polls"] = []
     polling.call("reactor-0", "epoll_pwait", 900_000, zero=900_000).remote("reactor-0", 0, 200_000)
-    assert polling.says("locality-broken").words == "epoll-zero-timeout explains it"
+    assert polling.result("locality-broken").reason == "epoll-zero-timeout explains it"
 
 
 def test_few_messages(world):
     world.rows["messages"] = []
     world.message("reactor-0", 1, 0, 99)
-    said = world.says("locality-broken")
+    said = world.result("locality-broken")
     assert isinstance(said, Inconclusive)
     assert "only 99" in said.reason
 
@@ -238,7 +238,7 @@ def sent(world, *cells, queues=2):
 
 def test_a_queue_for_each_cpu(world):
     assert sent(world, (0, 0, 90_000), (1, 1, 80_000)).codes() == []
-    assert isinstance(world.says("tx-queue-elsewhere"), Pass)
+    assert isinstance(world.result("tx-queue-elsewhere"), Pass)
 
 
 def test_queues_need_not_have_their_cpus_numbers(world):
@@ -283,7 +283,7 @@ def test_queues_are_shared_where_there_are_fewer_than_cpus(cells, queues, cpus, 
 
     from netprobe.analysis.locality import TxMatrix
 
-    assert elsewhere(TxMatrix("eth0", queues, Counter(cells)), cpus) == expected
+    assert packets_elsewhere(TxMatrix("eth0", queues, Counter(cells)), cpus) == expected
 
 
 def test_hostile_device_name(world):

@@ -31,8 +31,8 @@ def test_zero(polling):
     assert polling.codes() == ["epoll-zero-timeout"]
     found = polling.finding("epoll-zero-timeout")
     assert found.summary.startswith("All calls of epoll_pwait")
-    assert "2000000 of 2000000 waits have a timeout of 0, 200000 a second" in text(found)
-    assert "10.0 waits for each message" in text(found)
+    assert "2000000 of 2000000 waits have a zero timeout, 200000 per second" in text(found)
+    assert "10.0 waits per message" in text(found)
     assert "epoll_pwait2" in found.fix
     # Half of the samples, of which a tenth had something; 200,000 packets at 1 µs.
     seconds = 1400 / 99
@@ -56,17 +56,17 @@ def test_half_of_the_waits(world, zero, found):
 def test_few_zeros(world):
     world.drop("syscall_timeouts", syscall="epoll_pwait")
     waits(world, 900, zero=900)
-    assert isinstance(world.says("epoll-zero-timeout"), Pass)
+    assert isinstance(world.result("epoll-zero-timeout"), Pass)
 
 
 def test_poll_is_not_epoll(world):
     world.call("reactor-0", "poll", 500_000, zero=500_000)
-    assert isinstance(world.says("epoll-zero-timeout"), Pass)
+    assert isinstance(world.result("epoll-zero-timeout"), Pass)
 
 
 def test_zero_needs_the_system_calls(world):
     world.without = {"syscalls"}
-    said = world.says("epoll-zero-timeout")
+    said = world.result("epoll-zero-timeout")
     assert isinstance(said, Inconclusive)
     assert "probe syscalls" in said.reason
 
@@ -80,7 +80,7 @@ def test_parameters_on_the_sockets_of_an_epoll_server(polling):
     polling.connect(801, 16, us=50).epoll_set(5, {801: 16})
     assert polling.codes() == ["busy-poll-disabled"]
     found = polling.finding("busy-poll-disabled")
-    assert "was asked for" in found.summary
+    assert "is requested" in found.summary
     assert "connections with SO_BUSY_POLL: 16 of 16" in text(found)
     assert "EPIOCSPARAMS" in found.fix
 
@@ -108,8 +108,8 @@ def test_not_asked_for_and_little_to_gain(polling):
 def test_not_asked_for_and_much_to_gain(polling):
     assert plain(polling, 150_000).codes() == ["busy-poll-disabled"]
     found = polling.finding("busy-poll-disabled")
-    assert "switched off" in found.summary
-    assert "15000 times a second" in text(found)
+    assert "disabled" in found.summary
+    assert "15000 times per second" in text(found)
     assert found.cost_pct == pytest.approx(100 * 150_000 * 2.5e-6 / (700 / 99), rel=0.01)
 
 
@@ -120,14 +120,14 @@ def test_others_use_the_cpu_meanwhile(polling):
 
 def test_loopback_could_not_be_polled(world):
     world.switch("reactor-0", 500_000)
-    said = world.says("busy-poll-disabled")
+    said = world.result("busy-poll-disabled")
     assert isinstance(said, Pass)
-    assert "no device" in said.words
+    assert "no device" in said.reason
 
 
 def test_setting_that_cannot_be_read(polling):
     without_polls(plain(polling, 150_000)).settings |= {"net.core.busy_poll": None, "net.core.busy_read": None}
-    assert isinstance(polling.says("busy-poll-disabled"), Inconclusive)
+    assert isinstance(polling.result("busy-poll-disabled"), Inconclusive)
 
 
 # ---- busy-poll-no-napi ----
@@ -151,7 +151,7 @@ def test_the_machines_setting_is_no_reason(world):
 def test_parameters_without_connections(world):
     world.sets, world.connections = [], []
     world.epoll_set(5, {-1: 0}, us=200)
-    assert isinstance(world.says("busy-poll-no-napi"), Inconclusive)
+    assert isinstance(world.result("busy-poll-no-napi"), Inconclusive)
 
 
 # ---- busy-poll-mixed-napi ----
@@ -197,7 +197,7 @@ def test_softirq_first(polling):
     found = polling.finding("busy-poll-softirq-first")
     assert "95 % of the packets" in found.summary
     assert "echo 2 > /sys/class/net/eth0/napi_defer_hard_irqs" in found.fix
-    assert "60000 attempts a second, of which 1.7 %" in text(found)
+    assert "60000 attempts per second, of which 1.7 %" in text(found)
 
 
 @pytest.mark.parametrize(("softirq", "found"), [(190_000, False), (210_000, True)])

@@ -15,11 +15,11 @@ PROFILE_CODES = ("hot-frame", "kernel-hooks", "mitigation-cost", "unknown-frames
 @pytest.mark.parametrize("code", PROFILE_CODES)
 def test_too_few_samples(world, code):
     world.stacks.clear()
-    said = world.balanced("reactor-0", 50).says(code)
+    said = world.balanced("reactor-0", 50).result(code)
     assert isinstance(said, Pass)
     world.stacks.clear()
     world.sample("reactor-0", "busy", 49)
-    said = world.says(code)
+    said = world.result(code)
     assert isinstance(said, Inconclusive)
     assert "has 49" in said.reason
 
@@ -27,7 +27,7 @@ def test_too_few_samples(world, code):
 @pytest.mark.parametrize("code", PROFILE_CODES)
 def test_no_samples(world, code):
     world.stacks.clear()
-    assert isinstance(world.says(code), Inconclusive)
+    assert isinstance(world.result(code), Inconclusive)
 
 
 # ---- hot-frame ----
@@ -38,7 +38,7 @@ def test_a_function_of_the_program(world):
     assert world.codes() == ["hot-frame"]
     found = world.finding("hot-frame")
     assert found.summary.startswith("parse (/usr/bin/web) takes 50 % of the server's time")
-    assert "called by handle ← serve ← start_thread" in text(found)
+    assert "called from handle ← serve ← start_thread" in text(found)
     assert found.cost_pct == pytest.approx(45)
     assert found.severity is Severity.MAJOR
 
@@ -159,12 +159,12 @@ def test_entry_and_exit_are_seen_by_cycles_only(world, event, found):
 def test_names_that_only_look_alike(world):
     for name in ("entry_point", "srsomething", "retbleed", "its_a_function", "zen_mode"):
         world.sample("reactor-0", f"send;k:{name}", 60)
-    assert isinstance(world.says("mitigation-cost"), Pass)
+    assert isinstance(world.result("mitigation-cost"), Pass)
 
 
 def test_a_program_with_such_a_function(world):
     world.sample("reactor-0", "send;srso_return_thunk", 100)
-    assert isinstance(world.says("mitigation-cost"), Pass)
+    assert isinstance(world.result("mitigation-cost"), Pass)
 
 
 # ---- kernel-hooks ----
@@ -226,4 +226,4 @@ def test_unknown(world, samples, found):
 
 def test_unknown_memory(world):
     said = world.sample("reactor-0", "u:", 300).finding("unknown-frames")
-    assert "memory of no file" in said.summary
+    assert "memory without a file" in said.summary

@@ -23,9 +23,9 @@ def test_two_timer_threads(world):
         world.switch(f"reactor-{number}", 0, 15_000, by=f"timer-{number}", cpu=number)
     assert world.codes() == ["timer-thread-switching"]
     found = world.finding("timer-thread-switching")
-    assert "timer-N only tick, 2000 times a second each" in found.summary
-    assert "timer-N (2 threads) switches 4000 times a second" in text(found)
-    assert "from serving threads 3000 times a second" in text(found)
+    assert "timer-N only tick, 2000 times per second each" in found.summary
+    assert "timer-N (2 threads) switches 4000 times per second" in text(found)
+    assert "it preempts serving threads 3000 times per second" in text(found)
     assert "10 ms instead of 0.5 ms" in found.fix
     # 70,000 switches at 2.5 µs, of 1,400 samples at 99 Hz.
     assert found.cost_pct == pytest.approx(100 * 70_000 * 2.5e-6 / (1400 / 99), rel=0.01)
@@ -58,17 +58,17 @@ def test_sleeps_need_no_name(world):
 
 def test_a_pool_that_waits_for_work(world):
     world.call("timer-0", "futex", 20_000).switch("timer-0", 20_000)
-    assert isinstance(world.says("timer-thread-switching"), Pass)
+    assert isinstance(world.result("timer-thread-switching"), Pass)
 
 
 def test_a_thread_that_does_much_a_wake_up(world):
     ticks(world, "timer-0", 20_000, calls=90_000)
-    assert isinstance(world.says("timer-thread-switching"), Pass)
+    assert isinstance(world.result("timer-thread-switching"), Pass)
 
 
 def test_a_thread_that_serves_does_not_tick(world):
     world.call("timer-0", "read", 20_000).switch("timer-0", 20_000).message("timer-0", 0, 0, 20_000)
-    assert isinstance(world.says("timer-thread-switching"), Pass)
+    assert isinstance(world.result("timer-thread-switching"), Pass)
 
 
 # ---- reactor-preempted ----
@@ -86,7 +86,7 @@ def test_a_competitor(world):
     found = world.finding("reactor-preempted")
     assert found.summary.startswith("backup takes the CPU from reactor-0, for about 15 % of the time")
     assert "backup takes CPU 0 from reactor-0" in text(found)
-    assert "100 times a second" in text(found)
+    assert "100 times per second" in text(found)
     assert "taskset" in found.fix
     # Half of 29 %, of one of two threads.
     assert found.cost_pct == pytest.approx(0.25 * 100 * (1 - 700 / 990), rel=0.01)
@@ -95,9 +95,9 @@ def test_a_competitor(world):
 
 @pytest.mark.parametrize("name", ["wrk", "twrk", "ab", "h2load", "iperf3", "redis-benchmark"])
 def test_a_load_generator_is_part_of_the_measurement(world, name):
-    said = preempted(world, name).says("reactor-preempted")
+    said = preempted(world, name).result("reactor-preempted")
     assert isinstance(said, Pass)
-    assert f"the load generator {name} runs on them as well" in said.words
+    assert f"the load generator {name} runs on them as well" in said.reason
 
 
 @pytest.mark.parametrize("name", ["netprobe"])
@@ -149,9 +149,9 @@ def test_without_samples_only_the_switches_count(world):
 def test_without_stacks_how_long_is_not_known(world):
     """100 times a second may be anything from nothing to 40 % of the time."""
     world.without = {"profile_info"}
-    said = preempted(world, "backup").says("reactor-preempted")
+    said = preempted(world, "backup").result("reactor-preempted")
     assert isinstance(said, Inconclusive)
-    assert "backup takes the CPU from reactor-0 100 times a second" in said.reason
+    assert "backup takes the CPU from reactor-0 100 times per second" in said.reason
 
 
 def test_a_starved_server_has_few_samples(world):
@@ -176,4 +176,4 @@ def test_the_run_queue_says_what_was_lost(world):
 
 def test_nobody_serves(world):
     world.rows["messages"] = []
-    assert isinstance(world.says("reactor-preempted"), Inconclusive)
+    assert isinstance(world.result("reactor-preempted"), Inconclusive)

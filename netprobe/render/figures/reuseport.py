@@ -15,11 +15,11 @@ from netprobe.rules.context import MissingDataError, RunContext
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from netprobe.analysis.locality import Group, Judgement, Member, Server
+    from netprobe.analysis.locality import Group, Member, MemberResult, ServedBy
 
 _MAX_LISTENERS = 48
 _MAX_CPUS = 4
-_WORST_FIRST: tuple[Judgement, ...] = ("wrong", "not pinned", "inconclusive", "unsteered", "right", "idle")
+_WORST_FIRST: tuple[MemberResult, ...] = ("wrong", "not pinned", "inconclusive", "unsteered", "right", "idle")
 _HEADS = ("packets received on", "go to the listener", "served by thread", "running on")
 _LOOKS = {
     "right": ("right", BLUE, "solid"),
@@ -40,7 +40,7 @@ class _Link:
     column: int
     begin: Hashable
     end: Hashable
-    look: Judgement
+    look: MemberResult
     hover: str
 
 
@@ -51,7 +51,7 @@ class _Diagram:
     columns: tuple[dict[Hashable, str], ...] = field(default_factory=lambda: ({}, {}, {}, {}))
     links: dict[tuple[int, Hashable, Hashable], _Link] = field(default_factory=dict)
 
-    def link(self, column: int, begin: Hashable, end: Hashable, look: Judgement, hover: str) -> None:
+    def link(self, column: int, begin: Hashable, end: Hashable, look: MemberResult, hover: str) -> None:
         """Add a link; of several between the same nodes the worst is kept."""
         key = (column, begin, end)
         if key not in self.links or _WORST_FIRST.index(look) < _WORST_FIRST.index(self.links[key].look):
@@ -122,7 +122,7 @@ def _add_sources(diagram: _Diagram, members: Sequence[Member]) -> None:
 
 def _add_servers(diagram: _Diagram, number: int, member: Member) -> None:
     evaluated = member.result
-    before: Judgement = "right" if evaluated in ("right", "wrong", "not pinned") else evaluated
+    before: MemberResult = "right" if evaluated in ("right", "wrong", "not pinned") else evaluated
     hover = _hover(member)
     for cpu in ("any",) if member.steered_cpus is None else member.steered_cpus:
         diagram.link(0, cpu, number, before, hover)
@@ -136,7 +136,7 @@ def _add_servers(diagram: _Diagram, number: int, member: Member) -> None:
             diagram.link(2, key, cpu, "right" if fits else evaluated, f"{hover}<br>{_measured(server)}")
 
 
-def _runs_on(server: Server) -> tuple[int, ...]:
+def _runs_on(server: ServedBy) -> tuple[int, ...]:
     """CPUs of the affinity mask; of a mask with many CPUs, the CPUs on which the thread was seen."""
     if 0 < len(server.cpus_allowed) <= _MAX_CPUS:
         return server.cpus_allowed
@@ -146,10 +146,10 @@ def _runs_on(server: Server) -> tuple[int, ...]:
 
 def _hover(member: Member) -> str:
     index = "listener" if member.index is None else f"index {member.index}"
-    return f"<b>{index}: {member.result}</b>" + (f"<br>{label(member.words, 120)}" if member.words else "")
+    return f"<b>{index}: {member.result}</b>" + (f"<br>{label(member.reason, 120)}" if member.reason else "")
 
 
-def _measured(server: Server) -> str:
+def _measured(server: ServedBy) -> str:
     counts = [f"{count:,} on CPU {cpu}" for cpu, count in server.ran_on.most_common(_MAX_CPUS)]
     return f"{label(server.thread)} read " + (f"messages: {', '.join(counts)}" if counts else "no message")
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from netprobe.errors import NetprobeError
 from netprobe.load.rounds import RoundValues, read_rounds
-from netprobe.rules.context import MissingDataError, RunContext
+from netprobe.rules.context import MissingDataError, context_of
 from netprobe.run.model import Run
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from flamegraph.profile import Profile
+    from flamegraph.flame_graph import FlameGraph
 
 T = TypeVar("T")
 
@@ -30,9 +30,9 @@ class RunFigures:
     `available()` gives the reason for each figure that cannot be drawn.
     """
 
-    def __init__(self, run: Run, context: RunContext | None = None) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self._context = context or RunContext(run)
+        self._context = context_of(run)
 
     @cached_property
     def _rounds(self) -> list[RoundValues]:
@@ -98,12 +98,14 @@ class RunFigures:
 
         return drawn("over_time", lambda: draw(self._context, requests))
 
-    def flamegraph(self) -> Profile:
-        """The Run's stacks as a `flamegraph.Profile`, which a notebook shows as an interactive flame graph.
+    def flamegraph(self) -> FlameGraph:
+        """The stacks of the Run as a `flamegraph.FlameGraph`, which a notebook shows as an interactive flame graph.
 
         `.write("flame.html")` writes it to a file.
         """
-        return drawn("flamegraph", lambda: self._context.profile)
+        from flamegraph.flame_graph import FlameGraph
+
+        return drawn("flamegraph", lambda: FlameGraph.of(self._context.profile))
 
     def available(self) -> dict[str, str]:
         """Each figure with "" if it can be drawn, else with the reason why not."""

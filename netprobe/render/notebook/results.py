@@ -15,7 +15,6 @@ from netprobe.run.store import read_run
 if TYPE_CHECKING:
     from netprobe.render.figures.comparison_figures import ComparisonFigures
     from netprobe.render.figures.run_figures import RunFigures
-    from netprobe.rules.context import RunContext
     from netprobe.rules.finding import Finding, Result
 
 
@@ -32,30 +31,26 @@ class NotebookRun(Run):
         read = read_run(path)
         return cls(read.info, read.tables, Path(path))
 
-    @cached_property
-    def _context(self) -> RunContext:
-        from netprobe.rules.context import RunContext
-
-        return RunContext(self)
-
     def results(self) -> list[Result]:
         """The result of each rule: findings (the most costly first), inconclusive results, passes."""
+        from netprobe.rules.context import context_of
         from netprobe.rules.registry import evaluate
 
-        return evaluate(self)
+        return evaluate(context_of(self))
 
     def findings(self) -> list[Finding]:
         """Findings, the most costly first: code, severity, summary, evidence, why_it_matters, fix, source, cost_pct."""
+        from netprobe.rules.context import context_of
         from netprobe.rules.registry import findings
 
-        return findings(self)
+        return findings(context_of(self))
 
     @cached_property
     def figures(self) -> RunFigures:
         """Figures as plotly objects: `run.figures.locality()` …"""
         from netprobe.render.figures.run_figures import RunFigures
 
-        return RunFigures(self, self._context)
+        return RunFigures(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from netprobe.render.notebook.display import run_html
@@ -69,9 +64,9 @@ class NotebookComparison(Comparison):
     @classmethod
     def of(cls, a: Run | Sequence[Run], b: Run | Sequence[Run], per: str = "auto") -> NotebookComparison:
         """Compare two Runs, or two series of Runs."""
-        from netprobe.rules.evaluated import evaluated
+        from netprobe.rules.registry import rule_results
 
-        found = compare_sides(*sides_of(a, b), per, evaluated)
+        found = compare_sides(*sides_of(a, b), per, rule_results)
         return cls(**{field.name: getattr(found, field.name) for field in fields(found)})
 
     @cached_property

@@ -50,7 +50,7 @@ def card(one: Finding, anchors: set[str], opened: bool = False, badge: str = "")
         listed((counted(evidence.text) for evidence in one.evidence), "evidence"),
         pairs(
             (
-                ("Why it matters", one.why),
+                ("Why it matters", one.why_it_matters),
                 ("Fix", element("strong", one.fix)),
                 ("Estimated cost", f"{one.cost_pct:.1f} % of the server's CPU time" if one.cost_pct else ""),
                 ("Source", one.source),
@@ -80,6 +80,6 @@ def rest(results: Sequence[Result]) -> Html:
             folded(f"{len(inconclusive)} rule{'' if len(inconclusive) == 1 else 's'} inconclusive", listed(lines))
         )
     if passed:
-        lines = [element("span", element("code", one.code), f" {one.words}") for one in passed]
+        lines = [element("span", element("code", one.code), f" {one.reason}") for one in passed]
         parts.append(folded(f"{len(passed)} rule{'' if len(passed) == 1 else 's'} passed", listed(lines)))
     return element("div", *parts, class_="rest") if parts else Html("")

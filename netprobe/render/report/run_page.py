@@ -14,7 +14,7 @@ from netprobe.render.report.page import page
 from netprobe.render.report.recording_details import missing, recording_details
 from netprobe.render.report.run_sections import ReportData, sections
 from netprobe.render.units import percent, rate
-from netprobe.rules.context import MissingDataError, RunContext
+from netprobe.rules.context import MissingDataError, RunContext, context_of
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
 from netprobe.rules.registry import evaluate
 from netprobe.run.model import Run
@@ -25,9 +25,9 @@ Tile = tuple[str, str, str, str]
 
 def render(run: Run, title: str = "") -> bytes:
     """The page as UTF-8."""
-    context, charts = RunContext(run), Charts()
-    results = evaluate(run)
-    shown = list(sections(ReportData(context, RunFigures(run, context), charts)))
+    context, charts = context_of(run), Charts()
+    results = evaluate(context)
+    shown = list(sections(ReportData(context, RunFigures(run), charts)))
     shown.append(Section("missing", "Missing data", missing(run, _lacking(results, charts))))
     shown.append(Section("recording", "Recording details", recording_details(run)))
     return page(title or f"{target_name(run)} – netprobe", _top(run, context, results, shown, title), shown, charts)
@@ -176,8 +176,9 @@ def _polling(context: RunContext) -> Tile | None:
     if found.verdict == "inconclusive":
         return None
     if found.verdict == "none":
-        enabled = found.asked_by_server or found.asked_by_machine
-        return "Busy polling", "none", "enabled, but it does not run" if enabled else "not enabled", "bad" * enabled
+        requested = found.requested
+        below = "requested, but it does not run" if requested else "not requested"
+        return "Busy polling", "none", below, "bad" * requested
     attempts, hits = sum(row.attempts for row in found.rows), sum(row.hits for row in found.rows)
     below = f"of packets; {percent(hits, attempts)} % of {attempts:,} polls found packets"
     tone = "good" if found.verdict == "good" else "bad"

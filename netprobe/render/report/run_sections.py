@@ -197,8 +197,8 @@ def _polling(data: ReportData) -> Html:
     parts = [element("p", counted(found.sentence))]
     if any(row.attempts for row in found.rows):
         parts.append(data.charts.place(data.name("busypoll"), data.figures.busypoll))
-    parts.append(table(busypoll.links_as_text(found.links), "Prerequisites of busy polling"))
-    parts.append(listed(busypoll.fixes(found.links), "fixes"))
+    parts.append(table(busypoll.checks_as_text(found.checks), "Prerequisites of busy polling"))
+    parts.append(listed(busypoll.fixes(found.checks), "fixes"))
     if found.rows:
         shown = busypoll.rows_as_text(found.rows, found.napis, context.run.seconds, _ROWS)
         attempts = [row.attempts for row in found.rows]

@@ -143,9 +143,9 @@ class Look:
 
     # ---- busypoll ----
 
-    def link(self, start: str) -> dict[str, Any]:
-        (link,) = [link for link in self.document["links"] if link["name"].startswith(start)]
-        return dict(link)
+    def check(self, start: str) -> dict[str, Any]:
+        (check,) = [check for check in self.document["checks"] if check["name"].startswith(start)]
+        return dict(check)
 
     def total(self, column: str) -> int:
         return sum(row[column] for row in self.document["polls"])

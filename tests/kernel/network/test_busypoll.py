@@ -1,4 +1,4 @@
-"""`netprobe busypoll` on the lab server in its namespaces: each link of the chain broken, and the chain whole."""
+"""`netprobe busypoll` on the lab server in its namespaces: each check failed, and all checks passed."""
 
 import os
 import re
@@ -41,12 +41,12 @@ def test_a_switched_off(polled):
     assert seen.requests > 10_000
     assert seen.document["polls"] == []
     assert (seen.verdict["kind"], seen.verdict["share_pct"]) == ("none", 0)
-    link = seen.link("busy polling is switched on")
-    assert link["state"] == "broken"
-    assert "net.core.busy_poll = 0" in link["evidence"]
-    assert "net.core.busy_poll=50" in link["fix"]
-    assert link["evidence"] in seen.verdict["sentence"]
-    assert seen.link("connections have")["state"] == "ok"
+    check = seen.check("busy polling is enabled")
+    assert check["state"] == "failed"
+    assert "net.core.busy_poll = 0" in check["evidence"]
+    assert "net.core.busy_poll=50" in check["fix"]
+    assert check["evidence"] in seen.verdict["sentence"]
+    assert seen.check("connections have")["state"] == "ok"
     (napi,) = seen.document["napis"]
     assert (napi["device"], napi["queue"], napi["by_target"], napi["by_others"]) == ("veth-server", 0, 0, 0)
     # wrk goes on for a moment when netprobe has ended.
@@ -62,9 +62,9 @@ def test_b_timeout_of_zero(polled):
     assert seen.document["polls"] == []
     assert seen.verdict["kind"] == "none"
     assert "timeout of 0" in seen.verdict["sentence"]
-    assert seen.link("waits may wait")["state"] == "broken"
-    assert int(re.search(r"all (\d+) waits", seen.link("waits may wait")["evidence"])[1]) > 10_000
-    assert [link["name"] for link in seen.document["links"] if link["state"] == "broken"] == ["waits may wait"]
+    assert seen.check("waits are blocking")["state"] == "failed"
+    assert int(re.search(r"all (\d+) waits", seen.check("waits are blocking")["evidence"])[1]) > 10_000
+    assert [check["name"] for check in seen.document["checks"] if check["state"] == "failed"] == ["waits are blocking"]
 
 
 def test_c_the_softirq_is_first(polled):
@@ -74,11 +74,11 @@ def test_c_the_softirq_is_first(polled):
     assert seen.total("hits") < seen.total("attempts") / 5
     assert seen.verdict["kind"] == "softirq first"
     assert 0 <= seen.verdict["share_pct"] < 50
-    link = seen.link("the softirq leaves")
-    assert link["state"] == "broken"
-    assert "napi_defer_hard_irqs 0, gro_flush_timeout 0" in link["evidence"]
-    assert "echo 2 > /sys/class/net/veth-server/napi_defer_hard_irqs" in link["fix"]
-    assert "prefer" in link["fix"]
+    check = seen.check("interrupts are deferred")
+    assert check["state"] == "failed"
+    assert "napi_defer_hard_irqs 0, gro_flush_timeout 0" in check["evidence"]
+    assert "echo 2 > /sys/class/net/veth-server/napi_defer_hard_irqs" in check["fix"]
+    assert "prefer" in check["fix"]
     assert {row["budget"] for row in seen.document["polls"]} == {8}
 
 
@@ -88,7 +88,7 @@ def test_d_deferral_and_preference(polled, connections):
     seen = polled(DEFER, PREFER, connections=connections)
     assert seen.verdict["kind"] == "good"
     assert seen.verdict["share_pct"] > 80
-    assert {link["state"] for link in seen.document["links"]} <= {"ok", "not needed"}
+    assert {check["state"] for check in seen.document["checks"]} <= {"ok", "not needed"}
     (row,) = seen.document["polls"]
     assert (row["thread"], row["budget"]) == ("reactor-0", 8)
     assert row["attempts"] > row["hits"] > 1000
@@ -147,13 +147,13 @@ def test_e_loopback(look):
         seen = look("busypoll", server, cpus=(1,), seconds=0.5)
     assert seen.document["polls"] == []
     assert seen.document["napis"] == []
-    link = seen.link("connections have")
-    assert link["state"] == "broken"
-    assert re.fullmatch(r"none of 8 connections has one: .*", link["evidence"])
-    assert "Loopback" in link["fix"]
+    check = seen.check("connections have")
+    assert check["state"] == "failed"
+    assert re.fullmatch(r"none of 8 connections has a NAPI id: .*", check["evidence"])
+    assert "Loopback" in check["fix"]
     assert seen.verdict["kind"] == "none"
-    assert link["evidence"] in seen.verdict["sentence"]
-    assert seen.link("busy polling is switched on")["state"] == "ok"
+    assert check["evidence"] in seen.verdict["sentence"]
+    assert seen.check("busy polling is enabled")["state"] == "ok"
 
 
 @pytest.mark.parametrize("defer", [False, True])
@@ -171,14 +171,14 @@ def test_f_two_napi_ids_in_one_set(lab, recording, load, napi_ids, shown, defer)
             assert len(truth) == 2
             assert min(truth) > os.cpu_count()
             seen = shown(session.stop().json(), 0)
-    link = seen.link("each epoll set")
-    assert link["state"] == "broken"
-    found = {int(number): int(count) for count, number in re.findall(r"(\d+) of NAPI (\d+)", link["evidence"])}
+    check = seen.check("each epoll set")
+    assert check["state"] == "failed"
+    found = {int(number): int(count) for count, number in re.findall(r"(\d+) of NAPI (\d+)", check["evidence"])}
     assert found == dict(truth)
-    assert "veth-server queue 0" in link["evidence"]
-    assert "veth-server queue 1" in link["evidence"]
-    assert f"process {server.pid} " in link["evidence"]
-    assert "netprobe locality" in link["fix"]
+    assert "veth-server queue 0" in check["evidence"]
+    assert "veth-server queue 1" in check["evidence"]
+    assert f"process {server.pid} " in check["evidence"]
+    assert "netprobe locality" in check["fix"]
     assert {napi["queue"] for napi in seen.document["napis"]} == {0, 1}
     if not defer:
         assert seen.verdict["kind"] == "mixed"
@@ -187,7 +187,7 @@ def test_f_two_napi_ids_in_one_set(lab, recording, load, napi_ids, shown, defer)
 
 def test_f_two_sets_with_one_id_each_are_not_mixed(polled):
     seen = polled({"queues": 1, **DEFER}, {"threads": 2, "cpus": (0, 0), **PREFER}, connections=32)
-    assert seen.link("each epoll set")["state"] == "ok"
+    assert seen.check("each epoll set")["state"] == "ok"
 
 
 @pytest.mark.parametrize("budget", [1, 64, 300])
@@ -242,20 +242,20 @@ def test_h_io_uring(polled):
     assert seen.total("attempts") > 10_000
     assert seen.verdict["share_pct"] > 50
     assert seen.verdict["kind"] == "good"
-    assert "1 of 1 (200 µs)" in seen.link("busy polling is switched on")["evidence"]
+    assert "1 of 1 (200 µs)" in seen.check("busy polling is enabled")["evidence"]
 
 
 def test_a_ring_without_parameters(polled):
     seen = polled({"busy_poll_us": 0}, {"backend": "io_uring"})
     assert seen.document["polls"] == []
-    assert seen.link("busy polling is switched on")["state"] == "broken"
+    assert seen.check("busy polling is enabled")["state"] == "failed"
 
 
 def test_the_sets_own_parameters_are_enough(polled):
     """net.core.busy_poll is 0; the epoll set polls by itself."""
     seen = polled({"busy_poll_us": 0, "defer": True}, PREFER)
     assert seen.verdict["kind"] == "good"
-    evidence = seen.link("busy polling is switched on")["evidence"]
+    evidence = seen.check("busy polling is enabled")["evidence"]
     assert "net.core.busy_poll = 0" in evidence
     assert "1 of 1 (200 µs)" in evidence
 
@@ -297,7 +297,7 @@ def test_a_server_without_load(lab, netprobe, shown):
     with LabServer(ServerOptions(address=up.server.address, **PREFER), namespace=up.server.namespace) as server:
         seen = shown(netprobe("busypoll", "-p", str(server.pid), "-d", "0.3", "--json").json(), 0)
     assert seen.verdict["kind"] == "inconclusive"
-    assert seen.link("connections have")["state"] == "unknown"
+    assert seen.check("connections have")["state"] == "inconclusive"
     assert seen.verdict["share_pct"] is None
 
 
@@ -345,8 +345,8 @@ def test_text_json_and_run_agree(lab, recording, load, tmp_path):
     (line,) = [line for line in done.out.splitlines() if " reactor-0 " in line]
     words = line.split()
     assert float(words[7]) == pytest.approx(attempts / run.seconds, rel=0.01)
-    assert "BROKEN" not in done.out
-    assert "To do" not in done.out
+    assert "FAILED" not in done.out
+    assert "Fix:" not in done.out
     assert dict(run.table("polling_settings").to_dict("split")["data"])["net.core.busy_poll"] == 50
     (found,) = run.table("polling_sets").query("kind == 'epoll'").to_dict("records")
     assert (found["busy_poll_us"], found["prefer"], found["connections"]) == (200, True, 16)
@@ -362,9 +362,9 @@ def test_remedies_are_printed(lab, recording, load):
         with load(f"http://{up.server.address}:{server.port}/", (1,), 16, up.client.namespace):
             time.sleep(0.5)
             lines = session.stop().out.splitlines()
-    assert any(line.startswith("BROKEN  waits may wait") for line in lines)
+    assert any(line.startswith("FAILED  waits are blocking") for line in lines)
     assert any(line.startswith("No busy polling: all ") and line.endswith("before it polls.") for line in lines)
-    assert any(line.startswith("To do: Wait with a timeout") for line in lines)
+    assert any(line.startswith("Fix: Wait with a timeout") for line in lines)
 
 
 def test_hostile_device_names(lab, inside, recording, load):

@@ -40,9 +40,9 @@ def test_blocking_receive(polled):
     seen = polled({"busy_poll_us": 0, "defer": True}, "blocking", "busy-poll")
     assert seen.total("attempts") > 1000
     assert seen.total("packets") > 0
-    link = seen.link("busy polling is switched on")
-    assert link["state"] == "ok"
-    assert "connections with SO_BUSY_POLL: 1 of 1" in link["evidence"]
+    check = seen.check("busy polling is enabled")
+    assert check["state"] == "ok"
+    assert "connections with SO_BUSY_POLL: 1 of 1" in check["evidence"]
     assert seen.document["cross_check"]["disagrees"] is False
 
 
@@ -51,7 +51,7 @@ def test_blocking_receive_without_the_option(polled):
     assert seen.document["polls"] == []
     assert seen.requests > 100
     # net.core.busy_poll is for poll, select and epoll: one that only calls recv() needs busy_read or SO_BUSY_POLL.
-    assert seen.link("busy polling is switched on")["state"] == "broken"
+    assert seen.check("busy polling is enabled")["state"] == "failed"
     assert seen.verdict["kind"] == "none"
 
 
@@ -59,7 +59,7 @@ def test_busy_read(polled, busy_read):
     """net.core.busy_read is what new sockets begin with."""
     seen = polled({"busy_poll_us": 0, "defer": True}, "blocking", prepare=lambda: busy_read(50))
     assert seen.total("attempts") > 1000
-    assert seen.link("busy polling is switched on")["state"] == "ok"
+    assert seen.check("busy polling is enabled")["state"] == "ok"
 
 
 @pytest.mark.parametrize("way", ["poll", "select"])
@@ -75,7 +75,7 @@ def test_poll_without_a_time_on_the_sockets(polled):
     seen = polled({"busy_poll_us": 50, "defer": True}, "poll", connections=4)
     assert seen.document["polls"] == []
     assert seen.requests > 100
-    assert seen.link("busy polling is switched on")["state"] == "broken"
+    assert seen.check("busy polling is enabled")["state"] == "failed"
     assert seen.verdict["kind"] == "none"
 
 
@@ -88,7 +88,7 @@ def test_redis(lab, redis, redis_load, recording, shown):
         seen = shown(session.stop().json(), 0)
     assert {(row["process"], row["tid"]) for row in seen.document["polls"]} == {("redis-server", server.pid)}
     assert seen.total("attempts") > 1000
-    assert seen.link("connections have")["evidence"] == "16 of 16 connections have one"
+    assert seen.check("connections have")["evidence"] == "16 of 16 connections have a NAPI id"
     assert seen.verdict["kind"] in ("softirq first", "good")
     assert seen.document["cross_check"]["disagrees"] is False
 
@@ -98,7 +98,7 @@ def test_haproxy(lab, haproxy, look):
     server = haproxy(up.server.address, PORT, up.server.namespace)
     seen = look("busypoll", server, namespace=up.client.namespace, cpus=(1,), connections=16)
     assert {row["process"] for row in seen.document["polls"]} <= {"haproxy"}
-    assert seen.link("connections have")["evidence"] == "16 of 16 connections have one"
+    assert seen.check("connections have")["evidence"] == "16 of 16 connections have a NAPI id"
     attempts = seen.total("attempts")
     # It polls for work with a timeout of 0 as long as it has some.
     assert attempts > 100 or seen.verdict["kind"] in ("none", "inconclusive")
@@ -194,9 +194,9 @@ def test_no_fin_is_delayed(closing, netprobe):
         time.sleep(0.3)
         for _ in range(3):
             document = netprobe("busypoll", "-p", str(closing.pid), "-d", "0.05", "--json").json()
-            (link,) = [link for link in document["links"] if link["name"].startswith("connections have")]
+            (check,) = [check for check in document["checks"] if check["name"].startswith("connections have")]
             # It did look at them.
-            assert re.search(r"[1-9]\d+ connections ha", link["evidence"])
+            assert re.search(r"[1-9]\d+ connections ha", check["evidence"])
             netprobe("locality", "-p", str(closing.pid), "-d", "0.05")
     capture.stop = True
     capture.join()

@@ -40,8 +40,8 @@ def test_reversed_order(look):
     with LabServer(ServerOptions(**TWO, steer="cbpf", listen_order="reversed")) as server:
         seen = look("locality", server)
     assert seen.evaluated() == [(0, "reactor-1", "wrong"), (1, "reactor-0", "wrong")]
-    assert [member["why"] for member in seen.group["members"]] == [
-        "CPU 0's packets; reactor-1 runs on 1", "CPU 1's packets; reactor-0 runs on 0",
+    assert [member["reason"] for member in seen.group["members"]] == [
+        "packets of CPU 0; reactor-1 runs on CPU 1", "packets of CPU 1; reactor-0 runs on CPU 0",
     ]  # fmt: skip
     assert seen.diagonal_pct < 2
     assert min(seen.matrix()[0, 1], seen.matrix()[1, 0]) > 1000
@@ -92,7 +92,7 @@ def test_a_thread_that_is_not_pinned(look, threads_of, groups):
         still, _ = groups(server.pid)
     for here in (seen, still):
         assert here.evaluated() == [(0, "reactor-0", "right"), (1, "reactor-1", "not pinned")]
-        assert here.group["members"][1]["why"] == "CPU 1's packets; reactor-1 may run on 0, 1"
+        assert here.group["members"][1]["reason"] == "packets of CPU 1; reactor-1 may run on CPU 0, 1"
     assert still.verdict["kind"] == "broken"
     assert "reactor-1" in still.verdict["sentence"]
     assert "not pinned" in still.verdict["sentence"]

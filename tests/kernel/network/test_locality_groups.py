@@ -86,7 +86,7 @@ def table(group):
     """Of the members all that does not differ between two runs of a server."""
     servers = ("process", "thread", "how", "cpus_allowed")
     return [
-        (m["index"], m["steered_cpus"], m["verdict"], m["why"], [[s[key] for key in servers] for s in m["served_by"]])
+        (m["index"], m["steered_cpus"], m["verdict"], m["reason"], [[s[key] for key in servers] for s in m["served_by"]])
         for m in group["members"]
     ]
 

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from netprobe.analysis.histogram import percentile
+from netprobe.analysis.syscalls import percentile
 from netprobe.probes.histogram import LOG_LINEAR_BUCKETS, bucket_start
 
 STARTS = [bucket_start(bucket) for bucket in range(LOG_LINEAR_BUCKETS)]
