@@ -1,4 +1,4 @@
-"""Classic steering programs in words. That they do what is said here is tested against the kernel elsewhere."""
+"""Classic BPF steering programs. Tests on the kernel verify that it executes them in the same way."""
 
 import signal
 
@@ -29,26 +29,26 @@ def jump_table(*indexes):
 
 
 @pytest.mark.parametrize(
-    ("program", "words"),
+    ("program", "description"),
     [
         ([LOAD_CPU, RETURN_A], "returns the CPU number"),
-        ([LOAD_CPU, (0x94, 0, 0, 4), RETURN_A], "CPU modulo 4"),
-        ([LOAD_CPU, (0x94, 0, 0, 3), RETURN_A], "CPU modulo 3"),
-        ([LOAD_CPU, (0x54, 0, 0, 7), RETURN_A], "CPU modulo 8"),
-        ([LOAD_CPU, (0x94, 0, 0, 100), RETURN_A], "CPU modulo 100"),
-        (jump_table(0, 2, 1, 3), "something else (CPU 0 → 0, CPU 1 → 2, CPU 2 → 1, CPU 3 → 3)"),
-        ([LOAD_WORD, RETURN_A], "something else (2 instructions that read the packet)"),
+        ([LOAD_CPU, (0x94, 0, 0, 4), RETURN_A], "returns the CPU number modulo 4"),
+        ([LOAD_CPU, (0x94, 0, 0, 3), RETURN_A], "returns the CPU number modulo 3"),
+        ([LOAD_CPU, (0x54, 0, 0, 7), RETURN_A], "returns the CPU number modulo 8"),
+        ([LOAD_CPU, (0x94, 0, 0, 100), RETURN_A], "returns the CPU number modulo 100"),
+        (jump_table(0, 2, 1, 3), "a function of the CPU number (CPU 0 → 0, CPU 1 → 2, CPU 2 → 1, CPU 3 → 3)"),
+        ([LOAD_WORD, RETURN_A], "not a function of the CPU number (2 instructions)"),
         ([LOAD_CPU, (0x94, 0, 0, 2), (0x04, 0, 0, 1), RETURN_A],
-         "something else (CPU 0 → 1, CPU 1 → 2, CPU 2 → 1, CPU 3 → 2)"),
+         "a function of the CPU number (CPU 0 → 1, CPU 1 → 2, CPU 2 → 1, CPU 3 → 2)"),
     ],
 )  # fmt: skip
-def test_in_words(program, words):
-    assert describe(program, [0, 1, 2, 3], 100 if "100" in words else 4) == words
+def test_the_description_of_a_program(program, description):
+    assert describe(program, [0, 1, 2, 3], 100 if "100" in description else 4) == description
 
 
-def test_one_index_for_all_is_said_so():
-    """`CPU modulo 1` is true, and nobody reads it as `always 0`."""
-    assert "modulo" not in describe([(0x06, 0, 0, 0)], [0, 1], 4)
+def test_a_constant_index_is_no_modulus():
+    """`modulo 1` would be true but hard to understand."""
+    assert describe([(0x06, 0, 0, 0)], [0, 1], 4) == "returns 0"
 
 
 def test_a_jump_table():
@@ -63,13 +63,13 @@ def test_a_jump_table():
         [LOAD_LENGTH, RETURN_A],
         [LOAD_RANDOM, RETURN_A],
         [(0xB1, 0, 0, 14), (0x87, 0, 0, 0), RETURN_A],  # X = the length of the IP header
-        # Only one CPU's path reads the packet: what the other does is known, but the program cannot be told.
+        # The path of one CPU only reads the packet.
         [LOAD_CPU, (0x15, 1, 0, 0), LOAD_WORD, RETURN_A],
     ],
 )
 def test_programs_that_read_the_packet(program):
     assert index_by_cpu(program, [0, 1]) is None
-    assert "read the packet" in describe(program, [0, 1], 2)
+    assert "not a function of the CPU number" in describe(program, [0, 1], 2)
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_programs_that_read_the_packet(program):
         [(0, 0, 0, 0)] * 24,
     ],
 )
-def test_broken_programs(program):
-    """The kernel would not have taken them; a reader of memory that changes meanwhile may see them."""
+def test_invalid_programs(program):
+    """The kernel does not accept them; a reader of memory that changes meanwhile may see them."""
     assert index_by_cpu(program, [0, 1]) is None
-    assert describe(program, [0, 1], 2).startswith("something else")
+    assert describe(program, [0, 1], 2).startswith("not a function")
 
 
 def test_every_program_of_two_instructions_ends():

@@ -1,4 +1,4 @@
-"""Members and the verdict, on tables made by hand."""
+"""Members and the verdict, on hand-made tables."""
 
 import json
 import math
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netprobe.analysis.locality import groups, thread_matrices, tx_matrices, verdict, whole_matrix
+from netprobe.analysis.locality import groups, parse_cpu_list, thread_matrices, tx_matrices, verdict, whole_matrix
 from netprobe.run.table import Table
 
 CPU, MODULO_2 = (
@@ -59,7 +59,7 @@ class World:
         return self
 
     def again(self, **changes: Any) -> "World":
-        """One more thread that serves the last member."""
+        """Another thread that serves the last member."""
         self.members.append(self.members[-1] | changes)
         return self
 
@@ -94,10 +94,18 @@ def results(world: World, cpus: str = "0-1") -> list[str]:
 
 def test_perfect():
     world = World().group().member("0").member("1").messages(0, 0, 0, 700).messages(1, 1, 1, 300)
-    found, said = world.evaluated()
+    found, found_verdict = world.evaluated()
     assert [member.result for member in found[0].members] == ["right", "right"]
-    assert (said.kind, said.reasons, said.local_pct, said.messages) == ("perfect", (), 100, 1000)
-    assert said.sentence == "Locality is perfect: 100.0 % of 1000 messages were read on the CPU that received them."
+    assert (found_verdict.kind, found_verdict.reasons, found_verdict.local_pct, found_verdict.messages) == (
+        "perfect",
+        (),
+        100,
+        1000,
+    )
+    assert (
+        found_verdict.sentence
+        == "Locality is perfect: 100.0 % of 1000 messages were read on the CPU that received them."
+    )
     assert found[0].members[0].servers[0].ran_on == {0: 700}
 
 
@@ -109,39 +117,39 @@ def test_perfect_begins_at_99_percent(remote, kind):
 
 def test_wrong_order():
     world = World().group().member("1").member("0").messages(0, 0, 1, 500).messages(1, 1, 0, 500)
-    found, said = world.evaluated()
-    assert [(m.result, m.words) for m in found[0].members] == [
-        ("wrong", "CPU 0's packets; io-0 runs on 1"), ("wrong", "CPU 1's packets; io-1 runs on 0"),
+    found, found_verdict = world.evaluated()
+    assert [(m.result, m.reason) for m in found[0].members] == [
+        ("wrong", "packets of CPU 0; io-0 runs on CPU 1"), ("wrong", "packets of CPU 1; io-1 runs on CPU 0"),
     ]  # fmt: skip
-    assert said.kind == "broken"
-    assert said.reasons == (
-        "the listeners of 10.0.0.1:8080 are in the wrong order: index 0, 1, … is served on CPU 1, 0",
+    assert found_verdict.kind == "broken"
+    assert found_verdict.reasons == (
+        "the listeners of 10.0.0.1:8080 are in the wrong order: indexes 0, 1, … are served on CPU 1, 0",
     )
-    assert said.local_pct == 0
+    assert found_verdict.local_pct == 0
 
 
-def test_wrong_order_is_wrong_before_any_message():
+def test_wrong_order_is_broken_without_messages():
     assert World().group().member("1").member("0").evaluated()[1].kind == "broken"
 
 
-def test_a_wrong_group_beside_a_busy_right_one():
-    """verdict(): a group that is wrong is wrong also while no message has shown it."""
+def test_a_wrong_group_next_to_a_busy_right_one():
+    """A group in the wrong order is broken even without messages."""
     world = World().group().member("0").member("1").group().member("1").member("0")
     world.messages(0, 0, 0, 1000)
-    said = world.evaluated()[1]
-    assert said.kind == "broken"
-    assert "10.0.0.1:8081" in said.sentence
+    found_verdict = world.evaluated()[1]
+    assert found_verdict.kind == "broken"
+    assert "10.0.0.1:8081" in found_verdict.sentence
 
 
 def test_one_thread_not_pinned():
     world = World().group().member("0").member("0-1").messages(0, 0, 0, 500).messages(1, 1, 0, 500)
-    found, said = world.evaluated()
+    found, found_verdict = world.evaluated()
     assert [m.result for m in found[0].members] == ["right", "not pinned"]
-    assert said.reasons == ("io-1 of 10.0.0.1:8080 is not pinned to a CPU",)
+    assert found_verdict.reasons == ("io-1 of 10.0.0.1:8080 is not pinned to a CPU",)
 
 
-def test_a_thread_on_more_cpus_than_get_there_modulo():
-    """Index 0 gets the packets of CPUs 0 and 2: a thread on either is right, on all four it is not."""
+def test_threads_of_a_group_that_is_steered_modulo():
+    """Index 0 receives packets of CPUs 0 and 2: a thread may run on either of them, but not on all four."""
     assert results(World().group(program=MODULO_2).member("0,2").member("1,3"), "0-3") == ["right", "right"]
     assert results(World().group(program=MODULO_2).member("0").member("3"), "0-3") == ["right", "right"]
     assert results(World().group(program=MODULO_2).member("0-3").member("1"), "0-3") == ["not pinned", "right"]
@@ -150,51 +158,54 @@ def test_a_thread_on_more_cpus_than_get_there_modulo():
 
 def test_no_steering():
     world = World().group("none").member("0").member("1").messages(0, 0, 0, 500).messages(0, 1, 0, 500)
-    found, said = world.evaluated()
+    found, found_verdict = world.evaluated()
     assert [m.result for m in found[0].members] == ["unsteered", "unsteered"]
-    assert said.kind == "broken"
-    assert "10.0.0.1:8080 has 2 listeners and no steering" in said.sentence
-    assert "50.0 % of 1000 messages" in said.sentence
+    assert found_verdict.kind == "broken"
+    assert "10.0.0.1:8080 has 2 listeners and no steering" in found_verdict.sentence
+    assert "50.0 % of 1000 messages" in found_verdict.sentence
 
 
 @pytest.mark.parametrize(("same_host", "kind"), [(500, "broken"), (501, "inconclusive")])
-def test_clients_of_this_host_decide_where_they_are_received(same_host, kind):
+def test_clients_on_this_host_make_the_verdict_inconclusive(same_host, kind):
     world = World().group("none").member("0").messages(0, 1, 0, 1000, same_host)
-    said = world.evaluated()[1]
-    assert said.kind == kind
-    assert ("the clients run on this host" in said.sentence) is (kind == "inconclusive")
-    assert said.sentence.endswith("0.0 % of 1000 messages were read on the CPU that received them.")
+    found_verdict = world.evaluated()[1]
+    assert found_verdict.kind == kind
+    assert ("the clients run on this host" in found_verdict.sentence) is (kind == "inconclusive")
+    assert found_verdict.sentence.endswith("0.0 % of 1000 messages were read on the CPU that received them.")
 
 
 @pytest.mark.parametrize("steering", ["none", "cbpf"])
-def test_a_group_can_be_steered_whoever_the_clients_are(steering):
+def test_groups_are_evaluated_with_clients_on_this_host_too(steering):
     world = World().group(steering).member("1").member("0").messages(0, 0, 1, 500, 500).messages(1, 1, 0, 500, 500)
     assert world.evaluated()[1].kind == "broken"
 
 
-def test_local_clients_of_this_host_are_local():
+def test_local_messages_of_clients_on_this_host_are_perfect():
     assert World().messages(0, 0, 0, 1000, 1000).evaluated()[1].kind == "perfect"
 
 
 def test_more_cpus_than_listeners():
     world = World().group().member("0").member("1").messages(0, 0, 0, 500).messages(1, 2, 1, 500)
-    found, said = world.evaluated("0-3")
+    found, found_verdict = world.evaluated("0-3")
     assert [m.result for m in found[0].members] == ["right", "right"]
-    assert said.kind == "broken"
-    assert "the packets of CPU 2, 3 have no listener of their own" in said.sentence
+    assert found_verdict.kind == "broken"
+    assert "the packets of CPU 2, 3 have no listener and are distributed by hash" in found_verdict.sentence
 
 
 def test_a_listener_for_several_cpus():
     world = World().group(program=MODULO_2).member("0").member("1").messages(0, 0, 0, 500).messages(0, 2, 0, 500)
-    _, said = world.evaluated("0-3")
-    assert said.kind == "broken"
-    assert "10.0.0.1:8080 gets the packets of several CPUs: it has fewer listeners than CPUs" in said.sentence
+    _, found_verdict = world.evaluated("0-3")
+    assert found_verdict.kind == "broken"
+    assert (
+        "10.0.0.1:8080 receives the packets of several CPUs: there are fewer listeners than CPUs"
+        in found_verdict.sentence
+    )
 
 
-def test_one_listener_is_no_lack_of_steering():
-    _, said = World().group("none").member("0").messages(0, 0, 0, 500).messages(0, 1, 0, 500).evaluated()
-    assert "10.0.0.1:8080 has 1 listener: whoever serves it gets any CPU's packets" in said.sentence
-    assert "no steering" not in said.sentence
+def test_one_listener_needs_no_steering():
+    _, found_verdict = World().group("none").member("0").messages(0, 0, 0, 500).messages(0, 1, 0, 500).evaluated()
+    assert "10.0.0.1:8080 has 1 listener, which receives the packets of every CPU" in found_verdict.sentence
+    assert "no steering" not in found_verdict.sentence
 
 
 def test_more_listeners_than_cpus():
@@ -202,19 +213,19 @@ def test_more_listeners_than_cpus():
     assert results(world) == ["right", "right", "idle", "idle"]
 
 
-def test_ebpf_cannot_be_told():
+def test_ebpf_steering_is_inconclusive():
     world = World().group("ebpf", program_name="steer").member("0").member("1").messages(0, 0, 0, 1000)
-    found, said = world.evaluated()
+    found, found_verdict = world.evaluated()
     assert {m.result for m in found[0].members} == {"inconclusive"}
     assert "steer" in found[0].steering
-    assert said.kind == "perfect"
+    assert found_verdict.kind == "perfect"
 
 
-def test_ebpf_and_messages_elsewhere():
-    """Nobody can say that listeners and threads match."""
-    _, said = World().group("ebpf").member("0").member("1").messages(0, 0, 1, 1000).evaluated()
-    assert said.kind == "broken"
-    assert "whether listeners and threads of 10.0.0.1:8080 match cannot be told" in said.sentence
+def test_ebpf_with_remote_messages():
+    """Whether listeners and threads match is not known."""
+    _, found_verdict = World().group("ebpf").member("0").member("1").messages(0, 0, 1, 1000).evaluated()
+    assert found_verdict.kind == "broken"
+    assert "whether listeners and threads of 10.0.0.1:8080 match is inconclusive" in found_verdict.sentence
 
 
 def test_ebpf_without_messages():
@@ -234,40 +245,40 @@ def test_incoming_cpu_of_some_listeners_only():
 
 
 @pytest.mark.parametrize(("messages", "words"), [(0, "no TCP message was read"), (99, "only 99 messages were read")])
-def test_too_little_to_tell(messages, words):
+def test_few_messages_are_inconclusive(messages, words):
     world = World().group().member("0").member("1")
     if messages:
         world.messages(0, 0, 0, messages)
-    said = world.evaluated()[1]
-    assert said.kind == "inconclusive"
-    assert words in said.sentence
+    found_verdict = world.evaluated()[1]
+    assert found_verdict.kind == "inconclusive"
+    assert words in found_verdict.sentence
 
 
-def test_no_group_at_all():
-    said = World().messages(0, 0, 1, 1000).evaluated()[1]
-    assert said.kind == "broken"
-    assert "no reuseport group" in said.sentence
+def test_a_server_without_a_group():
+    found_verdict = World().messages(0, 0, 1, 1000).evaluated()[1]
+    assert found_verdict.kind == "broken"
+    assert "no reuseport group" in found_verdict.sentence
     assert World().evaluated()[1].kind == "inconclusive"
 
 
-def test_a_member_that_nobody_serves():
+def test_a_member_without_a_serving_thread():
     found, _ = World().group().member(None).member("1").evaluated()
     assert found[0].members[0].result == "inconclusive"
-    assert "no thread" in found[0].members[0].words
+    assert "no thread" in found[0].members[0].reason
     assert found[0].members[0].servers == ()
 
 
 def test_a_member_with_two_threads():
-    """Both must be where its packets arrive."""
+    """Both must run where the packets arrive."""
     world = World().group().member("0").again(tid=PID + 77, thread="other", cpus_allowed="1").member("1")
     found, _ = world.evaluated()
     assert [len(member.servers) for member in found[0].members] == [2, 1]
     assert found[0].members[0].result == "wrong"
-    assert "other runs on 1" in found[0].members[0].words
+    assert "other runs on CPU 1" in found[0].members[0].reason
 
 
 def test_a_thread_whose_affinity_is_not_known():
-    """It ended before it was read: nothing is known, so nothing is right."""
+    """The thread exited before its affinity was read."""
     found, _ = World().group().member("").member("1").evaluated()
     assert found[0].members[0].result == "inconclusive"
 
@@ -283,23 +294,23 @@ def test_a_program_that_was_cut():
     assert found[0].members[0].result == "inconclusive"
 
 
-def test_packets_that_arrive_elsewhere():
+def test_later_packets_on_another_cpu():
     """Group and threads match, but RPS sends later packets to another CPU."""
     world = World().group().member("0").member("1").messages(0, 1, 0, 600).messages(1, 1, 1, 600)
-    said = world.evaluated()[1]
-    assert said.kind == "broken"
-    assert "RPS" in said.sentence
+    found_verdict = world.evaluated()[1]
+    assert found_verdict.kind == "broken"
+    assert "RPS" in found_verdict.sentence
 
 
-def test_before_the_first_packet_counts_neither_way():
-    said = World().group().member("0").messages(0, -1, 0, 5000).messages(0, 0, 0, 1000).evaluated("0")[1]
-    assert (said.kind, said.messages, said.local_pct) == ("perfect", 1000, 100)
+def test_messages_before_the_first_packet_are_not_counted():
+    found_verdict = World().group().member("0").messages(0, -1, 0, 5000).messages(0, 0, 0, 1000).evaluated("0")[1]
+    assert (found_verdict.kind, found_verdict.messages, found_verdict.local_pct) == ("perfect", 1000, 100)
 
 
-def test_matrices_add_up_over_intervals():
+def test_matrices_are_summed_over_intervals():
     world = World().messages(0, 0, 0, 3).messages(0, 0, 0, 4).messages(1, 0, 1, 5)
     threads = thread_matrices({"messages": table("messages", world.cells, MESSAGE_COLUMNS)})
-    assert [(here.thread, dict(here.matrix.cells)) for here in threads] == [
+    assert [(thread.thread, dict(thread.matrix.cells)) for thread in threads] == [
         ("io-0", {(0, 0): 7}),
         ("io-1", {(0, 1): 5}),
     ]
@@ -323,3 +334,18 @@ def test_tx_matrices():
 def test_ipv6_is_written_in_brackets():
     found, _ = World().group(address="::1").member("0").evaluated()
     assert found[0].name == "[::1]:8080"
+
+
+@pytest.mark.parametrize(
+    ("text", "cpus"), [("0-3,8", [0, 1, 2, 3, 8]), ("5", [5]), ("", []), ("2-2\n", [2]), ("1,0", [1, 0])]
+)
+def test_a_cpu_list(text, cpus):
+    assert parse_cpu_list(text) == cpus
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("3-1", "ends before it begins"), ("a", "invalid literal"), ("-1", "invalid literal")]
+)
+def test_an_invalid_cpu_list_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_cpu_list(text)

@@ -1,4 +1,4 @@
-"""Percentiles of quarter-octave histograms, against the values themselves."""
+"""Percentiles of log-linear histograms, compared with those of the values."""
 
 import random
 from collections import Counter
@@ -36,12 +36,12 @@ SHAPES = {
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5, 0.9, 0.99])
-def test_within_the_bucket_of_the_true_one(shape, seed, share):
+def test_the_error_is_at_most_a_bucket(shape, seed, share):
     source = random.Random(seed)
     values = [SHAPES[shape](source) for _ in range(997)]
     true = exact(values, share)
     found = percentile(bucketed(values), share)
-    # Neighbours of the true one lie at most a bucket's border away.
+    # The value may be in the next bucket.
     assert found == pytest.approx(true, rel=0.26)
 
 
@@ -54,12 +54,12 @@ def test_many_equal_times_of_20_ms():
     assert percentile(bucketed([20_070_000] * 23), 0.5) == pytest.approx(20_070_000, rel=0.13)
 
 
-def test_nothing_counted():
+def test_without_counts_there_is_no_percentile():
     assert percentile({}, 0.5) is None
     assert percentile({8: 0}, 0.5) is None
 
 
-def test_order_and_ends():
+def test_percentiles_are_ordered():
     counts = bucketed([8] * 50 + [1024] * 50)
     assert percentile(counts, 0.25) < 10
     assert percentile(counts, 0.75) >= 1024

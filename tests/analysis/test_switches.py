@@ -39,7 +39,7 @@ def found(fold: bool) -> dict[str, SwitchRow]:
     return {row.thread: row for row in summarise(TABLES, fold)}
 
 
-def test_roles_fold():
+def test_sums_by_role():
     rows = found(fold=True)
     assert list(rows) == ["web", "timer-N"]
     timers = rows["timer-N"]
@@ -51,18 +51,18 @@ def test_roles_fold():
     assert +timers.followed_by == {"wrk": 2, "timer-0": 6}
 
 
-def test_each_by_itself():
+def test_sums_by_thread():
     rows = found(fold=False)
     assert {name: row.switches for name, row in rows.items()} == {"web": 100, "timer-1": 8, "timer-0": 6}
     assert +rows["timer-1"].preempted_by == {"kworker/0:1": 2}
 
 
-def test_the_idle_task_is_nobody_s_successor():
+def test_the_idle_task_is_not_a_next_task():
     for row in summarise(TABLES):
         assert "(idle)" not in {**row.followed_by, **row.preempted_by}
 
 
-def test_waits():
+def test_run_queue_latency():
     timers = found(fold=True)["timer-N"]
     assert timers.total_wait_ns == 4000
     assert timers.waits_ns == {1024: 4}

@@ -1,4 +1,4 @@
-"""Adding up tables by call, thread and process."""
+"""Tables summed by call, thread and process."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ THREADS = [(10, 10, "web", "main"), (10, 11, "web", "io-0"), (20, 20, "web", "ma
 
 
 def table(name: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Table:
-    """Rows begin with a thread's index in THREADS; each row is of interval 0."""
+    """Rows begin with the index of a thread in THREADS, and belong to interval 0."""
     names = ("interval", "pid", "tid", "process", "thread", *columns)
     full = [(0, *THREADS[row[0]], *row[1:]) for row in rows]
     return Table(name, {key: [row[index] for row in full] for index, key in enumerate(names)})
@@ -45,7 +45,7 @@ def found(by: str) -> dict[tuple[Any, ...], SyscallRow]:
     return {(row.pid, row.tid, row.thread, row.syscall): row for row in summarise(TABLES, by)}
 
 
-def test_by_call():
+def test_sums_by_call():
     rows = found("syscall")
     assert set(rows) == {(0, 0, "", "read"), (0, 0, "", "poll")}
     read = rows[0, 0, "", "read"]
@@ -53,27 +53,27 @@ def test_by_call():
     assert read.latency.histogram == {96: 7, 160: 5}
 
 
-def test_by_thread():
+def test_sums_by_thread():
     rows = found("thread")
     assert {key: row.calls for key, row in rows.items()} == {
         (10, 10, "main", "read"): 7, (10, 11, "io-0", "read"): 5, (20, 20, "main", "poll"): 11,
     }  # fmt: skip
 
 
-def test_by_process():
+def test_sums_by_process():
     rows = found("process")
     assert {key: row.calls for key, row in rows.items()} == {(10, 0, "", "read"): 12, (20, 0, "", "poll"): 11}
 
 
 @pytest.mark.parametrize("by", ["syscall", "thread", "process"])
-def test_timeouts(by):
+def test_timeouts_by_class(by):
     (poll,) = [row for row in summarise(TABLES, by) if row.syscall == "poll"]
     assert poll.timeouts == {"zero": 4, "positive": 7}
     assert poll.median_timeout_ns == 100_000
 
 
 @pytest.mark.parametrize(
-    ("octaves", "median"),
+    ("timeouts", "median"),
     [
         ({}, None),
         ({6: (3, 300)}, 100),
@@ -83,8 +83,8 @@ def test_timeouts(by):
         ({0: (0, 0), 3: (1, 8)}, 8),
     ],
 )
-def test_median_of_octaves(octaves, median):
-    assert SyscallRow(0, 0, "", "", "poll", positive_timeouts=octaves).median_timeout_ns == median
+def test_median_of_the_timeouts(timeouts, median):
+    assert SyscallRow(0, 0, "", "", "poll", positive_timeouts=timeouts).median_timeout_ns == median
 
 
 def test_a_run_without_optional_tables():
