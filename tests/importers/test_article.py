@@ -8,7 +8,7 @@ import pytest
 from netprobe import compare
 from netprobe.importers.imported_run import as_run
 from netprobe.importers.reading import read_reports
-from netprobe.rules.context import RunContext
+from netprobe.rules.context import context_of
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
 from netprobe.rules.registry import all_rules, findings
 
@@ -111,17 +111,17 @@ def test_listeners(article, parts):
 
 
 def codes(run):
-    return {one.code for one in findings(run)}
+    return {one.code for one in findings(context_of(run))}
 
 
 def finding(run, code):
-    (found,) = [one for one in findings(run) if one.code == code]
+    (found,) = [one for one in findings(context_of(run)) if one.code == code]
     return found
 
 
 def said(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return RunContext(run).ask(rule)
+    return context_of(run).result(rule)
 
 
 def pair(parts, name, *places):
@@ -132,10 +132,10 @@ def pair(parts, name, *places):
 def test_the_order_of_cpus(parts, runs):
     wrong, right = pair(parts, "reuseport listing (name, cpu=N, socket I)", 0, 1)
     found = finding(runs[wrong], "reuseport-order")
-    assert "index 0, 1, … is served on CPU 0, 2, 1, 3" in found.evidence[0].text
+    assert "indexes 0, 1, … are served on CPU 0, 2, 1, 3" in found.evidence[0].text
     assert "reactor-1 to CPU 1, reactor-2 to CPU 2" in found.fix
     assert "reuseport-order" not in codes(runs[right])
-    changes = {one.code: one.became for one in compare(runs[wrong], runs[right]).findings}
+    changes = {one.code: one.status for one in compare(runs[wrong], runs[right]).findings}
     assert changes == {"reuseport-order": "went away"}
 
 
@@ -152,11 +152,11 @@ def test_waits_for_each_request(parts, runs):
     assert "recvfrom" not in rows
     assert any("does not list" in text for text in compare(runs[httpd], runs[libreactor]).skipped)
     found = finding(runs[httpd], "epoll-zero-timeout")
-    assert found.summary.startswith("epoll_pwait is called 1.09 times for each request")
+    assert found.summary.startswith("epoll_pwait is called 1.09 times per request")
     # Counts do not prove a timeout of 0.
     assert found.severity is Severity.NOTE
-    assert any("timeouts are was not imported" in one.text for one in found.evidence)
-    for number, words in ((libreactor, "0.08 for each request"), (waiting, "0.05 for each request")):
+    assert any("timeouts were not imported" in one.text for one in found.evidence)
+    for number, words in ((libreactor, "0.08 per request"), (waiting, "0.05 per request")):
         timeouts = said(runs[number], "epoll-zero-timeout")
         assert isinstance(timeouts, Inconclusive)
         assert words in timeouts.reason
@@ -168,14 +168,14 @@ def test_read_instead_of_recv(parts, runs):
         found = finding(runs[number], "read-on-sockets")
         assert [one.value for one in found.evidence][:2] == [calls, 0]
     assert "read-on-sockets" not in codes(runs[libreactor])
-    changes = {one.code: one.became for one in compare(runs[httpd], runs[libreactor]).findings}
+    changes = {one.code: one.status for one in compare(runs[httpd], runs[libreactor]).findings}
     assert changes["read-on-sockets"] == "went away"
 
 
 def test_switches(parts, runs):
     libreactor, half_ms, ten_ms = pair(parts, "sar -w", 0, 1, 2)
     found = finding(runs[half_ms], "timer-thread-switching")
-    assert found.summary.startswith("The machine switches context 17066 times a second")
+    assert found.summary.startswith("The machine switches context 17066 times per second")
     assert found.severity is Severity.NOTE
     assert isinstance(said(runs[libreactor], "timer-thread-switching"), Pass)
     assert isinstance(said(runs[ten_ms], "timer-thread-switching"), Inconclusive)
@@ -201,10 +201,12 @@ def test_load_is_told_and_not_judged(parts, runs):
 def test_what_is_not_there_cannot_be_told(runs):
     for run in runs.values():
         for rule in all_rules():
-            answer = RunContext(run).ask(rule)
+            answer = context_of(run).result(rule)
             if isinstance(answer, Inconclusive):
                 assert answer.reason
-    assert {one.code for run in runs.values() for one in findings(run)} == {
+    assert {one.code for run in runs.values() for one in findings(context_of(run))} == {
         "reuseport-order", "read-on-sockets", "epoll-ctl-churn", "epoll-zero-timeout", "timer-thread-switching",
     }  # fmt: skip
-    assert all(one.cost_pct == 0 for run in runs.values() for one in findings(run) if isinstance(one, Finding))
+    assert all(
+        one.cost_pct == 0 for run in runs.values() for one in findings(context_of(run)) if isinstance(one, Finding)
+    )

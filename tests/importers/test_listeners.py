@@ -2,7 +2,7 @@
 
 import pytest
 
-from netprobe.rules.context import RunContext
+from netprobe.rules.context import context_of
 from netprobe.rules.finding import Finding, Inconclusive, Pass
 from netprobe.rules.registry import all_rules
 
@@ -13,7 +13,7 @@ def listing(*cpus, name="reactor-{}"):
 
 def ask(run, code="reuseport-order"):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return RunContext(run).ask(rule)
+    return context_of(run).result(rule)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ def test_wrong_orders(run_of, cpus, wrong):
     assert isinstance(found, Finding)
     assert found.summary.startswith(f"{wrong} of {len(cpus)} listeners")
     assert f"CPU {', '.join(map(str, cpus))}" in found.evidence[0].text
-    assert any("cannot be told" in one.text for one in found.evidence)
+    assert any("cost not known" in one.text for one in found.evidence)
 
 
 @pytest.mark.parametrize("cpus", [(0, 1, 2, 3), (4, 5, 6, 7), (0, 2, 4, 6), (1,)], ids=str)
@@ -38,19 +38,19 @@ def test_one_thread_that_makes_all_listeners(run_of):
     # Who will serve them is not in the listing.
     answer = ask(run_of(listing(0, 0, 0, 0, name="main")))
     assert isinstance(answer, Inconclusive)
-    assert "another CPU for each listener" in answer.reason
+    assert "a different CPU for each listener" in answer.reason
 
 
 @pytest.mark.parametrize(
     ("place", "by", "reason"),
     [
-        (1, "", "names socket 0, 2, 3, and a whole one"),
-        (0, "", "names socket 1, 2, 3, and"),
-        (1, "reactor-1, cpu=x, socket 1\n", "1 line was left"),
-        (1, "some words of a reader, who could not leave it alone\n", "1 line was left"),
-        (1, "reactor-1, cpu=2, socket 0\n", "names socket 0, 2, 3, and"),
-        (2, "reactor-2, cpu=1, socket 1\n", "names socket 1, 3, and"),
-        (3, "reactor-3, cpu=3, socket 3 or so\n", "1 line was left"),
+        (1, "", "it has the sockets 0, 2, 3 instead of"),
+        (0, "", "it has the sockets 1, 2, 3 instead of"),
+        (1, "reactor-1, cpu=x, socket 1\n", "1 line was skipped"),
+        (1, "some words of a reader, who could not leave it alone\n", "1 line was skipped"),
+        (1, "reactor-1, cpu=2, socket 0\n", "it has the sockets 0, 2, 3 instead of"),
+        (2, "reactor-2, cpu=1, socket 1\n", "it has the sockets 1, 3 instead of"),
+        (3, "reactor-3, cpu=3, socket 3 or so\n", "1 line was skipped"),
     ],
 )
 def test_a_part_of_a_listing(run_of, place, by, reason):
@@ -58,7 +58,7 @@ def test_a_part_of_a_listing(run_of, place, by, reason):
     lines[place] = by
     answer = ask(run_of("".join(lines)))
     assert isinstance(answer, Inconclusive), answer
-    assert "the listing is not whole" in answer.reason
+    assert "the listing is not complete" in answer.reason
     assert reason in answer.reason
 
 

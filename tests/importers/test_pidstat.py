@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.rules.context import RunContext
+from netprobe.rules.context import context_of
 from netprobe.rules.finding import Finding, Inconclusive
 from netprobe.rules.registry import all_rules
 
@@ -111,7 +111,7 @@ def test_broken_rows(report):
 
 def ask(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return RunContext(run).ask(rule)
+    return context_of(run).result(rule)
 
 
 def test_a_timer_is_found_by_its_name(run_of):
@@ -119,7 +119,7 @@ def test_a_timer_is_found_by_its_name(run_of):
     assert isinstance(found, Finding)
     assert found.evidence[0].value == 2003
     assert "timer-0" in found.summary
-    assert any("by its name" in one.text for one in found.evidence)
+    assert any("identified by name" in one.text for one in found.evidence)
 
 
 def test_what_another_thread_does_cannot_be_told(run_of):

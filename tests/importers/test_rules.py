@@ -7,7 +7,7 @@ import pytest
 
 from netprobe.analysis.request_count import request_count
 from netprobe.errors import NetprobeError
-from netprobe.rules.context import MissingDataError, RunContext
+from netprobe.rules.context import MissingDataError, context_of
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
 from netprobe.rules.registry import all_rules, evaluate
 from netprobe.run.store import read_run, write_run
@@ -20,7 +20,7 @@ def calls(**made):
 
 def ask(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return RunContext(run).ask(rule)
+    return context_of(run).result(rule)
 
 
 SERVER = {"epoll_wait": 100_003, "sendto": 100_019}
@@ -64,7 +64,7 @@ def test_by_request(run_of, made, code, finds):
     assert isinstance(answer, Finding if finds else Pass), answer
     if finds:
         assert answer.cost_pct == 0
-        assert any("what it costs cannot be told" in one.text for one in answer.evidence)
+        assert any("cost not known" in one.text for one in answer.evidence)
 
 
 def test_requests_that_are_told(run_of):
@@ -96,7 +96,7 @@ def test_estimated_requests(run_of, made, count):
 def test_timeouts_cannot_be_told(run_of):
     answer = ask(run_of(calls(**SERVER, recvfrom=100_003)), "epoll-zero-timeout")
     assert isinstance(answer, Inconclusive)
-    assert "100003 waits, 1.00 for each request" in answer.reason
+    assert "100003 waits, 1.00 per request" in answer.reason
     assert isinstance(ask(run_of(calls(sendto=100_019, recvfrom=100_003)), "epoll-zero-timeout"), Pass)
 
 
@@ -149,7 +149,7 @@ def test_the_pace_of_the_machine(run_of, text, expected):
 
 def test_every_rule_answers(run_of):
     for text in (calls(**SERVER), "a, cpu=0, socket 0\n", "10:00:00 proc/s cswch/s\n10:00:01 0.00 5.00\n"):
-        answers = evaluate(run_of(text))
+        answers = evaluate(context_of(run_of(text)))
         assert len(answers) == len(all_rules())
         # A rule whose data are not there is not clear.
         assert {one.code for one in answers if isinstance(one, Pass)} <= {
@@ -158,13 +158,13 @@ def test_every_rule_answers(run_of):
 
 
 def test_of_an_unknown_length(run_of):
-    facts = RunContext(run_of(calls(**SERVER)))
+    context = context_of(run_of(calls(**SERVER)))
     with pytest.raises(MissingDataError, match="-d SECONDS"):
-        _ = facts.seconds
-    assert facts.often(60_000, 100)
-    assert not facts.often(59_999, 100)
-    assert facts.pace(12) == "in an unknown time"
-    assert RunContext(run_of(calls(**SERVER), 10)).pace(120) == "12 a second"
+        _ = context.seconds
+    assert context.is_frequent(60_000, 100)
+    assert not context.is_frequent(59_999, 100)
+    assert context.rate_text(12) == "in an unknown time"
+    assert context_of(run_of(calls(**SERVER), 10)).rate_text(120) == "12 per second"
 
 
 def test_kept_on_disk(run_of, tmp_path):
@@ -173,7 +173,7 @@ def test_kept_on_disk(run_of, tmp_path):
     again = read_run(tmp_path / "run")
     assert again.imported
     assert math.isnan(again.seconds)
-    assert [one.code for one in evaluate(again)] == [one.code for one in evaluate(run)]
+    assert [one.code for one in evaluate(context_of(again))] == [one.code for one in evaluate(context_of(run))]
     assert list(again.tables["syscalls"].rows("syscall", "calls")) == list(SERVER.items())
 
 

@@ -11,7 +11,7 @@ import flamegraph
 from netprobe import compare
 from netprobe.importers.imported_run import as_run
 from netprobe.importers.reading import read_reports
-from netprobe.rules.context import RunContext
+from netprobe.rules.context import context_of
 from netprobe.rules.finding import Finding, Inconclusive, Pass
 from netprobe.rules.registry import all_rules
 from netprobe.run.profile import read_profile
@@ -25,7 +25,7 @@ HOT = "".join(
 
 def ask(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
-    return RunContext(run).ask(rule)
+    return context_of(run).result(rule)
 
 
 def imported(path, seconds=None):
@@ -74,7 +74,7 @@ def test_perf_data(recording):
     assert sum(length for (length,) in run.tables["intervals"].rows("duration_s")) == pytest.approx(run.seconds)
     assert run.info.probes == ["perf.data"]
     # The time on CPU is known here, and with it what things cost.
-    assert RunContext(run).cpu_seconds == pytest.approx(alone.total / 1e9)
+    assert context_of(run).cpu_seconds == pytest.approx(alone.total / 1e9)
     assert not isinstance(ask(run, "kernel-hooks"), Inconclusive)
 
 
@@ -95,7 +95,7 @@ def test_two_recordings_compared(recording):
     before, after = imported(recording), imported(recording)
     found = compare(before, after)
     assert not found.changed
-    assert {row.verdict for row in found.rows if row.p is not None} <= {"no change seen"}
+    assert {row.verdict for row in found.rows if row.p is not None} <= {"within noise"}
 
 
 def test_a_cut_recording_gives_what_stands_before_the_cut(recording, tmp_path):
@@ -128,7 +128,7 @@ def test_without_marks_of_the_kernel(tmp_path):
     for code in ("kernel-hooks", "mitigation-cost"):
         answer = ask(imported(tmp_path / "f"), code)
         assert isinstance(answer, Inconclusive)
-        assert "which functions are the kernel's" in answer.reason
+        assert "stacks that mark kernel functions" in answer.reason
     (tmp_path / "f").write_text(HOT + "reactor-0;do_syscall_64_[k];tcp_sendmsg_[k] 100\n")
     assert isinstance(ask(imported(tmp_path / "f"), "kernel-hooks"), Pass)
 
@@ -137,7 +137,7 @@ def test_stacks_of_waits_are_no_samples(tmp_path):
     (tmp_path / "f").write_text("web;epoll_wait;schedule_[k];finish_task_switch_[k] 5310000\nweb;work 12\n")
     answer = ask(imported(tmp_path / "f"), "hot-frame")
     assert isinstance(answer, Inconclusive)
-    assert "counts of samples" in answer.reason
+    assert "numbers of samples" in answer.reason
 
 
 def test_a_single_line_without_its_end(tmp_path):

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from netprobe.run.description import RequestsInfo
+from netprobe.run.description import RequestsInfo, info_as_json
 
 WRK2 = """\
 Running 30s test @ http://127.0.0.1:80/index.html
@@ -152,4 +152,4 @@ def test_wrk_itself(tool, server, run_of):
     }
     assert got["latency", "p50"] == pytest.approx(median_us * 1000, rel=0.01)
     assert got["requests", "per second"] == pytest.approx(requests / duration_us * 1e6, abs=0.01)
-    assert json.dumps(run.info)
+    assert json.dumps(info_as_json(run.info))
