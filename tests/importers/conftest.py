@@ -1,4 +1,4 @@
-"""Texts as reports and as Runs; real tools, and a workload that makes a known number of calls."""
+"""Fixtures: texts as reports and as Runs, installed tools, and a workload with a known number of calls."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from netprobe.importers.report import Report
 from netprobe.importers.selection import why_separate
 from netprobe.run.model import Run
 
-# It says when it is ready, waits for a line, makes calls that hardly anything else makes, and says so.
+# Prints its PID, waits for a line, makes system calls that other programs rarely make, and prints that it is done.
 WORKLOAD = """
 import os, sys
 print(os.getpid(), flush=True)
@@ -102,13 +102,13 @@ def _working(calls: int) -> Iterator[tuple[int, Callable[[], None]]]:
 
 @pytest.fixture
 def working() -> Callable[[int], object]:
-    """A process that makes so many calls when asked to: its PID, and the function that asks."""
+    """A process that makes this number of calls on request: its PID, and the function that requests them."""
     return _working
 
 
 @pytest.fixture
 def article(checkout: Path) -> Path:
-    """The investigation; beside the checkout, and not a part of it."""
+    """The investigation, which is beside the checkout and not part of it."""
     path = checkout.parent / "shared" / "source-article.txt"
     if not path.exists() and os.environ.get("CI"):
         pytest.fail(f"CI is set, and {path} is not there", pytrace=False)

@@ -1,4 +1,4 @@
-"""The investigation's own reports: every number as it stands there, and the author's findings."""
+"""The reports in the investigation: every number, and the findings of its author."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
 from netprobe.rules.registry import all_rules, findings
 
 FORMATS = {"wrk": 10, "reuseport listing (name, cpu=N, socket I)": 2, "syscount (bcc)": 3, "sar -w": 3}
-# What a reader would look for, written down without looking at how the importers do it.
+# Patterns written independently of the importers.
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?=(?:us|ms|s|m|h|k|M|%|GB|MB|KB)?(?:\s|,|$))")
 UNITS = {
     "us": 1e3, "ms": 1e6, "s": 1e9, "k": 1e3, "M": 1e6, "GB": 2.0**30, "MB": 2.0**20, "KB": 2.0**10, "%": 1, "": 1,
@@ -36,7 +36,7 @@ def of_format(parts, name):
 
 
 def numbers_of(text):
-    """The numbers of a line, each with its unit taken into account."""
+    """The numbers of a line in base units."""
     found = []
     for match in NUMBER.finditer(text):
         unit = re.match(r"us|ms|s|k|M(?!B)|GB|MB|KB|%|", text[match.end() :])[0]
@@ -48,12 +48,12 @@ def rounded(values):
     return Counter(float(f"{value:.10g}") for value in values)
 
 
-def test_every_block_is_found(parts):
+def test_every_report_is_found(parts):
     assert Counter(report.format for report in parts) == FORMATS
     assert not any(report.skipped_lines for report in parts)
 
 
-def test_nothing_that_looks_like_a_block_is_passed_over(article, parts):
+def test_every_line_that_looks_like_a_report_is_in_one(article, parts):
     lines = article.read_text().splitlines()
     inside = {number for report in parts for number in range(report.first_line, report.last_line + 1)}
     row = re.compile(r"\w+ +\d+|\d\d:\d\d:\d\d [AP]M .*|.*cpu=\d+, socket \d+|Requests/sec.*|\d\d\.\d\d%.*")
@@ -92,7 +92,7 @@ def test_load(article, parts):
         values = [value for (value,) in table.rows("value")]
         text = [re.sub(r"@.*|/-", "", line) for line in lines[report.first_line - 1 : report.last_line]]
         expected = [number for line in text for number in numbers_of(line)]
-        # A percentile's own name is a number of the text, and its name in the table.
+        # The name of a percentile is a number in the text, and its name in the table.
         names = [float(name[1:]) for (name,) in table.rows("statistic") if re.match(r"p\d", name)]
         assert rounded([*values, *names]) == rounded(expected)
         assert names == [50, 90, 99, 99.99]
@@ -107,7 +107,7 @@ def test_listeners(article, parts):
         assert [f"{name}, cpu={cpu}, socket {socket}" for name, cpu, socket in rows] == expected
 
 
-# ---- What the author saw ----
+# ---- The findings of the author ----
 
 
 def codes(run):
@@ -119,7 +119,7 @@ def finding(run, code):
     return found
 
 
-def said(run, code):
+def result_of(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
     return context_of(run).result(rule)
 
@@ -129,7 +129,7 @@ def pair(parts, name, *places):
     return [numbers[place] for place in places]
 
 
-def test_the_order_of_cpus(parts, runs):
+def test_order_of_cpus_is_a_finding(parts, runs):
     wrong, right = pair(parts, "reuseport listing (name, cpu=N, socket I)", 0, 1)
     found = finding(runs[wrong], "reuseport-order")
     assert "indexes 0, 1, … are served on CPU 0, 2, 1, 3" in found.evidence[0].text
@@ -139,30 +139,30 @@ def test_the_order_of_cpus(parts, runs):
     assert changes == {"reuseport-order": "went away"}
 
 
-def test_waits_for_each_request(parts, runs):
+def test_waits_per_request(parts, runs):
     libreactor, httpd, waiting = pair(parts, "syscount (bcc)", 0, 1, 2)
     rows = {row.name: row for row in compare(runs[httpd], runs[libreactor]).rows}
     waits = rows["epoll waits of any form"]
     assert waits.per == "request"
     assert (round(waits.rate_a, 1), round(waits.rate_b, 2)) == (1.1, 0.08)
-    # Of one value nothing is said to have changed.
+    # A single value has no known spread, so no change is reported.
     assert {row.verdict for row in rows.values()} == {"inconclusive"}
     assert {row.p for row in rows.values()} == {None}
-    # Both list their most frequent calls: what one does not list is not zero.
+    # Both list their most frequent calls: a call that is not listed is not zero.
     assert "recvfrom" not in rows
     assert any("does not list" in text for text in compare(runs[httpd], runs[libreactor]).skipped)
     found = finding(runs[httpd], "epoll-zero-timeout")
     assert found.summary.startswith("epoll_pwait is called 1.09 times per request")
-    # Counts do not prove a timeout of 0.
+    # Counts do not prove a zero timeout.
     assert found.severity is Severity.NOTE
     assert any("timeouts were not imported" in one.text for one in found.evidence)
-    for number, words in ((libreactor, "0.08 per request"), (waiting, "0.05 per request")):
-        timeouts = said(runs[number], "epoll-zero-timeout")
+    for number, text in ((libreactor, "0.08 per request"), (waiting, "0.05 per request")):
+        timeouts = result_of(runs[number], "epoll-zero-timeout")
         assert isinstance(timeouts, Inconclusive)
-        assert words in timeouts.reason
+        assert text in timeouts.reason
 
 
-def test_read_instead_of_recv(parts, runs):
+def test_read_instead_of_recv_is_a_finding(parts, runs):
     libreactor, httpd, waiting = pair(parts, "syscount (bcc)", 0, 1, 2)
     for number, calls in ((httpd, 7_272_935), (waiting, 8_422_317)):
         found = finding(runs[number], "read-on-sockets")
@@ -177,8 +177,8 @@ def test_switches(parts, runs):
     found = finding(runs[half_ms], "timer-thread-switching")
     assert found.summary.startswith("The machine switches context 17066 times per second")
     assert found.severity is Severity.NOTE
-    assert isinstance(said(runs[libreactor], "timer-thread-switching"), Pass)
-    assert isinstance(said(runs[ten_ms], "timer-thread-switching"), Inconclusive)
+    assert isinstance(result_of(runs[libreactor], "timer-thread-switching"), Pass)
+    assert isinstance(result_of(runs[ten_ms], "timer-thread-switching"), Inconclusive)
     for after, least, most in ((libreactor, 280, 290), (ten_ms, 1300, 1330)):
         rows = {row.name: row for row in compare(runs[half_ms], runs[after]).rows}
         row = rows["switches, whole machine"]
@@ -190,7 +190,7 @@ def test_switches(parts, runs):
         assert row.high_pct < 0
 
 
-def test_load_is_told_and_not_judged(parts, runs):
+def test_load_alone_is_reported_without_verdict(parts, runs):
     first, last = pair(parts, "wrk", 2, 9)
     rows = {row.name: row for row in compare(runs[first], runs[last]).rows}
     assert (rows["requests served"].rate_a, rows["requests served"].rate_b) == pytest.approx((357_927.16, 1_007_771.89))
@@ -198,7 +198,7 @@ def test_load_is_told_and_not_judged(parts, runs):
     assert {row.verdict for row in rows.values()} == {"inconclusive"}
 
 
-def test_what_is_not_there_cannot_be_told(runs):
+def test_rules_without_data_are_inconclusive(runs):
     for run in runs.values():
         for rule in all_rules():
             answer = context_of(run).result(rule)

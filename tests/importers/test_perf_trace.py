@@ -1,4 +1,4 @@
-"""`perf trace -s`: its own tables of a program that makes a known number of calls."""
+"""`perf trace -s`: its tables for a program with a known number of calls."""
 
 import re
 import subprocess
@@ -47,7 +47,7 @@ OLD = """\
 
 @pytest.fixture(scope="module")
 def trace():
-    """What perf printed of the program."""
+    """The output of perf for the program."""
 
     def run(perf: str, *options: str) -> str:
         done = subprocess.run(
@@ -74,7 +74,7 @@ def test_calls_by_thread(tool, trace, report):
         (tid, calls) for tid, syscall, calls in table(found, "syscalls").rows("tid", "syscall", "calls")
         if syscall == CALL
     ]  # fmt: skip
-    # perf trace misses some calls of a thread that changes its CPU: what counts is what it printed.
+    # perf trace loses calls of a thread that migrates: the expected numbers are those that it printed.
     printed = [int(calls) for calls in re.findall(rf"^ +{CALL} +(\d+) ", text, re.MULTILINE)]
     assert [calls for _, calls in by_thread] == printed
     assert len({tid for tid, _ in by_thread}) == len(printed)
@@ -87,7 +87,7 @@ def test_calls_by_thread(tool, trace, report):
 
 
 @pytest.mark.kernel
-def test_every_number_and_the_errors_by_name(tool, trace, report):
+def test_every_number_and_the_errors_by_name_are_imported(tool, trace, report):
     text = trace(tool("perf"), "--errno-summary")
     found = report(text)
     printed = table(found, "imported_calls")
@@ -103,8 +103,8 @@ def test_every_number_and_the_errors_by_name(tool, trace, report):
     assert sum(calls for name, errno, calls in rows if (name, errno) == ("newfstatat", "ENOENT")) >= 13
 
 
-def test_the_form_without_errors(report):
-    # As perf 4 printed it (tools/perf/builtin-trace.c, thread__dump_stats); no such perf is at hand.
+def test_table_without_errors(report):
+    # The format of perf 4 (tools/perf/builtin-trace.c, thread__dump_stats), which is not installed here.
     found = report(OLD)
     assert list(table(found, "syscalls").rows("tid", "thread", "syscall", "calls")) == [
         (1234, "my server:x", "wait4", 4), (1235, "sh", "read", 1),

@@ -1,4 +1,4 @@
-"""`pidstat -w`: texts in every form, and pidstat itself beside the kernel's own count of a thread."""
+"""`pidstat -w`: texts in every form, and pidstat compared with the counts of the kernel."""
 
 import os
 import subprocess
@@ -65,7 +65,7 @@ def test_processes(report):
     assert "which threads switch" in found.contents.unknown
 
 
-def test_since_the_machine_was_started(report, run_of):
+def test_averages_since_boot(report, run_of):
     text = (
         "22:52:46      UID       PID   cswch/s nvcswch/s  Command\n"
         "22:52:46        0         1      0.03      0.01  init\n"
@@ -73,7 +73,7 @@ def test_since_the_machine_was_started(report, run_of):
     found = report(text)
     assert found.contents.durations is None
     assert found.contents.notes == ("the rates are averages since boot",)
-    # Rates of an unknown time are no counts.
+    # Rates without a length are not counts.
     assert "switches" not in run_of(text).tables
 
 
@@ -103,39 +103,39 @@ def test_other_reports_between(report):
     assert found.skipped_lines == 0
 
 
-def test_broken_rows(report):
+def test_malformed_rows(report):
     found = report(THREADS.replace("4712   1999.00", "47x2   1999.00").replace("     7.00   2010.00  |", " 7.00 |"))
     assert found.skipped_lines == 2
     assert [row[2] for row in switches(found)] == [4711, 5001, 4712]
 
 
-def ask(run, code):
+def result_of(run, code):
     (rule,) = [rule for rule in all_rules() if code == rule.CODE]
     return context_of(run).result(rule)
 
 
-def test_a_timer_is_found_by_its_name(run_of):
-    found = ask(run_of(THREADS), "timer-thread-switching")
+def test_timer_is_found_by_its_name(run_of):
+    found = result_of(run_of(THREADS), "timer-thread-switching")
     assert isinstance(found, Finding)
     assert found.evidence[0].value == 2003
     assert "timer-0" in found.summary
     assert any("identified by name" in one.text for one in found.evidence)
 
 
-def test_what_another_thread_does_cannot_be_told(run_of):
-    answer = ask(run_of(THREADS.replace("timer-0", "io-loop")), "timer-thread-switching")
+def test_frequent_switches_of_another_thread_are_inconclusive(run_of):
+    answer = result_of(run_of(THREADS.replace("timer-0", "io-loop")), "timer-thread-switching")
     assert isinstance(answer, Inconclusive)
     assert "io-loop" in answer.reason
 
 
-def test_processes_hide_their_threads(run_of):
+def test_switches_by_process_are_inconclusive(run_of):
     text = "10:00:00 UID PID cswch/s nvcswch/s Command\n10:00:01 0 15 51.96 0.00 web\n"
-    answer = ask(run_of(text), "timer-thread-switching")
+    answer = result_of(run_of(text), "timer-thread-switching")
     assert isinstance(answer, Inconclusive)
     assert "pidstat -wt" in answer.reason
 
 
-def test_pidstat_beside_the_kernel(tool, run_of):
+def test_pidstat_agrees_with_the_kernel(tool, run_of):
     program = (
         "import sys, time\nsys.stdin.readline()\nfor _ in range(503): time.sleep(0.001)\nprint(1, flush=True)\ninput()"
     )
@@ -151,7 +151,7 @@ def test_pidstat_beside_the_kernel(tool, run_of):
         env={**os.environ, "LC_ALL": "C"}, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        # The heading is not written before there is a row: it has taken its first look by then.
+        # pidstat writes the heading with the first row, after its first snapshot.
         first = [watching.stdout.readline() for _ in range(4)]
         begun = voluntary()
         sleeper.stdin.write(b"\n")

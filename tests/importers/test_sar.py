@@ -1,4 +1,4 @@
-"""`sar -w`: texts in every clock, and sar itself beside the kernel's own count."""
+"""`sar -w`: texts in every clock format, and sar compared with the counts of the kernel."""
 
 import os
 import subprocess
@@ -57,20 +57,20 @@ def test_longer_intervals(report):
     assert found.contents.machine[0][1] == 111_600
 
 
-def test_missing_rows_are_said(report):
+def test_missing_rows_are_noted(report):
     found = report(text(["10:00:00", "10:00:07", "10:00:08", "10:00:09", "10:00:10"]))
     assert found.contents.durations == (1, 1, 1, 1)
     assert found.contents.notes == ("rows are missing between 10:00:00 and 10:00:07",)
 
 
-def test_the_heading_comes_again(report):
+def test_repeated_heading(report):
     again = text(CLOCKS["24 h"], average="") + "\n22:52:45       proc/s   cswch/s\n22:52:46      0.00      17.00\n"
     found = report(again)
     assert found.contents.durations == (1, 1, 1, 1, 1)
     assert found.contents.machine[0][-1] == 17
 
 
-def test_an_earlier_heading_is_another_recording(reports):
+def test_heading_with_an_earlier_time_begins_another_report(reports):
     first, second = reports(text(CLOCKS["24 h"]) + "\n" + text(["10:00:00", "10:00:01"]))
     assert (first.contents.rows, second.contents.rows) == (5, 2)
 
@@ -81,7 +81,7 @@ def test_only_averages(run_of):
     assert "machine_switches" not in run.tables["intervals"].columns
 
 
-def test_broken_rows_and_a_restart(report):
+def test_malformed_rows_and_a_reboot(report):
     found = report(
         "10:00:00       proc/s   cswch/s\n10:00:01  0.00  100.00\n10:00:02  0.00  1x0.00\n10:00:03  0.00\n"
         "10:00:03  LINUX RESTART  (4 CPU)\n10:00:04  0.00  130.00\n"
@@ -90,7 +90,7 @@ def test_broken_rows_and_a_restart(report):
     assert "the machine was rebooted between two rows" in found.contents.notes
 
 
-def test_sar_beside_the_kernel(tool, run_of):
+def test_sar_agrees_with_the_kernel(tool, run_of):
     def switches():
         (line,) = [line for line in Path("/proc/stat").read_text().splitlines() if line.startswith("ctxt")]
         return int(line.split()[1])
@@ -104,7 +104,7 @@ def test_sar_beside_the_kernel(tool, run_of):
     run = run_of(done.stdout)
     made = list(run.tables["intervals"].rows("machine_switches"))
     assert len(made) == 3
-    # Its three seconds lie within ours, which are little longer.
+    # The three seconds of sar are within those of the test, which are slightly longer.
     total = sum(count for (count,) in made)
     assert 0.4 * whole < total <= 1.05 * whole
     assert run.info.host.kernel == os.uname().release

@@ -1,4 +1,4 @@
-"""`strace -c`: its own tables of a program that makes a known number of calls, in all its shapes."""
+"""`strace -c`: its tables for a program with a known number of calls, in all their formats."""
 
 import subprocess
 import sys
@@ -25,7 +25,7 @@ if os.fork():
 
 @pytest.fixture
 def summary(tool, tmp_path):
-    """What strace printed of a Python program."""
+    """The output of strace for a Python program."""
 
     def trace(*options: str, program: str = PROGRAM) -> str:
         out = tmp_path / "summary"
@@ -54,7 +54,7 @@ def test_calls_and_errors(summary, report, options):
     assert errors["newfstatat"] >= 13
     assert found.skipped_lines == 0
     assert not found.contents.only_most_frequent
-    # The table's own total is not among the calls, and is what they add up to.
+    # The total is not one of the calls, and equals their sum.
     assert "total" not in calls(found)
     total = text.strip().splitlines()[-1].split()
     assert (sum(calls(found).values()), sum(errors.values())) == (int(total[-3]), int(total[-2]))
@@ -84,19 +84,19 @@ def test_with_children(summary, report):
     "columns",
     ["name,calls", "calls,errors,name", "name,calls,max-time,min-time", "time-percent,total-time,avg-time,calls,name"],
 )
-def test_chosen_columns(summary, report, columns):
+def test_selected_columns(summary, report, columns):
     found = report(summary("-c", "-U", columns))
     assert calls(found)[CALL] == CALLS
     assert ("syscall_errors" in {one.name for one in found.contents.tables}) is ("errors" in columns)
 
 
-def test_without_its_end(summary, report):
+def test_summary_without_its_end(summary, report):
     text = summary("-c")
     cut = text[: text.rindex("------ -----------")]
     assert calls(report(cut)) == calls(report(text))
 
 
-def test_a_sum_that_is_wrong_is_said(report):
+def test_wrong_sum_is_noted(report):
     text = (
         "% time     seconds  usecs/call     calls    errors syscall\n"
         "------ ----------- ----------- --------- --------- ----------------\n"
@@ -111,7 +111,7 @@ def test_a_sum_that_is_wrong_is_said(report):
     assert found.contents.notes == ("the sum of the rows is 100 calls, and the total of the table is 200",)
 
 
-def test_other_output_of_strace_is_passed_over(tool, reports, tmp_path):
+def test_other_output_of_strace_is_skipped(tool, reports, tmp_path):
     command = [tool("strace"), "-C", "-f", "-o", str(tmp_path / "out"), sys.executable, "-S", "-c", PROGRAM]
     subprocess.run(command, check=True, timeout=60, capture_output=True)
     text = (tmp_path / "out").read_text()

@@ -1,4 +1,4 @@
-"""syscount of bcc: texts as it prints them, and itself, counting calls whose number is known."""
+"""syscount of bcc: texts, and the tool on a workload with a known number of calls."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def rows(report, name, *columns):
     return list(table.rows(*columns))
 
 
-def test_intervals_are_time_reports(report, run_of):
+def test_intervals_of_the_report_are_intervals_of_the_run(report, run_of):
     found = report(INTERVALS)
     assert found.contents.durations == (1, 1, 1, 1)
     assert rows(found, "syscalls", "interval", "syscall", "calls") == [
@@ -58,7 +58,7 @@ def test_intervals_are_time_reports(report, run_of):
     ]
 
 
-def test_a_single_table_does_not_say_how_long_it_took(report, run_of):
+def test_length_of_a_single_table_is_unknown(report, run_of):
     text = INTERVALS.partition("\n\n")[0] + "\n\nDetaching...\n"
     assert report(text).contents.durations is None
     assert run_of(text, 10).seconds == 10
@@ -75,7 +75,7 @@ def test_a_second_recording_is_another_report(reports):
         ("Tracing syscalls, printing top 3... Ctrl+C to quit.\n", 3, True),
         ("Tracing syscalls, printing top 3... Ctrl+C to quit.\n", 2, False),
         ("Tracing syscall 'read'... Ctrl+C to quit.\n", 1, False),
-        # Cut, or of another version: it may be a part.
+        # Truncated, or of another version: it may be incomplete.
         ("", 2, True),
     ],
 )
@@ -98,7 +98,7 @@ def test_processes(report):
     assert rows(found, "imported_process_calls", "pid", "process", "calls") == [
         (14_708, "my server 1", 12_002), (25, "[unknown]", 7_434),
     ]  # fmt: skip
-    # Not which calls: no table of system calls is made up.
+    # The report has no names of calls, so the Run has no table of system calls.
     assert [table.name for table in found.contents.tables] == ["imported_process_calls"]
 
 
@@ -113,12 +113,12 @@ def test_failed_calls_are_not_all_calls(report):
     ]  # fmt: skip
 
 
-# ---- The tool itself ----
+# ---- The tool ----
 
 
 @pytest.fixture(scope="module")
 def headers(tmp_path_factory):
-    """netprobe's own headers in place of the kernel's, which need not be installed; and one more that it includes."""
+    """netprobe's headers, as the kernel's may not be installed, and one more header that the tool includes."""
     folder = tmp_path_factory.mktemp("headers")
     shutil.copytree(resource("bpf") / "include", folder / "include")
     (folder / "include/linux/sched.h").write_text("#define TASK_COMM_LEN 16\n")
@@ -127,7 +127,7 @@ def headers(tmp_path_factory):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("options", [("-d", "3"), ("-L", "-i", "1", "-d", "4", "-T", "50")], ids=["whole", "intervals"])
-def test_bcc_counts_what_was_done(tool, working, headers, reports, options, tmp_path):
+def test_bcc_counts_the_calls_of_the_workload(tool, working, headers, reports, options, tmp_path):
     environment = {**os.environ, "BCC_KERNEL_SOURCE": str(headers), "PYTHONUNBUFFERED": "1"}
     with_tracefs = 'mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; exec "$@"'
     with working(CALLS) as (pid, work):

@@ -1,4 +1,4 @@
-"""syscount of bpftrace, and one-liners of its kind: texts, and bpftrace counting calls whose number is known."""
+"""syscount of bpftrace, and similar one-liners: texts, and bpftrace on a workload with a known number of calls."""
 
 import subprocess
 
@@ -50,17 +50,17 @@ def test_names_instead_of_numbers(report):
     assert found.contents.notes == ()
 
 
-def test_a_full_list_may_not_be_all(report):
+def test_list_of_maximum_length_may_be_incomplete(report):
     assert report("Top 2 syscalls IDs:\n@syscall[0]: 1\n@syscall[1]: 2\n").contents.only_most_frequent
 
 
-def test_broken_rows(report):
+def test_malformed_rows(report):
     found = report("@syscall[0]: 1\n@syscall[1]: many\n@syscall[99999999999999999999]: 1\n@syscall[2]: 3\n")
     assert (found.contents.rows, found.skipped_lines) == (2, 2)
 
 
 @pytest.mark.kernel
-def test_bpftrace_counts_what_was_done(tool, working, report):
+def test_bpftrace_counts_the_calls_of_the_workload(tool, working, report):
     with working(CALLS) as (pid, work):
         program = (
             'BEGIN { printf("begun\\n"); } '

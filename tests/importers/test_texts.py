@@ -1,4 +1,4 @@
-"""What every text goes through: reports between other lines, broken lines, what is refused, in which time."""
+"""Reports between other lines, malformed lines, refused files, and the time that reading takes."""
 
 import gzip
 import io
@@ -28,14 +28,14 @@ def formats(found):
     return [report.format for report in found]
 
 
-def test_blocks_between_prose(reports):
+def test_reports_between_prose(reports):
     found = reports(f"Some words, 12 of them.\n\n{SYSCOUNT}\nThen I looked at sar:\n\n{SAR}\nThe end.\n{LISTING}")
     assert formats(found) == ["syscount (bcc)", "sar -w", "reuseport listing (name, cpu=N, socket I)"]
     assert [(report.first_line, report.last_line) for report in found] == [(3, 5), (9, 11), (14, 15)]
     assert [report.skipped_lines for report in found] == [0, 0, 0]
 
 
-def test_prose_right_below_a_table_is_not_a_broken_row(reports):
+def test_prose_after_a_table_is_not_a_malformed_row(reports):
     found = reports(
         f"{SYSCOUNT}As one can see, it reads a lot, and sends hardly less than that.\n{SAR}And so on and on.\n"
     )
@@ -48,7 +48,7 @@ def test_line_ends(report, end):
     assert report(SYSCOUNT.replace("\n", end).rstrip()).contents.rows == 2
 
 
-def test_a_broken_line_is_left_and_said(report):
+def test_malformed_line_is_skipped_and_reported(report):
     broken = report("SYSCALL COUNT\nread 101\nsendto 9x7\nfutex 13\n")
     assert (broken.contents.rows, broken.skipped_lines, broken.skipped) == (2, 1, ("line 3: sendto 9x7",))
     (sentence,) = as_run([broken]).info.dropped
@@ -56,7 +56,7 @@ def test_a_broken_line_is_left_and_said(report):
     assert "was skipped: line 3: sendto 9x7" in sentence
 
 
-def test_many_broken_lines_are_counted(report):
+def test_many_malformed_lines_are_counted(report):
     text = "SYSCALL COUNT\nread 101\n" + "x 1y\n" * 1000 + "futex 13\n"
     broken = report(text)
     assert (broken.contents.rows, broken.skipped_lines, len(broken.skipped)) == (2, 1000, 5)
@@ -99,7 +99,7 @@ Running 2s test @ http://x/
 Requests/sec:  50.00
 """
 BPFTRACE = "@syscall[0]: 101\n@syscall[44]: 97\n@syscall[202]: 13\n"
-# A text, its line that is broken, and the rows that are left then.
+# A text, its malformed line, and the rows that remain.
 WITH_A_ROW_TO_BREAK = {
     "syscount": (f"{SYSCOUNT}futex 13\n", 3, 2),
     "syscount, the first": (f"{SYSCOUNT}futex 13\n", 2, 2),
@@ -123,7 +123,7 @@ def broken(text, number, by):
 @pytest.mark.parametrize(
     "by", ["read 7272935 extra word more of it all", "some words of a reader, who could not leave it alone"]
 )
-def test_words_among_the_rows_are_left_and_said(report, name, by):
+def test_words_among_the_rows_are_skipped_and_reported(report, name, by):
     text, number, rows = WITH_A_ROW_TO_BREAK[name]
     found = report(broken(text, number, by))
     assert (found.contents.rows, found.skipped_lines, found.skipped) == (rows, 1, (f"line {number}: {by}",))
@@ -136,7 +136,7 @@ def test_an_empty_line_among_the_rows(report, name):
     assert (found.contents.rows, found.skipped) == (rows, (f"line {number}: empty",))
 
 
-def test_a_broken_line_with_a_time_in_front(report):
+def test_malformed_line_with_a_timestamp(report):
     text = broken(SAR, 2, "01:03:04 AM 0.00 17132.00 and some more words")
     found = report(text)
     assert (found.contents.rows, found.skipped_lines) == (1, 1)
@@ -158,18 +158,18 @@ def test_indented_and_quoted(report, name, margin):
     assert (found.contents.rows, found.skipped_lines) == (rows + 1, 0)
 
 
-def test_what_a_quoted_text_indents_stays_so(report):
+def test_indentation_within_a_quotation_is_kept(report):
     text = f"{PERF_TRACE}      EAGAIN: 3\n"
     assert report("".join(f"> {line}\n" for line in text.splitlines())).contents.rows == 4
 
 
-def test_what_only_looks_like_a_row_is_none_below_words(report):
+def test_line_like_a_row_after_words_is_not_a_row(report):
     assert report(f"{SYSCOUNT}\nThis is told in all detail in\nchapter 12\nverse 3\n").contents.rows == 2
     other = "\n01:03:06 AM kbmemfree kbmemused\n01:03:07 AM 5.00 6.00\n"
     assert report(SAR + other).contents.rows == 2
 
 
-def test_rows_far_below_are_another_texts(report):
+def test_rows_after_many_other_lines_are_not_of_the_report(report):
     assert report(SYSCOUNT + "a line of words of which none is a row\n" * 9 + "futex 13\n").contents.rows == 2
 
 
@@ -188,7 +188,7 @@ def test_rows_far_below_are_another_texts(report):
         "\n\n\n",
     ],
 )
-def test_none_of_these(reports, text):
+def test_text_without_a_report_is_refused(reports, text):
     with pytest.raises(NetprobeError, match=r"contains no report that can be imported") as refused:
         reports(text)
     for name in ("syscount (bcc)", "strace -c", "sar -w", "pidstat -w", "wrk", "folded stacks", "perf.data"):
@@ -218,12 +218,12 @@ def test_binary_far_inside(reports):
         reports(SYSCOUNT.encode() + b"word word\n" * 10_000 + b"\0\n")
 
 
-def test_devices_without_end():
+def test_endless_devices_are_refused():
     with pytest.raises(NetprobeError, match="neither text nor a profile"):
         read_reports("/dev/zero")
 
 
-def test_not_there(tmp_path):
+def test_missing_file(tmp_path):
     with pytest.raises(ProfileError, match="No such file"):
         read_reports(tmp_path / "none")
     with pytest.raises(ProfileError, match="directory"):
@@ -236,7 +236,7 @@ def test_gzip(reports, tmp_path):
         reports(gzip.compress(SYSCOUNT.encode() * 9)[:-20])
 
 
-def test_longer_than_any_table(reports, monkeypatch):
+def test_text_beyond_the_limit_is_refused(reports, monkeypatch):
     monkeypatch.setattr(lines, "MAX_TEXT_BYTES", 1 << 20)
     with pytest.raises(NetprobeError, match="longer than 1 MiB"):
         reports(gzip.compress(b"a line of text\n" * 100_000))
@@ -265,7 +265,7 @@ def test_standard_input(monkeypatch):
     assert (found.source, found.contents.rows) == ("standard input", 2)
 
 
-def test_hostile_names_are_only_text(report):
+def test_hostile_names_are_kept_as_text(report):
     listing = (
         "\x1b]0;owned\x07, cpu=0, socket 0\n<script>alert(1)</script>, cpu=2, socket 1\n\u202eevil, cpu=1, socket 2\n"
     )
@@ -289,7 +289,7 @@ def test_hostile_names_are_only_text(report):
     ],
     ids=range(8),
 )
-def test_no_line_takes_long(reports, line):
+def test_time_per_line_is_bounded(reports, line):
     begun = time.process_time()
     with suppress(NetprobeError):
         reports((line + "\n") * 200)
@@ -297,19 +297,19 @@ def test_no_line_takes_long(reports, line):
 
 
 @pytest.mark.parametrize("begin", [SYSCOUNT, SAR, LISTING, "Running 5s test @ http://x/\n"])
-def test_no_line_inside_a_block_takes_long(reports, begin):
+def test_time_per_line_within_a_report_is_bounded(reports, begin):
     begun = time.process_time()
     with suppress(NetprobeError):
         reports(begin + "".join((" " * 8000 + "x 1y\n", "9" * 8000 + "\n", "a " * 4000 + "\n") * 60))
     assert time.process_time() - begun < 2
 
 
-def test_numbers_too_large_are_broken(report):
+def test_numbers_that_are_too_large_are_malformed(report):
     broken = report(f"SYSCALL COUNT\nread {'9' * 30}\nfutex 13\n")
     assert (broken.contents.rows, broken.skipped_lines) == (1, 1)
 
 
-def test_words():
+def test_numbers_and_times():
     assert [number(text) for text in ("12", "1.50", "0,25", "-1", "1e5", "nan", "", "1.2.3")] == [
         12, 1.5, 0.25, None, None, None, None, None,
     ]  # fmt: skip
@@ -325,7 +325,7 @@ def test_words():
     assert seconds_between(10, 5) == -5
 
 
-# ---- Which reports are one recording ----
+# ---- Reports of one recording ----
 
 
 def test_one_recording(reports):
@@ -336,17 +336,17 @@ def test_one_recording(reports):
     assert {"reuseport_members", "imported_sar", "intervals"} <= run.tables.keys()
 
 
-def test_of_unknown_length(reports):
+def test_reports_of_unknown_length(reports):
     found = reports(f"{SYSCOUNT}\nprose\n{SAR}")
     assert "syscount (bcc) took an unknown time (specify it with -d) and sar -w 2 s" in why_separate(found, None)
     assert why_separate(found, 2) == ""
     assert "not of the same time" in why_separate(found, 10)
     run = as_run(found, 2)
-    # Only the whole is known of the calls, so that there is one stretch of time for both.
+    # The calls are known for the whole time only, so both have one interval.
     assert list(run.tables["intervals"].rows("duration_s", "machine_switches")) == [(2.0, 34_192.0)]
 
 
-def test_twice_the_same(reports):
+def test_two_reports_of_one_kind_are_separate(reports):
     found = reports(f"{SYSCOUNT}\nbefore, and after:\n{SYSCOUNT}")
     assert "more than one report of system calls" in why_separate(found, None)
     assert [number for number, _ in selected(found, (2,))] == [2]
@@ -354,7 +354,7 @@ def test_twice_the_same(reports):
         selected(found, (3,))
 
 
-def test_nothing_is_invented(run_of):
+def test_data_that_are_not_in_the_report_are_none(run_of):
     run = run_of(SYSCOUNT)
     assert run.info.recording == RecordingInfo(seconds=None, intervals=1)
     assert run.info.host == HostInfo()

@@ -1,4 +1,4 @@
-"""Reports of wrk and its kind: texts, and wrk itself beside what the server counted."""
+"""Reports of wrk and derivatives: texts, and wrk compared with the counts of the server."""
 
 import asyncio
 import json
@@ -66,7 +66,7 @@ def test_units_of_time(report, text, value):
     assert values(report(f"Running 5s test @ x\n  Latency Distribution\n     50%  {text}\n"))["latency", "p50"] == value
 
 
-def test_reports_below_each_other(reports):
+def test_consecutive_reports(reports):
     first, second = reports(WRK2 + WRK2.replace("60018", "7"))
     assert (first.contents.requests, second.contents.requests) == (60_018, 7)
 
@@ -75,7 +75,7 @@ def test_reports_below_each_other(reports):
     ("whole", "broken"),
     [("6.46ms", "6.4.6ms"), ("50.000%    6.67ms", "50.000%    6.67xs"), ("60018 requests", "6oo18 requests")],
 )
-def test_broken_lines(report, whole, broken):
+def test_malformed_lines(report, whole, broken):
     found = report(WRK2.replace(whole, broken))
     assert found.skipped_lines == 1
     assert values(found)["requests", "per second"] == 2000.28
@@ -88,7 +88,7 @@ def test_interrupted(run_of):
 
 
 class Server:
-    """Answers and counts requests on loopback, in a thread of its own."""
+    """Answers and counts requests on loopback, in a separate thread."""
 
     def __init__(self):
         self.served, self.loop, self.ready = 0, asyncio.new_event_loop(), threading.Event()
@@ -125,8 +125,8 @@ def server():
     here.stop()
 
 
-def test_wrk_itself(tool, server, run_of):
-    # A script that prints what wrk knows exactly, behind its report.
+def test_wrk_agrees_with_the_server(tool, server, run_of):
+    # The script prints the exact values after the report.
     script = (
         "done = function(summary, latency)\n"
         '  io.write(string.format("JSON %d %d %d\\n", summary.requests, summary.duration, latency:percentile(50)))\n'
