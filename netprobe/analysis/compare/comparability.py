@@ -210,9 +210,9 @@ def _symbols(a: Side, b: Side) -> Iterator[ComparabilityWarning]:
         ("lost samples", "lost samples", [_share(side, "lost") for side in (a, b)]),
     ):
         if abs(shares[0] - shares[1]) >= _QUALITY:
-            left, right = (f"{share:.1%}" for share in shares)
+            left, right = (f"{100 * share:.1f} %" for share in shares)
             message = (
-                f"The shares of {samples} differ: {left} and {right}. This changes stacks even if the code is equal."
+                f"The shares of {samples} differ: {left} and {right}. Stacks may differ for this reason."
             )
             yield ComparabilityWarning(aspect, message, left, right)
 

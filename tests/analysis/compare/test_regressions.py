@@ -1,4 +1,4 @@
-"""What a gate takes for a regression: which way each metric costs, and what only takes another form."""
+"""Regressions of a gate: the direction that is worse, and calls that only replace others."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def rows(**counts):
 
 
 @pytest.mark.parametrize(
-    ("metric", "way"),
+    ("metric", "direction"),
     [
         (WAIT, "more"),
         (ZERO, "more"),
@@ -33,30 +33,48 @@ def rows(**counts):
         (Metric("busy polling", "busy-poll attempts"), ""),
     ],
 )
-def test_which_way_it_costs(metric, way):
-    assert worse(metric, {}) == way
+def test_direction_that_is_worse(metric, direction):
+    assert worse(metric, {}) == direction
 
 
 @pytest.mark.parametrize(
-    ("counts", "way"),
+    ("counts", "direction"),
     [
         ({"voluntary": 70, "waits": 100}, ""),
         ({"voluntary": 170, "waits": 100}, "more"),
-        # Waits that return at once explain none.
+        # Waits that return immediately explain no switch.
         ({"voluntary": 70, "waits": 100, "zero": 90}, "more"),
         ({"voluntary": 70}, "more"),
         ({"waits": 100}, "more"),
     ],
 )
-def test_waits_for_work_cost_nothing(counts, way):
-    assert worse(VOLUNTARY, rows(**counts)) == way
+def test_waits_for_work_are_no_cost(counts, direction):
+    assert worse(VOLUNTARY, rows(**counts)) == direction
 
 
-def change(group, name, rate_a, rate_b, way="more", family="", unit=""):
+def change(group, name, rate_a, rate_b, worse="more", family="", unit=""):
     verdict = "new" if not rate_a else "gone" if not rate_b else "more" if rate_b > rate_a else "less"
     pct = 100 * (rate_b / rate_a - 1) if rate_a else None
     return Change(
-        "metric", group, name, "", "", unit, "request", way, family, rate_a, rate_b, 0, 0, pct, pct, pct, 0, verdict, 1
+        "metric",
+        group,
+        name,
+        "",
+        "",
+        unit,
+        "request",
+        worse,
+        family,
+        rate_a,
+        rate_b,
+        0,
+        0,
+        pct,
+        pct,
+        pct,
+        0,
+        verdict,
+        1,
     )
 
 
@@ -64,14 +82,14 @@ def names(*changes, percent=0.0):
     return [one.name for one in regressions(changes, percent)]
 
 
-def test_another_call_of_a_family_is_none():
+def test_another_call_of_a_family_is_no_regression():
     new = change("system calls", "recvfrom", 0, 1, family="receives")
     assert names(new, change("system calls", "receives", 1, 0.9)) == []
     assert names(new, change("system calls", "receives", 0.5, 1)) == ["recvfrom", "receives"]
     assert names(new) == ["recvfrom"]
 
 
-def test_less_is_worse_of_some():
+def test_less_throughput_and_less_locality_are_worse():
     served = change("load", "requests served", 1000, 355, "less")
     assert names(served) == ["requests served"]
     assert names(served, percent=70) == []
@@ -81,11 +99,11 @@ def test_less_is_worse_of_some():
     assert names(local, percent=11) == []
 
 
-def test_the_machines_switches_that_are_the_targets_waits():
+def test_waits_of_the_target_explain_switches_of_the_machine():
     machine = change("machine", "switches, whole machine", 1, 1.4)
     assert names(machine) == ["switches, whole machine"]
-    assert names(machine, change("switches", "voluntary switches", 0.1, 0.35, way="")) == []
-    assert names(machine, change("switches", "voluntary switches", 0.1, 0.2, way="")) == ["switches, whole machine"]
+    assert names(machine, change("switches", "voluntary switches", 0.1, 0.35, worse="")) == []
+    assert names(machine, change("switches", "voluntary switches", 0.1, 0.2, worse="")) == ["switches, whole machine"]
 
 
 def test_families_of_calls_and_of_timeouts():
@@ -96,5 +114,5 @@ def test_families_of_calls_and_of_timeouts():
     (family,) = before.keys() & after.keys()
     assert family.name == "receives and reads of any form"
     assert (before[family][0].tolist(), after[family][0].tolist()) == ([3.0], [5.0])
-    # Where one side has none of it, there is nothing that it took the place of.
+    # Without a member on one side, no call was replaced.
     assert with_families({}, {recv: (np.array([5.0]), None), read: (np.array([5.0]), None)})[0] == {}

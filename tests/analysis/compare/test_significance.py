@@ -1,4 +1,4 @@
-"""The test for one difference, and the family of all: sizes by simulation and against exact tests."""
+"""The test of one difference, and the family of all tests: sizes by simulation and against exact tests."""
 
 import math
 from dataclasses import replace
@@ -10,7 +10,7 @@ from netprobe.analysis.compare.significance import compare, first_threshold, thr
 from netprobe.analysis.compare.variance import RateTotals, cosines, fast_cosines, over_intervals, projected
 
 NO_LOAD = (np.ones(1), np.ones(1))
-# Independent events of which everything is known.
+# Independent events with a known variance.
 SURE = 100_000
 
 
@@ -30,7 +30,7 @@ def binomial_p(few, many):
 
 
 @pytest.mark.parametrize(("few", "many"), [(0, 5), (0, 10), (0, 20), (5, 20), (30, 60), (100, 150)])
-def test_counts_as_the_exact_test(few, many):
+def test_p_agrees_with_the_exact_test(few, many):
     p = float(compare(side(few), side(many), np.full(1, 1e-4), NO_LOAD).p[0])
     assert 0.5 <= p / binomial_p(few, many) <= 2.0
 
@@ -39,12 +39,12 @@ def test_symmetry():
     one = compare(side(120), side(200), np.full(1, 0.1), NO_LOAD)
     other = compare(side(200), side(120), np.full(1, 0.1), NO_LOAD)
     assert one.p == pytest.approx(other.p)
-    assert one.least * other.most == pytest.approx(1.0)
+    assert one.low * other.high == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("tau", [0.01, 0.1, 0.4])
 def test_size_with_run_to_run_variation(tau):
-    """Recordings of the same thing, each with a rate of its own: 5 % have p < 0.05."""
+    """Recordings of the same server, each with its own rate: 5 % have p < 0.05."""
     random = np.random.default_rng(8)
     rows = 8000
     sides = []
@@ -58,7 +58,7 @@ def test_size_with_run_to_run_variation(tau):
 
 
 def sampled(random, weights, intervals, weight):
-    """Samples by function that weigh so much each, with a mean weight by interval."""
+    """Samples per function with this weight each, and a mean weight per interval."""
     counts = weight * random.poisson(np.outer(weights / weight, np.ones(intervals)))
     basis = np.vstack((cosines(intervals), fast_cosines(intervals)))
     found = projected(counts.sum(1), counts @ basis.T, float(intervals), basis.sum(1), intervals)
@@ -99,27 +99,27 @@ def test_a_burst_of_samples_is_one_event():
 
 
 @pytest.mark.parametrize(("ratio", "explained"), [(1.0, True), (0.9, True), (0.8, True), (0.6, False), (1.3, False)])
-def test_what_load_explains(ratio, explained):
+def test_ratios_that_load_explains(ratio, explained):
     """Per request, with 25 % more load: from the same down to 0.8 times as much."""
     found = compare(side(1e6), side(1e6 * ratio), np.full(1, 0.005), load(0.8, 1.0))
     assert bool(found.p[0] > 0.5) is explained
 
 
-def test_detectable_is_detected():
-    """With the stated power: four out of five such changes are seen."""
+def test_the_smallest_detectable_growth_is_detected():
+    """With the stated power: four out of five such changes are significant."""
     random = np.random.default_rng(9)
     rows, tau, limit = 6000, 0.05, 1e-3
     before = over_intervals(
         random.poisson(100 * np.exp(random.normal(0, tau, (rows, 1))), (rows, 40)) * 1.0, np.ones(40)
     )
-    growth = np.median(compare(before, before, np.full(rows, tau), load(1, 1, rows)).detectable(limit))
+    growth = np.median(compare(before, before, np.full(rows, tau), load(1, 1, rows)).smallest_detectable_growth(limit))
     mean = 100 * (1 + growth) * np.exp(random.normal(0, tau, (rows, 1)))
     after = over_intervals(random.poisson(mean, (rows, 40)) * 1.0, np.ones(40))
     seen = np.mean(compare(before, after, np.full(rows, tau), load(1, 1, rows)).p < limit)
     assert 0.7 <= seen <= 0.95
 
 
-def test_nothing_known_is_not_nothing():
+def test_an_unknown_spread_is_not_zero():
     empty = RateTotals(np.ones(1), np.ones(1), np.zeros(1), 0)
     assert np.isnan(compare(empty, side(5), np.full(1, 0.1), NO_LOAD).p[0])
 

@@ -1,4 +1,4 @@
-"""Runs made of known rates, with what real ones have: a load that drifts, intervals that resemble their neighbours."""
+"""Generated Runs with known rates, a drifting load, and autocorrelation between intervals, as in real Runs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +23,7 @@ STACKS = {
 
 @dataclass
 class Server:
-    """What a made Run is of: rates by request, and by second."""
+    """The server of a generated Run: rates per request, and per second."""
 
     load: float = 20_000.0
     calls: dict[str, float] = field(default_factory=lambda: {"recvfrom": 1.0, "sendto": 1.0, "epoll_wait": 0.5})
@@ -35,7 +35,7 @@ class Server:
 
 
 def run_of(server: Server, seed: int, seconds: float = 10.0, intervals: int = 40, without: tuple[str, ...] = ()) -> Run:
-    """A Run of it."""
+    """A generated Run of a server."""
     random = np.random.default_rng(seed)
     length = np.full(intervals, seconds / intervals)
     requests = random.poisson(
@@ -87,7 +87,8 @@ def _tables(columns: dict[str, list[Any]], requests: Any, length: Any, server: S
         "accepted": requests,
     }  # fmt: skip
     timeouts = kept | {
-        "timeout": [server.timeout] * len(waits), "timeout_log2_us": [-1] * len(waits), "timeout_total_ns": [0] * len(waits)
+        "timeout": [server.timeout] * len(waits), "timeout_log2_us": [-1] * len(waits),
+        "timeout_total_ns": [0] * len(waits),
     }  # fmt: skip
     return [
         Table("intervals", {"interval": list(intervals), "duration_s": length, "machine_switches": [500] * many,
