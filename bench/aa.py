@@ -1,9 +1,9 @@
-"""Does `netprobe diff` keep silent on equal Runs, and find what is known to differ? On real recordings.
+"""Does `netprobe diff` report no change of equal Runs, and known changes first? On real recordings.
 
-python bench/aa.py record FOLDER    records nginx and the lab server in every configuration, some 15 minutes
-python bench/aa.py compare FOLDER   compares every pair, and prints what was reported
+python bench/aa.py record FOLDER    records nginx and the lab server in every configuration, about 15 minutes
+python bench/aa.py compare FOLDER   compares every pair, and prints the reported changes
 
-Each Run has a server of its own, so that all that differs from start to start is in the spread.
+Each Run has a newly started server, so that the variation between starts is included.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from netprobe.lab.server import LabServer, ServerOptions
 
 _COMMAND = Path(sys.executable).with_name("netprobe")
 _WARM_S = 1.0
-# Of a recording in windows: what it counts should be enough to see something.
-_LIGHT_TIMES = 3
-_SILENT = 0.99
-# A connection waits this long between two requests, so that their number sets the load.
+# A duty-cycled recording is longer by this factor, so that it counts enough events.
+_LIGHT_FACTOR = 3
+_MIN_UNCHANGED = 0.99
+# Each connection waits between two requests, so that the number of connections sets the load.
 _PAUSE = "function delay() return 3 end\n"
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A server, its load and how long it is recorded; `lab` None means nginx."""
+    """A server, its load, and the length of the recording; `lab` None: nginx."""
 
     name: str
     runs: int
@@ -76,7 +76,7 @@ def _serving(lab: ServerOptions | None) -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def loaded(lab: ServerOptions | None, seconds: int, connections: int = 16, script: Path | None = None) -> Iterator[int]:
-    """A server (None: nginx) that has been under load for a moment, for so many seconds: its process."""
+    """A server (None: nginx) under load for at least these seconds; yields its process ID."""
     with _serving(lab) as (pid, url):
         options = ["-s", str(script)] if script else []
         cpus = "1" if lab else "0-1"
@@ -91,7 +91,7 @@ def loaded(lab: ServerOptions | None, seconds: int, connections: int = 16, scrip
 
 
 def _record_one(scenario: Scenario, path: Path, pause: Path, light: bool) -> None:
-    seconds = scenario.seconds * (_LIGHT_TIMES if light else 1)
+    seconds = scenario.seconds * (_LIGHT_FACTOR if light else 1)
     script = pause if scenario.paced else None
     with (
         loaded(scenario.lab, seconds, scenario.connections, script) as pid,
@@ -102,7 +102,7 @@ def _record_one(scenario: Scenario, path: Path, pause: Path, light: bool) -> Non
 
 
 def record(folder: Path, light: bool = False) -> None:
-    """Every scenario's Runs, a round of one each at a time, so that a slow change of the machine meets them all."""
+    """Record the Runs of all scenarios in rounds of one each, so that slow changes of the machine affect all."""
     folder.mkdir(parents=True, exist_ok=True)
     pause = folder / "pause.lua"
     pause.write_text(_PAUSE)
@@ -120,14 +120,14 @@ def record(folder: Path, light: bool = False) -> None:
 
 @dataclass(frozen=True)
 class Family:
-    """Pairs of Runs: of one configuration (`first`), or of two (`first` and `second`); `same`: nothing changed."""
+    """Pairs of Runs of one configuration (`first`) or of two (`first`, `second`); `same`: without a change."""
 
     name: str
     first: str
     second: str
     same: bool = True
     expected: tuple[str, ...] = ()
-    """One of these stands in the name of what is ranked first."""
+    """The change that is ranked first contains one of these."""
 
 
 _EPOLL = ("epoll_pwait", "epoll waits")
@@ -147,15 +147,15 @@ FAMILIES = (
 
 
 def compare(folder: Path) -> bool:
-    """Every pair of every family; whether the bars hold: silence in 99 of 100, what is known ranked first."""
+    """Compare all pairs; whether 99 of 100 equal pairs have no change, and known changes are ranked first."""
     from netprobe import load
     from netprobe.analysis.compare.comparison import compare_sides, sides_of
 
     runs = {path: load(path) for path in sorted(folder.glob("*/*")) if path.is_dir()}
     by_scenario = {one.name: [run for path, run in runs.items() if path.parent.name == one.name] for one in SCENARIOS}
     print(f"{'pairs of Runs':36} {'pairs':>6} {'with a change':>14} {'right first':>12}  ranked first")
-    pairs_same = silent = 0
-    held = True
+    pairs_same = unchanged = 0
+    correct = True
     for family in FAMILIES:
         first, second = by_scenario[family.first], by_scenario[family.second]
         pairs = itertools.product(first, second)
@@ -169,13 +169,13 @@ def compare(folder: Path) -> bool:
             found += [f"{changed[0].name} {changed[0].verdict}"] if changed else []
         right = sum(any(word in name for word in family.expected) for name in found)
         if family.same:
-            pairs_same, silent = pairs_same + count, silent + count - len(found)
+            pairs_same, unchanged = pairs_same + count, unchanged + count - len(found)
         else:
-            held &= right == count
+            correct &= right == count
         names = ", ".join(f"{name} ({number})" for name, number in Counter(found).most_common(4))
         print(f"{family.name:36} {count:6} {len(found):14} {'' if family.same else right:>12}  {names}", flush=True)
-    print(f"Silent on {silent} of {pairs_same} pairs of equal Runs.")
-    return held and silent >= _SILENT * pairs_same
+    print(f"No change in {unchanged} of {pairs_same} pairs of equal Runs.")
+    return correct and unchanged >= _MIN_UNCHANGED * pairs_same
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How far recordings of the same thing differ beyond load and intervals: what netprobe/analysis/compare/noise.py knows.
+"""Run-to-run variation beyond load and intervals: the constants of netprobe/analysis/compare/noise.py.
 
 python bench/aa_noise.py FOLDER...    folders that bench/aa.py recorded
 
-Of all pairs of Runs of one configuration (the two paced loads count as one): tau = rms of what the logarithm of the
-ratio is beyond what load and the intervals explain, over sqrt(2); and the largest single excess.
+For all pairs of Runs of one configuration (the two paced loads count as one): tau, the root mean square of the
+logarithm of the ratio beyond load and the spread of the intervals, over sqrt(2); and the largest single excess.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from netprobe.analysis.compare.noise import explained_by_load
 from netprobe.analysis.compare.sides import Side
 from netprobe.analysis.compare.variance import RateTotals
 
-# Fewer events say more of their own chance than of the recording.
-_FEWEST = 50
+# The counting error of fewer events is larger than the variation between recordings.
+_MIN_EVENTS = 50
 
 
 def _sides(folders: list[Path]) -> dict[str, list[Side]]:
@@ -44,18 +44,18 @@ def _kind(metric: Metric) -> str:
 
 
 def _totals(side: Side, roles: dict[str, str]) -> dict[Metric, RateTotals]:
-    rows = {metric: row for metric, (row, whole) in side.rows(roles).items() if whole is None}
+    rows = {metric: row for metric, (row, whole) in side.rows(roles, side.sources).items() if whole is None}
     profile = side.profiles[0]
     if profile.count:
         weight = profile.samples.weight * (profile.count / profile.total)
-        rows[Metric("CPU time", "time on CPU")] = np.bincount(profile.samples.interval, weight, side.units)
+        rows[Metric("CPU time", "time on CPU")] = np.bincount(profile.samples.interval, weight, side.repetitions)
     exposure = side.exposure("request")
     return {metric: side.totals(row[None], exposure) for metric, row in rows.items()}
 
 
 def _excess(first: RateTotals, second: RateTotals, before: Side, after: Side) -> tuple[float, float] | None:
-    """Squared logarithm of the ratio beyond load, and the variance that the intervals explain."""
-    if min(first.count[0], second.count[0]) < _FEWEST:
+    """Squared logarithm of the ratio beyond load, and the variance from the intervals."""
+    if min(first.count[0], second.count[0]) < _MIN_EVENTS:
         return None
     loads = [(side.requests or 0.0) / side.seconds for side in (before, after)]
     low, high = np.log(explained_by_load(*loads, "request"))

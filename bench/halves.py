@@ -1,7 +1,7 @@
-"""Pieces of one recording by perf: is `netprobe flame --diff` silent on them, and does it find another server's change?
+"""Does `netprobe flame --diff` report no change between parts of one perf recording, and the change of another server?
 
-Part of `make truth`. nginx and the lab server under load, recorded by perf; every recording is cut into quarters and
-into halves by its samples' times, and pieces of the same recording are compared with each other.
+Part of `make truth`. perf records nginx and the lab server under load. Every recording is divided into quarters and
+halves by the times of its samples, and parts of the same recording are compared.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _LAB = ServerOptions(threads=1, cpus=(0,))
 _SERVERS: dict[str, ServerOptions | None] = {"nginx": None, "lab": _LAB, "lab-read": replace(_LAB, receive="read")}
 _HALVES = ("0-4", "4-8")
 _QUARTERS = ("0-2", "2-4", "4-6", "6-8")
-# One of these stands in the name of what is ranked first between recv and read.
+# Between recv and read, the function that is ranked first contains one of these.
 _CHANGED = ("read", "recv")
-_LOUD = {"grown", "shrunk", "new", "gone"}
-_SILENT = 0.99
+_CHANGED_VERDICTS = {"grown", "shrunk", "new", "gone"}
+_MIN_UNCHANGED = 0.99
 
 
 def _record_one(lab: ServerOptions | None, path: Path) -> None:
     command = ["perf", "record", "-q", "-e", "cpu-clock", "-F", str(_FREQUENCY), "-g", "-o", str(path)]
     with aa.loaded(lab, _SECONDS) as pid:
-        # perf does not follow children that are there already: nginx's workers.
+        # perf does not follow existing children, such as the workers of nginx.
         workers = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         pids = ",".join([str(pid), *workers])
         subprocess.run([*command, "-p", pids, "--", "sleep", str(_SECONDS)], check=True, capture_output=True)
 
 
 def record(folder: Path) -> None:
-    """A round of one of each at a time."""
+    """Record all servers in rounds of one recording each."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, _RECORDINGS + 1):
         for name, lab in _SERVERS.items():
@@ -50,39 +50,43 @@ def record(folder: Path) -> None:
                 print(path, "ok", flush=True)
 
 
-def _loud(before: tuple[Path, str], after: tuple[Path, str]) -> list[str]:
-    """Functions that are said to have changed, best first."""
+def _changes(before: tuple[Path, str], after: tuple[Path, str]) -> list[str]:
+    """Functions with a change, in the order of the output."""
     times = [word for _, span in (before, after) for word in ("--time", span)]
     command = [_COMMAND, "flame", "--diff", "--json", "-T", "0", *times, before[0], after[0]]
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
     functions = json.loads(done.stdout)["functions"]
-    return [f"{row['name']} {row['verdict']}" for row in functions if {row["verdict"], row["own_verdict"]} & _LOUD]
+    return [
+        f"{row['name']} {row['verdict']}"
+        for row in functions
+        if {row["verdict"], row["self_verdict"]} & _CHANGED_VERDICTS
+    ]
 
 
 def compare(folder: Path) -> bool:
-    """Whether pieces of one recording are silent in 99 of 100 pairs, and recv and read told apart in all."""
+    """Whether 99 of 100 pairs of parts of one recording have no change, and recv and read are distinguished in all."""
     recordings = {name: [folder / f"{name}-{number}.data" for number in range(1, _RECORDINGS + 1)] for name in _SERVERS}
-    print(f"{'pairs of pieces':36} {'pairs':>6} {'with a change':>14} {'right first':>12}  ranked first")
-    pairs = silent = 0
+    print(f"{'pairs of parts':36} {'pairs':>6} {'with a change':>14} {'right first':>12}  ranked first")
+    pairs = unchanged = 0
     for name, paths in recordings.items():
-        for what, spans in (("halves", _HALVES), ("quarters", _QUARTERS)):
-            tried = [_loud((path, a), (path, b)) for path in paths for a, b in itertools.combinations(spans, 2)]
-            pairs, silent = pairs + len(tried), silent + tried.count([])
-            _line(f"A/A {name}, {what}", [found[0] for found in tried if found], len(tried), "")
+        for parts, spans in (("halves", _HALVES), ("quarters", _QUARTERS)):
+            tried = [_changes((path, a), (path, b)) for path in paths for a, b in itertools.combinations(spans, 2)]
+            pairs, unchanged = pairs + len(tried), unchanged + tried.count([])
+            _line(f"A/A {name}, {parts}", [found[0] for found in tried if found], len(tried), "")
     tried = [
-        _loud((before, _HALVES[0]), (after, _HALVES[1]))
+        _changes((before, _HALVES[0]), (after, _HALVES[1]))
         for before, after in itertools.product(recordings["lab"], recordings["lab-read"])
     ]
     first = [found[0] for found in tried if found]
     right = sum(any(word in name for word in _CHANGED) for name in first)
     _line("A/B recv and read, a half of each", first, len(tried), str(right))
-    print(f"Silent on {silent} of {pairs} pairs of pieces of one recording.")
-    return right == len(tried) and silent >= _SILENT * pairs
+    print(f"No change in {unchanged} of {pairs} pairs of parts of one recording.")
+    return right == len(tried) and unchanged >= _MIN_UNCHANGED * pairs
 
 
-def _line(what: str, first: list[str], pairs: int, right: str) -> None:
+def _line(title: str, first: list[str], pairs: int, right: str) -> None:
     names = ", ".join(f"{name} ({number})" for name, number in Counter(first).most_common(4))
-    print(f"{what:36} {pairs:6} {len(first):14} {right:>12}  {names}", flush=True)
+    print(f"{title:36} {pairs:6} {len(first):14} {right:>12}  {names}", flush=True)
 
 
 if __name__ == "__main__":

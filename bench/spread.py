@@ -1,4 +1,4 @@
-"""Medians with their spread."""
+"""Medians with quartiles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Means of repeated rounds, and what one series gained over another, with 95 % confidence intervals."""
+"""Means of repeated rounds, and the gain of one series over another, with 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_CHANCE = 0.05
+_ERROR_PROBABILITY = 0.05
 
 
 @dataclass(frozen=True)
 class ConfidenceInterval:
-    """A value with its 95 % confidence interval; `low` and `high` are None where nothing was repeated."""
+    """A value with its 95 % confidence interval; `low` and `high` are None without repetitions."""
 
     value: float
     low: float | None
@@ -20,7 +20,7 @@ class ConfidenceInterval:
 
     @property
     def half_pct(self) -> float | None:
-        """Half of the interval's width, in percent of the value."""
+        """Half the width of the confidence interval, in percent of the value."""
         if self.low is None or self.high is None or not self.value:
             return None
         return 50 * (self.high - self.low) / abs(self.value)
@@ -31,26 +31,28 @@ class ConfidenceInterval:
 
 
 def mean(values: Sequence[float]) -> ConfidenceInterval:
-    """The mean of independent rounds, by Student's t. Raises `ValueError` for none."""
-    middle = statistics.fmean(values)
+    """The mean of independent rounds, with Student's t. Raises `ValueError` if there are none."""
+    value = statistics.fmean(values)
     if len(values) < 2:
-        return ConfidenceInterval(middle, None, None)
+        return ConfidenceInterval(value, None, None)
     half = _t(len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return ConfidenceInterval(middle, middle - half, middle + half)
+    return ConfidenceInterval(value, value - half, value + half)
 
 
 def gain_pct(before: Sequence[float], after: Sequence[float]) -> ConfidenceInterval:
-    """How much more `after` is, in percent: of means of logarithms, by Welch's t. All values above 0."""
-    left, right = [math.log(one) for one in before], [math.log(one) for one in after]
+    """The gain of `after` over `before` in percent, from means of logarithms, with Welch's t. Values are above 0."""
+    left, right = [math.log(value) for value in before], [math.log(value) for value in after]
     change = statistics.fmean(right) - statistics.fmean(left)
     if len(left) < 2 or len(right) < 2:
         return ConfidenceInterval(_pct(change), None, None)
-    parts = [statistics.variance(side) / len(side) for side in (left, right)]
-    error = math.sqrt(sum(parts))
+    variances = [statistics.variance(side) / len(side) for side in (left, right)]
+    error = math.sqrt(sum(variances))
     if not error:
         return ConfidenceInterval(_pct(change), _pct(change), _pct(change))
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(side) - 1) for part, side in zip(parts, (left, right), strict=True))
-    half = _t(freedom) * error
+    dof = sum(variances) ** 2 / sum(
+        variance**2 / (len(side) - 1) for variance, side in zip(variances, (left, right), strict=True)
+    )
+    half = _t(dof) * error
     return ConfidenceInterval(_pct(change), _pct(change - half), _pct(change + half))
 
 
@@ -60,13 +62,13 @@ def spread_pct(values: Sequence[float]) -> float:
 
 
 def share_at_least(part: int, whole: int) -> float:
-    """What a share is at least, with a confidence of 95 %, when `part` of `whole` independent samples have it.
+    """Lower confidence limit (95 %) of a share, if `part` of `whole` independent samples have a property.
 
     Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
     """
     if not whole:
         return 0.0
-    share, square = part / whole, statistics.NormalDist().inv_cdf(1 - _CHANCE) ** 2
+    share, square = part / whole, statistics.NormalDist().inv_cdf(1 - _ERROR_PROBABILITY) ** 2
     half = math.sqrt(square * (share * (1 - share) / whole + square / (4 * whole**2)))
     return (share + square / (2 * whole) - half) / (1 + square / whole)
 
@@ -75,7 +77,7 @@ def _pct(logarithm: float) -> float:
     return 100 * math.expm1(logarithm)
 
 
-def _t(freedom: float) -> float:
+def _t(dof: float) -> float:
     from netprobe.analysis.student import quantile
 
-    return float(quantile(_CHANCE, freedom))
+    return float(quantile(_ERROR_PROBABILITY, dof))

@@ -1,4 +1,4 @@
-"""Shares with few samples, by simulation of the simplest kind: what a share is at least holds in 95 % of draws."""
+"""Lower confidence limits of shares with few samples, by simulation: they hold in 95 % of draws."""
 
 import numpy as np
 import pytest

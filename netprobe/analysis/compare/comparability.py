@@ -211,9 +211,7 @@ def _symbols(a: Side, b: Side) -> Iterator[ComparabilityWarning]:
     ):
         if abs(shares[0] - shares[1]) >= _QUALITY:
             left, right = (f"{100 * share:.1f} %" for share in shares)
-            message = (
-                f"The shares of {samples} differ: {left} and {right}. Stacks may differ for this reason."
-            )
+            message = f"The shares of {samples} differ: {left} and {right}. Stacks may differ for this reason."
             yield ComparabilityWarning(aspect, message, left, right)
 
 

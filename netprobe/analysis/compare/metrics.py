@@ -81,7 +81,7 @@ class Counts:
         _add(self.counts, metric, self.intervals, interval, count)
 
     def add_share(self, metric: Metric, interval: int, part: float, whole: float) -> None:
-        """Add to a share or a mean: the numerator and the denominator."""
+        """Add to a share or a mean: the part and the whole."""
         _add(self.counts, metric, self.intervals, interval, part)
         _add(self.whole, metric, self.intervals, interval, whole)
 

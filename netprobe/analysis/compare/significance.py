@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from netprobe.analysis.student import MOST_DOF, quantiles, two_sided_p
+from netprobe.analysis.student import MAX_DOF, quantiles, two_sided_p
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -171,7 +171,7 @@ def _distance(
 def _satterthwaite(parts: tuple[Floats, ...], degrees: tuple[float, ...]) -> Floats:
     total = sum(parts)
     spread = np.asarray(sum(part**2 / max(degree, 1) for part, degree in zip(parts, degrees, strict=True)))
-    found: Floats = np.clip(np.divide(total**2, spread, out=np.ones_like(spread), where=spread > 0), 1.0, MOST_DOF)
+    found: Floats = np.clip(np.divide(total**2, spread, out=np.ones_like(spread), where=spread > 0), 1.0, MAX_DOF)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Two profiles compared and given to the user: files, table, JSON."""
+"""Output of the comparison of two profiles: files, table, JSON."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from netprobe.commands.flame import FlameOptions
     from netprobe.run.model import Run
 
-_ROWS_BESIDE_A_PICTURE = 15
+_ROWS_WITH_OUTPUT_FILE = 15
 
 
 def deliver_diff(before: Profile, after: Profile, runs: tuple[Run | None, Run | None], options: FlameOptions) -> None:
-    """Write the pictures, and show the functions that changed most."""
+    """Write the output files, and print the functions with the largest changes."""
     from flamegraph.diff import diff
 
-    found = diff(before, after, _judged(before, after, runs, options))
+    found = diff(before, after, _diff_options(before, after, runs, options))
     failures = _write(found, options)
     _show(found, options)
     sys.stdout.flush()
@@ -34,22 +34,25 @@ def deliver_diff(before: Profile, after: Profile, runs: tuple[Run | None, Run | 
         raise failures[0]
 
 
-def _judged(before: Profile, after: Profile, runs: tuple[Run | None, Run | None], options: FlameOptions) -> DiffOptions:
-    """How they are compared, and by what it is evaluated what is noise."""
+def _diff_options(
+    before: Profile, after: Profile, runs: tuple[Run | None, Run | None], options: FlameOptions
+) -> DiffOptions:
+    """The options of the comparison, with the verdict rule."""
     from flamegraph.diff import DiffOptions
     from netprobe.analysis.compare.flame_verdicts import verdict_rule, verdict_rule_within_recording
 
-    told = (options.comparing["requests_a"], options.comparing["requests_b"])
+    specified = (options.comparing.requests_a, options.comparing.requests_b)
     requests_a, requests_b = (
-        _requests(given, run, profile, options) for given, run, profile in zip(told, runs, (before, after), strict=True)
+        _requests(count, run, profile, options)
+        for count, run, profile in zip(specified, runs, (before, after), strict=True)
     )
     name_a, name_b = _names(options)
     found = DiffOptions(
-        per=options.comparing["per"],
+        per=options.comparing.per,
         requests_a=requests_a,
         requests_b=requests_b,
         fold_threads=options.fold_threads,
-        root="none" if options.drawing["root"] == "none" else "comm",
+        root="none" if options.drawing.root == "none" else "comm",
         name_a=name_a,
         name_b=name_b,
     )
@@ -59,7 +62,7 @@ def _judged(before: Profile, after: Profile, runs: tuple[Run | None, Run | None]
 
 
 def _names(options: FlameOptions) -> tuple[str, str]:
-    """File names; with their folder where they are equal, and with the time range where it is one file."""
+    """File names; with the directory if they are equal, and with the time range if both are the same file."""
     first, second = (Path(name) for name in options.inputs)
     if first.name != second.name:
         return first.name, second.name
@@ -83,23 +86,23 @@ def _same(first: str, second: str) -> bool:
 
 
 def _pinned(run: Run | None) -> bool:
-    """Whether each of the threads that serve may run on one CPU only; then recordings differ less."""
+    """Whether each serving thread may run on one CPU only, which reduces the variation between recordings."""
     from netprobe.analysis.compare.sides import Side
 
     return run is not None and "intervals" in run.tables and Side([run], "").pinned
 
 
-def _requests(given: float | None, run: Run | None, profile: Profile, options: FlameOptions) -> float | None:
-    """What the user says; else what the Run knows or estimates, of a part of its time as many as go with it."""
-    if given or run is None:
-        return given
+def _requests(specified: float | None, run: Run | None, profile: Profile, options: FlameOptions) -> float | None:
+    """The specified number of requests, else that of the Run, in proportion to a selected time range."""
+    if specified or run is None:
+        return specified
     from netprobe.analysis.request_count import request_count
 
     known = request_count(run)
     if known is None:
         return None
-    part = min(profile.info.seconds / run.seconds, 1.0) if options.times and run.seconds else 1.0
-    return known.count * part
+    share = min(profile.info.seconds / run.seconds, 1.0) if options.times and run.seconds else 1.0
+    return known.count * share
 
 
 def _write(found: Diff, options: FlameOptions) -> list[Exception]:
@@ -109,8 +112,10 @@ def _write(found: Diff, options: FlameOptions) -> list[Exception]:
     for path in options.outputs or default_output(options, "diff"):
         try:
             if not path.suffix:
-                raise NetprobeError(f"{path} has no ending that says what to write.", hint=f"For example {path}.html")
-            write_diff(found, path, **{name: value for name, value in options.drawing.items() if name != "root"})
+                raise NetprobeError(
+                    f"{path} has no extension, which selects the format.", hint=f"Specify one, such as {path}.html"
+                )
+            write_diff(found, path, options.drawing)
         except (NetprobeError, ProfileError) as error:
             failures.append(error)
         else:
@@ -129,7 +134,7 @@ def _show(found: Diff, options: FlameOptions) -> None:
             document["functions"] = document["functions"][: options.top]
         print_json(bare_envelope("flame", document))
         return
-    rows = found.top(_ROWS_BESIDE_A_PICTURE if options.top is None else options.top)
+    rows = found.top(_ROWS_WITH_OUTPUT_FILE if options.top is None else options.top)
     say(f"{found.a.name} → {found.b.name}. {found.normalization.text}")
     show(diff_as_text(rows, found.normalization.unit))
     for note in found.notes:
