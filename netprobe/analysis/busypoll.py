@@ -392,7 +392,7 @@ def _napi_ids(tables: Tables, attempted: bool) -> Check:
             "failed",
             f"none of {total} connections has a NAPI id: their packets arrive on no device that supports busy polling",
             "Loopback does not support busy polling, nor does a driver without NAPI; a veth pair needs GRO on and TSO "
-            "off at both ends (ethtool -K DEVICE gro on tso off).",
+            "off on both interfaces (ethtool -K DEVICE gro on tso off).",
         )
     return Check(NAPI_IDS, "ok", f"{total - without} of {total} connections have a NAPI id")
 

@@ -21,7 +21,7 @@ Loopback has no NAPI instance, nor have connections over a bridge or tunnel whos
 Connect the clients over a network device with NAPI instead of loopback or a proxy on the same host, or remove the
 settings.
 
-A veth pair has NAPI with GRO on and TSO off at both ends: `ethtool -K DEV gro on tso off gso off`.
+A veth pair has NAPI with GRO on and TSO off on both interfaces: `ethtool -K DEV gro on tso off gso off`.
 
 ## Source
 

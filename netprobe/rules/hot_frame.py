@@ -3,11 +3,11 @@
 ## Detection
 
 Input: samples of the server's running threads that end in a function, or at most two calls below it in the same mode
-(user or kernel). Four fifths of these samples must end in three functions at most, and a fifth in the function itself:
-then it is a function with helpers. A smaller self share is typical of a loop or dispatcher. A finding is reported from
-30 % of the samples and 20 samples on, if the lower confidence bound of the share is at least 25 %. If a function and
-one of its helpers both qualify, the helper is reported. For a process in `poll-mode` only self time counts, since all
-functions are close below its loop.
+(user or kernel). Four fifths of these samples must end in three functions at most, and the self share of the function
+must be at least a fifth of them: then it is a function with helpers. A smaller self share is typical of a loop or
+dispatcher. A finding is reported from 30 % of the samples and 20 samples on, if the lower confidence bound of the share
+is at least 25 %. If a function and one of its helpers both qualify, the helper is reported. For a process in
+`poll-mode` only self time counts, since all functions are close below its loop.
 
 Not counted: BPF programs of netprobe; waiting (epoll, poll, busy polling, idle); with `epoll-zero-timeout`, the loop
 that polls epoll; and, with timer samples, functions that enable interrupts, because samples taken while interrupts are

@@ -106,7 +106,7 @@ def _of_the_machine(context: RunContext) -> Result:
     if intervals is None or "machine_switches" not in intervals.columns:
         context.require("switches")
     assert intervals is not None
-    rates = _rates_by_second(context)
+    rates = _rates_per_second(context)
     rate = sum(intervals.columns["machine_switches"]) / context.seconds
     if rate < _MIN_PER_SECOND:
         return Pass(CODE, f"the whole machine switches {rate:.0f} times per second")
@@ -119,7 +119,7 @@ def _of_the_machine(context: RunContext) -> Result:
     )
 
 
-def _rates_by_second(context: RunContext) -> list[float]:
+def _rates_per_second(context: RunContext) -> list[float]:
     """The rates that sar printed; empty if its intervals are longer than a second, since their means are all steady."""
     if "imported_sar" not in context.run.tables:
         return []
@@ -144,7 +144,7 @@ def _steady_machine_finding(rates: list[float], rate: float, cpus: int | None) -
             Evidence("the threads were not imported, so another cause is possible"),
         ),
         DOCUMENTATION,
-        specific_fix="Find the threads first, with netprobe switches or pidstat -wt.",
+        specific_fix="First find the threads with netprobe switches or pidstat -wt.",
     )
 
 

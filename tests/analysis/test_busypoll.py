@@ -21,8 +21,8 @@ COLUMNS = {
     "polling_kernel": ("network_namespace", "busy_poll_rx_packets"),
     "polling_sleeps": ("pid", "tid", "voluntary_switches"),
     "syscalls": ("interval", "pid", "tid", "process", "thread", "syscall", "calls"),
-    "syscall_timeouts": ("interval", "pid", "tid", "process", "thread", "syscall", "timeout", "timeout_log2_us", "calls",
-                         "timeout_total_ns"),
+    "syscall_timeouts": ("interval", "pid", "tid", "process", "thread", "syscall", "timeout", "timeout_log2_us",
+                         "calls", "timeout_total_ns"),
 }  # fmt: skip
 
 
@@ -208,8 +208,8 @@ def test_mixed_napi_ids():
     failed_check = check(result, "each epoll set")
     assert failed_check.state == "failed"
     assert failed_check.evidence.startswith(
-        "1 of 2 sets have connections of several instances; descriptor 5 of process 4001 has 9 of NAPI 8193 (eth0 queue 0), "
-        "7 of NAPI 8194 (eth0 queue 1)"
+        "1 of 2 sets have connections of several instances; descriptor 5 of process 4001 has 9 of NAPI 8193 "
+        "(eth0 queue 0), 7 of NAPI 8194 (eth0 queue 1)"
     )
     assert result.verdict == "mixed"
 

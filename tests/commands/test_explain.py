@@ -2,7 +2,8 @@
 
 import pytest
 
-from netprobe.render.explain import SECTIONS, as_markdown, catalogue
+from netprobe.render.explain import as_markdown, catalogue
+from netprobe.rules.documentation import SECTIONS
 from netprobe.rules.registry import all_rules
 
 CODES = [rule.CODE for rule in all_rules()]
@@ -18,7 +19,7 @@ def test_all_codes_with_their_titles(netprobe):
 
 def test_one(netprobe):
     done = netprobe("explain", "reuseport-order")
-    assert done.out.startswith("# reuseport-order\n\nThe listeners of a port")
+    assert done.out.startswith("# reuseport-order\n\nThe listeners of a port are not in the order")
     assert [line[3:] for line in done.out.splitlines() if line.startswith("## ")] == list(SECTIONS)
 
 

@@ -1,6 +1,6 @@
-"""`netprobe record` on the labelled cases: each fault is named, alone and in pairs, and nothing where nothing is wrong.
+"""`netprobe record` on the labelled cases: each fault is found, alone and in pairs; without a fault there is no finding.
 
-`make truth` does the same several times over, and counts.
+`make truth` repeats the cases and prints recall and false alarms.
 """
 
 import os
@@ -21,14 +21,14 @@ pytestmark = [
 ]
 SECONDS = 1.0
 TWO = ServerOptions(threads=2, cpus=(0, 1), steer="cbpf")
-# Two CPUs serve the tests and whoever else works on this machine: competitors from outside are no fault of the lab's.
+# The two CPUs are shared with other tasks of the machine, which may preempt the lab server.
 FROM_OUTSIDE = "reactor-preempted"
-ALL_CLEAR = ("right on loopback", "right with busy polling")
-# What the finding's text has to name, beside its code.
-WORDS = {
-    "reuseport-order on loopback": "index 0 gets CPU 0's packets, but reactor-1 runs on 1",
+WITHOUT_FAULT = ("right on loopback", "right with busy polling")
+# Pattern in the text of the finding.
+TEXTS = {
+    "reuseport-order on loopback": "index 0 receives packets of CPU 0, but reactor-1 runs on CPU 1",
     "listener-thread-unpinned on loopback": "reactor-1",
-    "timer-thread-switching on loopback": r"timer-N only tick, (19|20)\d\d times a second each",
+    "timer-thread-switching on loopback": r"timer-N only tick, (19|20)\d\d times per second each",
     "read-on-sockets on loopback": "below ksys_read",
     "hot-frame with busy polling": r"(__vdso_)?(clock_gettime|work|reactor_work)\b",
     "epoll-zero-timeout with busy polling": "by reactor-0",
@@ -38,10 +38,10 @@ WORDS = {
     "transmit queues by hash": r"queues/tx-1/xps_cpus",
     "a competitor on the reactor's CPU": "batch-job takes CPU 0 from reactor-0",
     "kernel-hooks with busy polling": "packet_rcv",
-    "rearmed for each message": r"1\.00 times for each message",
+    "rearmed for each message": r"1\.00 times per message",
     "calls that no request needs": r"getppid: 5\.0",
 }
-# Three pairs of each base are enough here.
+# Three pairs of each base; `make truth` records all of them.
 PAIRS_SHOWN = (
     "reuseport-order and timer-thread-switching on loopback",
     "reuseport-order and epoll-zero-timeout on loopback",
@@ -53,79 +53,79 @@ PAIRS_SHOWN = (
 SHOWN = [case for case in CASES if len(case.codes) < 2 or case.name in PAIRS_SHOWN]
 
 
-class Said:
-    """What the rules said of a recording."""
+class RuleOutput:
+    """The results of the rules for a recording."""
 
     def __init__(self, document: dict) -> None:
         self.document = document
-        self.by_code = {one["code"]: one for one in document["findings"]}
+        self.by_code = {finding["code"]: finding for finding in document["findings"]}
 
     @property
     def codes(self) -> list[str]:
-        return [one["code"] for one in self.document["findings"]]
+        return [finding["code"] for finding in self.document["findings"]]
 
     def text(self, code: str) -> str:
-        one = self.by_code[code]
-        return " | ".join([one["summary"], *(fact["text"] for fact in one["evidence"]), one["fix"]])
+        finding = self.by_code[code]
+        return " | ".join([finding["summary"], *(fact["text"] for fact in finding["evidence"]), finding["fix"]])
 
 
 @pytest.fixture
 def destination(tmp_path) -> Iterator[Path]:
-    """Where the Run goes: in memory, since a disk that others write to can keep a Run waiting for a minute."""
+    """The directory of the Run, in memory: a busy disk can delay the Run for a minute."""
     memory = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as folder:
         yield Path(folder, "run")
 
 
 @pytest.fixture
-def said(netprobe, validate, destination) -> Callable[[Case], Said]:
+def recorded(netprobe, validate, destination) -> Callable[[Case], RuleOutput]:
     """Record a case."""
 
     def run(case: Case) -> Said:
         with running(case) as pid:
             done = netprobe("record", "-p", pid, "-d", SECONDS, "-F", 997, "--json", "-o", destination)
-        return Said(validate(done.json()))
+        return RuleOutput(validate(done.json()))
 
     return run
 
 
 @pytest.mark.parametrize("case", SHOWN, ids=lambda case: case.name)
 @pytest.mark.usefixtures("no_lab")
-def test_each_case_gets_its_findings(said, case):
-    seen = said(case)
-    besides = case.also | ({FROM_OUTSIDE} - case.codes)
-    assert set(seen.codes) - besides == case.codes
-    if words := WORDS.get(case.name):
+def test_each_case_has_its_findings(recorded, case):
+    output = recorded(case)
+    permitted = case.also | ({FROM_OUTSIDE} - case.codes)
+    assert set(output.codes) - permitted == case.codes
+    if pattern := TEXTS.get(case.name):
         (code,) = case.codes
-        assert re.search(words, seen.text(code))
-    if case.name in ALL_CLEAR:
-        assert [one["code"] for one in seen.document["inconclusive"]] == []
+        assert re.search(pattern, output.text(code))
+    if case.name in WITHOUT_FAULT:
+        assert [result["code"] for result in output.document["inconclusive"]] == []
 
 
-def test_the_words_are_of_cases():
+def test_the_texts_belong_to_cases():
     names = {case.name for case in SHOWN}
-    assert set(WORDS) | set(PAIRS_SHOWN) <= names
+    assert set(TEXTS) | set(PAIRS_SHOWN) <= names
 
 
-# ---- What is printed ----
+# ---- Text output ----
 
 
-def test_the_text_names_the_finding_and_where_more_is(netprobe, load, destination):
+def test_the_text_has_summary_reason_and_fix(netprobe, load, destination):
     with LabServer(replace(TWO, listen_order="reversed")) as server, load(f"http://127.0.0.1:{server.port}/"):
         done = netprobe("record", "-p", server.pid, "-d", 1, "-o", destination)
     lines = done.out.splitlines()
     (line,) = [line for line in lines if "reuseport-order: " in line]
     assert re.match(r"\d\. (MAJOR|minor|note)  reuseport-order: 2 of 2 listeners", line)
     assert "   More: netprobe explain reuseport-order" in lines
-    assert sum(line.startswith("   Do: ") for line in lines) == sum("   Why: " in line for line in lines)
+    assert (
+        sum(line.startswith("   Fix: ") for line in lines) == sum("   Why it matters: " in line for line in lines) > 0
+    )
 
 
-def test_nobody_asks(netprobe, destination):
-    """Without load nothing is clear that needs one."""
+def test_rules_that_need_load_are_inconclusive_without_it(netprobe, destination):
     with LabServer(TWO) as server:
         document = netprobe("record", "-p", server.pid, "-d", 0.3, "--json", "-o", destination).json()
-    seen = Said(document)
-    assert set(seen.codes) <= {FROM_OUTSIDE}
-    cannot = {one["code"] for one in document["inconclusive"]}
-    assert {"locality-broken", "hot-frame", "reactor-preempted", "syscalls-per-request"} <= cannot
+    assert set(RuleOutput(document).codes) <= {FROM_OUTSIDE}
+    inconclusive = {result["code"] for result in document["inconclusive"]}
+    assert {"locality-broken", "hot-frame", "reactor-preempted", "syscalls-per-request"} <= inconclusive
     assert {"reuseport-order", "listener-thread-unpinned"} <= set(document["pass"])
