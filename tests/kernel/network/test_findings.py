@@ -1,4 +1,4 @@
-"""`netprobe record` on the labelled cases: each fault is found, alone and in pairs; without a fault there is no finding.
+"""`netprobe record` on the labelled cases: each fault is found, alone and in pairs; no fault, no finding.
 
 `make truth` repeats the cases and prints recall and false alarms.
 """
@@ -81,7 +81,7 @@ def destination(tmp_path) -> Iterator[Path]:
 def recorded(netprobe, validate, destination) -> Callable[[Case], RuleOutput]:
     """Record a case."""
 
-    def run(case: Case) -> Said:
+    def run(case: Case) -> RuleOutput:
         with running(case) as pid:
             done = netprobe("record", "-p", pid, "-d", SECONDS, "-F", 997, "--json", "-o", destination)
         return RuleOutput(validate(done.json()))
