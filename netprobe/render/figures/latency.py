@@ -39,8 +39,8 @@ def draw(context: RunContext, rounds: list[RoundValues]) -> go.Figure:
     rows = sorted(_times(context), key=lambda row: -row[1])
     if not rows:
         raise MissingDataError(
-            "no latency was recorded: netprobe bench records that of requests, netprobe syscalls -L that of calls, "
-            "netprobe switches -L that of waits for a CPU"
+            "no latency was recorded: netprobe bench records the latency of requests, netprobe syscalls -L that of "
+            "system calls, netprobe switches -L the waits for a CPU"
         )
     return _draw_percentiles(rows[:_ROWS], len(rows))
 

@@ -46,8 +46,8 @@ def requests(run: Run, axis: TimeAxis) -> Iterator[Row]:
     """Requests per second, if they are known for each interval."""
     exposure = exposure_of(run)
     if exposure.requests is not None and "messages" in run.tables:
-        about = "about, " if exposure.estimated else ""
-        title = f"Requests per second ({about}messages read from accepted connections)"
+        estimate = "estimate: " if exposure.estimated else ""
+        title = f"Requests per second ({estimate}messages read from accepted connections)"
         yield Row(title, [Lane("requests", axis.per_second(exposure.requests), BLUE)])
 
 

@@ -1,8 +1,8 @@
-"""plotly.js for netprobe's own pages: its build with scatter, bar, heat map and their kin (the "cartesian" bundle).
+"""plotly.js for netprobe's own pages: the "cartesian" bundle with scatter plots, bar charts and heat maps.
 
-A third of the size of the whole, which is what the Python package brings: a browser that was just started has it
-compiled in half a second instead of more than a whole one. It is the published file, unchanged, with its licence
-(MIT); `npm pack plotly.js-cartesian-dist-min@VERSION` gets it anew. Notebooks use plotly's own.
+It has a third of the size of the full bundle that the Python package contains, so that a browser compiles it in 0.5 s
+instead of more than 1 s. It is the published file, unchanged, with its licence (MIT); to update it, use
+`npm pack plotly.js-cartesian-dist-min@VERSION`. Notebooks use plotly's own bundle.
 """
 
 from __future__ import annotations

@@ -146,7 +146,7 @@ def _requests(context: RunContext) -> Tile | None:
     known = context.requests
     if known is None or not context.run.seconds > 0:
         return None
-    below = ("about; " * known.estimated) + known.source
+    below = ("estimate: " * known.estimated) + known.source
     return "Requests per second", f"{known.count / context.run.seconds:,.0f}", below, ""
 
 

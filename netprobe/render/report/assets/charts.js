@@ -1,4 +1,4 @@
-// Draws the charts one after the other, those that are seen first, so that the page answers in between.
+// Draws one chart at a time, visible charts first, so that the page stays responsive.
 const CONFIG = { displaylogo: false, responsive: true, displayModeBar: false, doubleClick: false };
 let content = null;
 const drawn = new Map();
@@ -7,7 +7,7 @@ function places() {
   return [...document.querySelectorAll(".chart")];
 }
 
-function inLook(figure, name) {
+function inTheme(figure, name) {
   const scales = content.scales[name];
   const data = figure.data.map((trace) =>
     trace.meta?.scale ? { ...trace, colorscale: spread(scales[trace.meta.scale]) } : trace);
@@ -22,9 +22,9 @@ function figureOf(place) {
   return content.figures[place.id.replace(/^chart-/, "")];
 }
 
-async function draw(place, name = look()) {
+async function draw(place, name = currentTheme()) {
   const began = performance.now();
-  const { data, layout } = inLook(figureOf(place), name);
+  const { data, layout } = inTheme(figureOf(place), name);
   const first = !drawn.has(place);
   drawn.set(place, name);
   await Plotly.react(place, data, withSelection(place, layout), CONFIG);
@@ -47,6 +47,6 @@ async function drawAll() {
   }
 }
 
-function redrawAll(name = look()) {
+function redrawAll(name = currentTheme()) {
   for (const place of drawn.keys()) if (drawn.get(place) !== name) draw(place, name);
 }

@@ -1,4 +1,4 @@
-// What the page carries: plotly, and the charts.
+// Unpacks plotly.js and the data of the charts, which are embedded in the page.
 async function unpack(id) {
   const island = document.getElementById(id);
   const packed = island.textContent;
@@ -8,7 +8,7 @@ async function unpack(id) {
   return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).text();
 }
 
-// The policy of the page names the hash of this very text, and so lets it run.
+// The Content Security Policy of the page allows this script by its hash.
 function runScript(text) {
   const script = document.createElement("script");
   script.textContent = text;

@@ -1,14 +1,14 @@
-// Start: what is text is there already, charts follow.
+// Start: text is visible before the charts are drawn.
 function openTarget() {
   const target = location.hash.length > 1 && document.getElementById(decodeURIComponent(location.hash.slice(1)));
   if (target && target.localName === "details") target.open = true;
 }
 
 async function start() {
-  document.getElementById("theme").addEventListener("click", () => chooseLook(look() === "dark" ? "light" : "dark"));
-  system.addEventListener("change", () => chooseLook(chosenLook));
+  document.getElementById("theme").addEventListener("click", () => chooseTheme(currentTheme() === "dark" ? "light" : "dark"));
+  system.addEventListener("change", () => chooseTheme(chosenTheme));
   addEventListener("hashchange", openTarget);
-  showLook();
+  showTheme();
   openTarget();
   content = JSON.parse(await unpack("data"));
   const plotly = await unpack("plotly");

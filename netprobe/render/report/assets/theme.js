@@ -1,21 +1,21 @@
-// Light or dark: as the system has it, until the button says otherwise.
+// Light or dark theme: that of the system unless the button selects another.
 const system = matchMedia("(prefers-color-scheme: dark)");
-let chosenLook = null;
+let chosenTheme = null;
 
-function look() {
-  return chosenLook ?? (system.matches ? "dark" : "light");
+function currentTheme() {
+  return chosenTheme ?? (system.matches ? "dark" : "light");
 }
 
-function showLook() {
+function showTheme() {
   const root = document.documentElement;
-  root.dataset.theme = look();
-  document.getElementById("theme").textContent = look() === "dark" ? "Light" : "Dark";
-  // A frame takes its surroundings' scheme for its own preference.
-  for (const frame of document.querySelectorAll("iframe.flame")) frame.style.colorScheme = look();
+  root.dataset.theme = currentTheme();
+  document.getElementById("theme").textContent = currentTheme() === "dark" ? "Light" : "Dark";
+  // A frame uses the colour scheme of its element as its preferred scheme.
+  for (const frame of document.querySelectorAll("iframe.flame")) frame.style.colorScheme = currentTheme();
 }
 
-function chooseLook(name) {
-  chosenLook = name;
-  showLook();
+function chooseTheme(name) {
+  chosenTheme = name;
+  showTheme();
   redrawAll();
 }

@@ -1,4 +1,4 @@
-// One time axis and one selection for all charts over time: by mouse in any of them, or by its two numbers.
+// One time axis and one selection for all charts over time, set by mouse in any chart or by two input fields.
 const time = { from: null, to: null, zoomed: false, end: 0 };
 
 function isTime(place) {
@@ -9,7 +9,7 @@ function timePlaces() {
   return places().filter(isTime);
 }
 
-// What a selection adds to a chart's layout.
+// The layout of a chart with the selection.
 function withSelection(place, layout) {
   if (!isTime(place)) return layout;
   const whole = layout.xaxis.range;
@@ -52,13 +52,13 @@ function showTime() {
   for (const box of document.querySelectorAll(".chosen")) showChosen(box);
 }
 
-// Means of what was chosen beside those of the whole recording.
+// A table of means in the selected time range and in the whole recording.
 function showChosen(box) {
   box.replaceChildren();
   if (time.from === null) return;
   const table = document.createElement("table");
   table.className = "table";
-  table.createCaption().textContent = `Means from ${time.from} to ${time.to} s, beside those of the whole recording`;
+  table.createCaption().textContent = `Means from ${time.from} to ${time.to} s, and of the whole recording`;
   addRow(table.createTHead().insertRow(), ["", "selected", "all", "difference"], "th");
   const body = table.createTBody();
   for (const [name, values] of seriesOf(timePlaces())) addRow(body.insertRow(), [name, ...comparedMeans(values)], "td");
@@ -71,9 +71,9 @@ function showChosen(box) {
 }
 
 function addRow(row, cells, tag) {
-  cells.forEach((words, number) => {
+  cells.forEach((text, number) => {
     const cell = document.createElement(tag);
-    cell.textContent = words;
+    cell.textContent = text;
     if (number) cell.className = "number";
     row.append(cell);
   });
@@ -92,10 +92,10 @@ function* seriesOf(list) {
   }
 }
 
-// Without both ends, which repeat the first and the last interval.
+// The first and last points repeat the first and last intervals.
 const inner = (values) => Array.from(values?._inputArray ?? values ?? []).slice(1, -1);
 
-// Labels are escaped for plotly; here they are text.
+// The text of a label that is escaped for plotly.
 function plainText(label) {
   return label.replace(/<\/?b>/g, "").replace(/&lt;/g, "<").replace(/&gt;/g, ">").replace(/&#36;/g, "$").replace(/&amp;/g, "&");
 }
@@ -120,7 +120,7 @@ function startTime() {
   time.end = Math.max(...charts.map((place) => figureOf(place).layout.xaxis.range[1]));
   const bar = document.getElementById("time-bar");
   bar.hidden = false;
-  // In the way where there is no time to choose.
+  // The bar is hidden while no chart over time is visible.
   const seen = new Set();
   const watch = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) seen[isIntersecting ? "add" : "delete"](target);
@@ -130,7 +130,7 @@ function startTime() {
   const inputs = ["time-from", "time-to"].map((id) => document.getElementById(id));
   for (const input of inputs) {
     input.max = time.end;
-    input.addEventListener("change", () => select(...inputs.map((one) => Number(one.value))));
+    input.addEventListener("change", () => select(...inputs.map((field) => Number(field.value))));
   }
   document.getElementById("time-bar").addEventListener("submit", (event) => event.preventDefault());
   document.getElementById("time-clear").addEventListener("click", () => select(null, null));
