@@ -34,7 +34,7 @@ def heading(comparison: Comparison) -> list[str]:
 
 def _side(side: Side) -> str:
     runs = f"{len(side.runs)} Runs, " if side.series else ""
-    length = f"{side.seconds:.1f} s" if side.series and side.timed else side.run.length_in_words()
+    length = f"{side.seconds:.1f} s" if side.series and side.timed else side.run.length_as_text()
     text = f"{side.name}: {side.run.info.target.description}, {runs}{length}"
     if side.requests is None:
         return f"{text}; requests not known."

@@ -21,7 +21,7 @@ def heading(run: Run) -> str:
     whole_machine = not (target.pids or target.comm or target.command)
     threads = f"{target.threads} thread{'' if target.threads == 1 else 's'} {'active' if whole_machine else 'seen'}"
     reason = _STOPPED_BY.get(recording.stopped_by or "", f" (stopped by {recording.stopped_by})")
-    return f"{printable(target.description)}, {threads}, {run.length_in_words()}{reason}"
+    return f"{printable(target.description)}, {threads}, {run.length_as_text()}{reason}"
 
 
 def missing(run: Run) -> list[str]:

@@ -91,7 +91,7 @@ class Run:
         """Whether events were counted in sampling windows only (`netprobe record --light`)."""
         return self.elapsed_seconds > self.seconds
 
-    def length_in_words(self, digits: int = 1) -> str:
+    def length_as_text(self, digits: int = 1) -> str:
         """The length, and how much of it was counted."""
         if self.info.recording.seconds is None:
             return "length not known"
@@ -105,4 +105,4 @@ class Run:
 
     def __repr__(self) -> str:
         target = self.info.target.description
-        return f"<Run of {target}, {self.length_in_words()}, tables {', '.join(sorted(self.tables))}>"
+        return f"<Run of {target}, {self.length_as_text()}, tables {', '.join(sorted(self.tables))}>"

@@ -84,7 +84,7 @@ def draw(axis: TimeAxis, rows: Sequence[Row], alt: str) -> go.Figure:
 
 
 def _with_edges(axis: TimeAxis) -> Floats:
-    """The middle of each interval, and both ends of the axis: the first and last values extend to the edges."""
+    """The middle of each interval, and the limits of the axis, to which the first and last values extend."""
     times: Floats = np.concatenate((axis.start_s[:1], axis.middle_s, [axis.end_s]))
     return times
 

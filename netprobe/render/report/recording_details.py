@@ -58,7 +58,7 @@ def _times(run: Run) -> list[tuple[str, object]]:
     recording = run.info.recording
     intervals = recording.intervals
     several = intervals > 1 and run.seconds > 0
-    length = run.length_in_words(2) if run.seconds > 0 else "length unknown"
+    length = run.length_as_text(2) if run.seconds > 0 else "length unknown"
     return [
         ("Recorded", f"{recording.started or 'start unknown'}, {length}"),
         ("Time intervals", f"{intervals}, about {run.seconds / (intervals or 1):.2f} s each" if several else ""),

@@ -70,7 +70,7 @@ def details_line(run: Run) -> Html:
     host, recording, target = (run.info.host, run.info.recording, run.info.target)
     parts = [
         (recording.started or "")[:19].replace("T", " "),
-        run.length_in_words(),
+        run.length_as_text(),
         _threads(target.threads),
         " ".join(filter(None, (host.hostname, host.kernel, host.architecture))),
         f"CPUs {host.cpus_online}" if host.cpus_online else "",
