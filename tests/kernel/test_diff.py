@@ -37,7 +37,7 @@ def recorded(netprobe, tmp_path):
 
 def changed(netprobe, a, b, *options):
     rows = netprobe("diff", a, b, "--json", *options).json()["changes"]
-    return [(row["name"], row["verdict"]) for row in rows if row["verdict"] not in ("no change seen", "inconclusive")]
+    return [(row["name"], row["verdict"]) for row in rows if row["verdict"] not in ("within noise", "inconclusive")]
 
 
 def test_the_same_twice_is_silent(netprobe, recorded):

@@ -1,1 +1,1 @@
-"""What changed between two Runs, what is noise, and what could not have been seen."""
+"""Comparison of two Runs: significant changes, noise, and the smallest detectable changes."""
