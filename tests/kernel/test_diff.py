@@ -1,4 +1,4 @@
-"""`netprobe diff` of real recordings: silent on the same server, and the fault that was switched on comes first."""
+"""`netprobe diff` of real recordings: equal servers have no changes, and the change of a configured fault is first."""
 
 import subprocess
 import time
@@ -16,7 +16,7 @@ RIGHT = ServerOptions(threads=1, cpus=(0,))
 
 @pytest.fixture
 def recorded(netprobe, tmp_path):
-    """Record a server of its own under load: (options, seconds) -> Run."""
+    """Record a new server under load: (options, seconds) -> Run."""
 
     def record(options=RIGHT, seconds=3):
         path = tmp_path / f"run-{len(list(tmp_path.iterdir()))}"
@@ -40,14 +40,14 @@ def changed(netprobe, a, b, *options):
     return [(row["name"], row["verdict"]) for row in rows if row["verdict"] not in ("within noise", "inconclusive")]
 
 
-def test_the_same_twice_is_silent(netprobe, recorded):
+def test_equal_servers_have_no_changes(netprobe, recorded):
     assert changed(netprobe, recorded(), recorded(seconds=5)) == []
 
 
 @pytest.mark.parametrize(
     ("faulty", "first", "gate"),
     [
-        # As many calls as before, of another name: what is wrong with them is a finding's to say.
+        # The number of calls is the same under another name: that is no regression, but a finding.
         (replace(RIGHT, receive="read"), {("read, reactor-0", "new"), ("recvfrom, reactor-0", "gone")}, "findings"),
         (
             replace(RIGHT, epoll_timeout_us=0),
@@ -66,7 +66,7 @@ def test_the_same_twice_is_silent(netprobe, recorded):
     ],
     ids=["read", "zero timeout", "quota timer"],
 )
-def test_the_fault_comes_first(netprobe, recorded, faulty, first, gate):
+def test_the_change_of_the_fault_is_first(netprobe, recorded, faulty, first, gate):
     before, after = recorded(), recorded(faulty)
     assert changed(netprobe, before, after)[0] in first
     done = netprobe("diff", before, after, "--fail-on", gate)

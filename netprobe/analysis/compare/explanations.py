@@ -155,7 +155,9 @@ def _path(both: Diff, node: int) -> tuple[str, ...]:
     return tuple(reversed(names))
 
 
-# Names of the same function are at least so similar.
+# ---- Renamed or inlined functions ----
+
+# Names of a renamed function are at least this similar.
 _SIMILAR_NAME = 0.5
 _MAX_FUNCTIONS = 20
 
@@ -171,9 +173,6 @@ class Renamed:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {"how": self.how, "before": self.before, "after": self.after}
-
-
-# ---- Renamed or inlined functions ----
 
 
 def possibly_renamed(a: Side, b: Side, per: str, rows: Sequence[Change]) -> tuple[Renamed, ...]:
