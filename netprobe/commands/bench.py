@@ -173,7 +173,7 @@ def _run_of_load(options: BenchOptions, rounds: list[Round]) -> Run:
     """A Run without a recording."""
     import datetime
 
-    from netprobe.engine.host import describe_host
+    from netprobe.engine.machine import describe_host
     from netprobe.run.description import RecordingInfo, RequestsInfo, RunInfo, TargetInfo
     from netprobe.run.model import Run
     from netprobe.version import __version__

@@ -1,1 +1,1 @@
-"""The test bed: a server with each known fault on a switch, and namespaces that busy-poll for real."""
+"""The testbed: a server with configurable faults, network namespaces that support busy polling, and scenarios."""

@@ -1,12 +1,12 @@
-"""Labelled cases: a server with known faults under load, and the codes of the findings that must name them.
+"""Labelled cases: a server with known faults under load, and the codes of the findings that are expected.
 
-Two CPUs are enough for each. `running(case)` brings one up and takes everything down again.
+Two CPUs are enough for each case. `running(case)` starts the server and its load, and stops everything at the end.
 
-Three findings have no case, since no switch of the lab makes them on every machine:
+Three findings have no case, because no option of the lab produces them on every machine:
 
-- `mitigation-cost`: what mitigations take is the processor's and the boot parameters', which a case cannot change.
-- `unknown-frames`: the lab server spends too little time outside the kernel for a stripped copy of it to reach 15 %.
-- `poll-mode`: needs DPDK, which is not everywhere; the tests record dpdk-testpmd where it is installed.
+- `mitigation-cost`: the cost depends on the processor and the boot parameters, which a case cannot change.
+- `unknown-frames`: the lab server spends too little time outside the kernel for a stripped copy to reach 15 %.
+- `poll-mode`: needs DPDK, which is not always available; the tests record dpdk-testpmd if it is installed.
 """
 
 from __future__ import annotations
@@ -27,41 +27,43 @@ from netprobe.errors import NetprobeError
 from netprobe.lab.namespaces import Lab, LabOptions, lab
 from netprobe.lab.server import LabServer, ServerOptions
 from netprobe.load.generator import wrk_command
+from netprobe.procfs import listening_sockets
 
 _WAIT_SECONDS = 10.0
-# Longer than any recording of a case.
+# Longer than the recording of any case.
 _LOAD_SECONDS = 60
 _PORT = 18080
 _BUSY_READ = Path("/proc/sys/net/core/busy_read")
 
 
 @dataclass(frozen=True)
-class Place:
-    """What runs: the server's process id, and the namespaces where there are some."""
+class RunningServer:
+    """The PID of the server, and its namespaces if there are any."""
 
     pid: int
     network: Lab | None
 
 
-Step = Callable[[Place], AbstractContextManager[Any]]
+Action = Callable[[RunningServer], AbstractContextManager[Any]]
+"""A condition beside the server, in effect while the context is entered."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One configuration, and what is wrong with it.
+    """One configuration, and its expected findings.
 
-    `codes`: the findings that are right, none of them where nothing is wrong. `also`: findings that are no fault of
-    the case and no false alarm. `network` None: loopback. `script`: a Python server instead of the lab server; its
-    arguments are the address and the port. `prepare` steps come before the server starts (the Place has no process
-    then), `change` steps after it listens. `load_cpus`: wrk on each of them with `connections` connections.
+    `codes`: the expected findings; empty if there is no fault. `also`: findings that are neither expected nor false
+    positives. `network` None: loopback. `script`: a Python server instead of the lab server; its arguments are the
+    address and the port. `prepare`: actions before the server starts (the PID is 0); `change`: actions after it
+    listens. `load_cpus`: CPUs of wrk, with `connections` connections on each.
     """
 
     name: str
     codes: frozenset[str]
     server: ServerOptions = field(default_factory=ServerOptions)
     network: LabOptions | None = None
-    prepare: tuple[Step, ...] = ()
-    change: tuple[Step, ...] = ()
+    prepare: tuple[Action, ...] = ()
+    change: tuple[Action, ...] = ()
     load_cpus: tuple[int, ...] = (1,)
     connections: int = 16
     script: str = ""
@@ -70,14 +72,14 @@ class Case:
 
 @contextmanager
 def running(case: Case) -> Iterator[int]:
-    """The case's server under load, as its process id."""
+    """Run the server of the case under load; the PID of the server."""
     with ExitStack() as stack:
         network = stack.enter_context(lab(case.network)) if case.network else None
-        for step in case.prepare:
-            stack.enter_context(step(Place(0, network)))
+        for action in case.prepare:
+            stack.enter_context(action(RunningServer(0, network)))
         pid, address, port = stack.enter_context(_server(case, network))
-        for step in case.change:
-            stack.enter_context(step(Place(pid, network)))
+        for action in case.change:
+            stack.enter_context(action(RunningServer(pid, network)))
         within = ["ip", "netns", "exec", network.client.namespace] if network else []
         for cpu in case.load_cpus:
             wrk = wrk_command(f"http://{address}:{port}/", _LOAD_SECONDS, case.connections)
@@ -87,12 +89,12 @@ def running(case: Case) -> Iterator[int]:
 
 @contextmanager
 def _server(case: Case, network: Lab | None) -> Iterator[tuple[int, str, int]]:
-    """Process id, address and port."""
+    """PID, address and port."""
     if case.script:
         command = ["taskset", "-c", "0", sys.executable, "-c", case.script, "127.0.0.1", str(_PORT)]
-        with _process(command) as one:
-            _wait(lambda: _listens(one.pid), "the small server")
-            yield one.pid, "127.0.0.1", _PORT
+        with _process(command) as process:
+            _wait(lambda: _listens(process.pid), "The Python server")
+            yield process.pid, "127.0.0.1", _PORT
         return
     address = network.server.address if network else case.server.address
     namespace = network.server.namespace if network else None
@@ -103,34 +105,33 @@ def _server(case: Case, network: Lab | None) -> Iterator[tuple[int, str, int]]:
 @contextmanager
 def _process(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
     none = subprocess.DEVNULL
-    with subprocess.Popen(command, stdin=none, stdout=none, stderr=none) as one:
+    with subprocess.Popen(command, stdin=none, stdout=none, stderr=none) as process:
         try:
-            yield one
+            yield process
         finally:
-            one.kill()
+            process.kill()
 
 
-def _wait(condition: Callable[[], object], what: str) -> None:
+def _wait(condition: Callable[[], object], name: str) -> None:
     until = time.monotonic() + _WAIT_SECONDS
     while not condition():
         if time.monotonic() > until:
-            raise NetprobeError(f"{what} did not start within {_WAIT_SECONDS:.0f} s")
+            raise NetprobeError(f"{name} did not start within {_WAIT_SECONDS:.0f} s.")
         time.sleep(0.02)
 
 
 def _listens(pid: int) -> bool:
-    lines = Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
-    return any(words[3] == "0A" and words[1].endswith(f":{_PORT:04X}") for words in map(str.split, lines))
+    return any(found.port == _PORT for found in listening_sockets(pid))
 
 
-# ---- What is done beside the server ----
+# ---- Actions ----
 
 
 @contextmanager
-def xps(place: Place) -> Iterator[None]:
-    """A transmit queue for each CPU; goes with the namespace."""
-    assert place.network
-    end = place.network.server
+def xps(server: RunningServer) -> Iterator[None]:
+    """One transmit queue per CPU; removed with the namespace."""
+    assert server.network
+    end = server.network.server
     folder = f"/sys/class/net/{end.device}/queues"
     command = f"echo 1 >{folder}/tx-0/xps_cpus; echo 2 >{folder}/tx-1/xps_cpus"
     subprocess.run(["ip", "netns", "exec", end.namespace, "sh", "-c", command], check=True, timeout=_WAIT_SECONDS)
@@ -138,8 +139,8 @@ def xps(place: Place) -> Iterator[None]:
 
 
 @contextmanager
-def busy_read(place: Place) -> Iterator[None]:
-    """Sockets from now on have SO_BUSY_POLL."""
+def busy_read(server: RunningServer) -> Iterator[None]:
+    """SO_BUSY_POLL on new sockets."""
     before = _BUSY_READ.read_text()
     _BUSY_READ.write_text("50\n")
     try:
@@ -149,40 +150,48 @@ def busy_read(place: Place) -> Iterator[None]:
 
 
 @contextmanager
-def loose(place: Place) -> Iterator[None]:
-    """The second reactor may run on both CPUs."""
-    names = {int(task.name): (task / "comm").read_text().strip() for task in Path(f"/proc/{place.pid}/task").iterdir()}
+def unpinned(server: RunningServer) -> Iterator[None]:
+    """The second reactor is allowed to run on both CPUs."""
+    names = {int(task.name): (task / "comm").read_text().strip() for task in Path(f"/proc/{server.pid}/task").iterdir()}
     (tid,) = (tid for tid, name in names.items() if name == "reactor-1")
     os.sched_setaffinity(tid, {0, 1})
     yield
 
 
 @contextmanager
-def competitor(place: Place) -> Iterator[None]:
-    """A program that wants CPU 0 as well, and has to take it from a thread that never sleeps."""
+def competitor(server: RunningServer) -> Iterator[None]:
+    """A program that competes for CPU 0 with a thread that never sleeps."""
     name = "with open('/proc/self/comm', 'w') as comm: comm.write('batch-job')"
     command = ["taskset", "-c", "0", "nice", "-n", "3", sys.executable, "-c", f"{name}\nwhile True: pass"]
-    with _process(command) as one:
-        _wait(lambda: Path(f"/proc/{one.pid}/comm").read_text() == "batch-job\n", "the competitor")
+    with _process(command) as process:
+        _wait(lambda: Path(f"/proc/{process.pid}/comm").read_text() == "batch-job\n", "The competitor")
         yield
 
 
 @contextmanager
-def tap(place: Place) -> Iterator[None]:
-    """Somebody listens to all packets of the namespace."""
-    assert place.network
+def tap(server: RunningServer) -> Iterator[None]:
+    """A packet socket that receives all packets of the namespace."""
+    assert server.network
     script = f"import socket, time; s = socket.socket({socket.AF_PACKET:d}, {socket.SOCK_RAW:d}, socket.htons(3))"
-    command = ["ip", "netns", "exec", place.network.server.namespace, sys.executable, "-c", f"{script}; time.sleep(60)"]
-    with _process(command) as one:
-        _wait(lambda: len(Path(f"/proc/{one.pid}/net/packet").read_text().splitlines()) > 1, "the tap")
+    command = [
+        "ip",
+        "netns",
+        "exec",
+        server.network.server.namespace,
+        sys.executable,
+        "-c",
+        f"{script}; time.sleep(60)",
+    ]
+    with _process(command) as process:
+        _wait(lambda: len(Path(f"/proc/{process.pid}/net/packet").read_text().splitlines()) > 1, "The tap")
         yield
 
 
 # ---- The cases ----
 
-# Two reactors, each on the CPU of a load generator: what one sends stays on its CPU.
+# Two reactors, each on the CPU of a load generator: packets are received on the CPU that sent them.
 _TWO = Case("", frozenset(), ServerOptions(threads=2, cpus=(0, 1), steer="cbpf"), load_cpus=(0, 1))
-# One reactor on CPU 0 and the load generator on CPU 1, with a device between.
+# One reactor on CPU 0 and the load generator on CPU 1, connected by a device.
 _POLLING = Case(
     "",
     frozenset(),
@@ -216,32 +225,32 @@ while True:
 
 
 def _case(base: Case, name: str, *codes: str, network: dict[str, Any] | None = None, **change: Any) -> Case:
-    """The base with the server's options, the network's (a dict) and the case's own fields changed."""
-    own = {key: change.pop(key) for key in tuple(change) if key in Case.__dataclass_fields__}
-    given: dict[str, Any] = {"server": replace(base.server, **change), **own}
+    """The base with changed options of the server, of the network (a dict), and changed fields of the case."""
+    fields = {key: change.pop(key) for key in tuple(change) if key in Case.__dataclass_fields__}
+    given: dict[str, Any] = {"server": replace(base.server, **change), **fields}
     if network:
         given["network"] = replace(base.network or LabOptions(queues=1), **network)
     return replace(base, name=name, codes=frozenset(codes), **given)
 
 
-RIGHT = (
-    _case(_TWO, "right on loopback"),
-    _case(_POLLING, "right with busy polling"),
-    _case(_WAITING, "right with packets brought to the reactor", network={"rps_cpus": (0,)}),
+NO_FAULT = (
+    _case(_TWO, "no fault on loopback"),
+    _case(_POLLING, "no fault with busy polling"),
+    _case(_WAITING, "no fault with packets steered to the reactor", network={"rps_cpus": (0,)}),
     _case(
         _WAITING,
-        "right with a queue for each CPU",
+        "no fault with one queue per CPU",
         network={"rps_cpus": (0,), "queues": 2},
         prepare=(xps,),
         connections=32,
     ),
 )
 
-# Faults that can be had together with others on the same base, as (code, change).
+# Faults that can be combined with others on the same base: code -> change.
 _ON_LOOPBACK: dict[str, dict[str, Any]] = {
     "reuseport-order": {"listen_order": "reversed"},
     "reuseport-unsteered": {"steer": "none"},
-    "listener-thread-unpinned": {"change": (loose,)},
+    "listener-thread-unpinned": {"change": (unpinned,)},
     "timer-thread-switching": {"quota_timer_us": 500},
     "read-on-sockets": {"receive": "read"},
     "epoll-zero-timeout": {"epoll_timeout_us": 0},
@@ -254,15 +263,15 @@ _ON_DEVICE: dict[str, dict[str, Any]] = {
     "hot-frame": {"work_us": 50},
     "kernel-hooks": {"prepare": (tap,)},
 }
-# One of these takes away what the other is seen by.
+# One of the two faults removes the evidence of the other.
 _EXCLUSIVE = {
-    # There is no order to be wrong without steering, nor a wrong CPU for a thread that may run anywhere.
+    # Without steering no order is wrong, and an unpinned thread has no wrong CPU.
     frozenset({"reuseport-order", "reuseport-unsteered"}),
     frozenset({"reuseport-order", "listener-thread-unpinned"}),
-    # Where a timeout of 0 keeps polling from starting, or work takes all the time, nobody is late for a packet.
+    # With a zero timeout polling does not start, and work takes all the time: no poll comes too late for a packet.
     frozenset({"epoll-zero-timeout", "busy-poll-softirq-first"}),
     frozenset({"hot-frame", "busy-poll-softirq-first"}),
-    # 50 µs of work a request hide what costs 1 % of it.
+    # 50 µs of work per request hide a fault that costs 1 %.
     frozenset({"hot-frame", "read-on-sockets"}),
     frozenset({"hot-frame", "kernel-hooks"}),
     frozenset({"hot-frame", "epoll-zero-timeout"}),
@@ -271,20 +280,20 @@ _EXCLUSIVE = {
 ALONE = (
     *(_case(_TWO, f"{code} on loopback", code, **change) for code, change in _ON_LOOPBACK.items()),
     *(_case(_POLLING, f"{code} with busy polling", code, **change) for code, change in _ON_DEVICE.items()),
-    _case(_TWO, "an unknown program steers wrong", "locality-broken", steer="ebpf", listen_order="reversed"),
-    _case(_TWO, "answers kept to the end of the round", "flush-batched", flush="batched"),
+    _case(_TWO, "an unknown program steers to the wrong CPU", "locality-broken", steer="ebpf", listen_order="reversed"),
+    _case(_TWO, "responses queued until the end of the iteration", "flush-batched", flush="batched"),
     _case(
         _WAITING,
         "packets for another CPU",
         "locality-broken",
         network={"rps_cpus": (1,)},
-        # Its CPU is idle until another one has woken it: a poller would take the packets itself.
+        # The CPU of the reactor is idle until it is woken up: busy polling would receive the packets there.
         also=frozenset({"busy-poll-disabled"}),
     ),
-    _case(_WAITING, "sockets poll where epoll waits", "busy-poll-disabled", prepare=(busy_read,)),
+    _case(_WAITING, "busy polling of sockets but not of epoll", "busy-poll-disabled", prepare=(busy_read,)),
     _case(
         _POLLING,
-        "two queues in one set",
+        "two queues in one epoll set",
         "busy-poll-mixed-napi",
         network={"queues": 2},
         prepare=(xps,),
@@ -300,14 +309,14 @@ ALONE = (
     ),
     _case(_POLLING, "a competitor on the reactor's CPU", "reactor-preempted", prepare=(competitor,)),
     Case(
-        "rearmed for each message",
+        "rearmed per message",
         frozenset({"epoll-ctl-churn"}),
         script=_SMALL.replace("REARM", "1").replace("CALLS", "0"),
-        also=frozenset({"hot-frame"}),  # the interpreter's own loop
+        also=frozenset({"hot-frame"}),  # the interpreter loop
         connections=8,
     ),
     Case(
-        "calls that no request needs",
+        "unnecessary calls per request",
         frozenset({"syscalls-per-request"}),
         script=_SMALL.replace("REARM", "0").replace("CALLS", "1"),
         also=frozenset({"hot-frame"}),
@@ -316,11 +325,11 @@ ALONE = (
 )
 
 
-def _pairs(base: Case, where: str, faults: dict[str, dict[str, Any]]) -> Iterator[Case]:
+def _pairs(base: Case, base_name: str, faults: dict[str, dict[str, Any]]) -> Iterator[Case]:
     for first, second in itertools.combinations(faults, 2):
         if {first, second} not in _EXCLUSIVE:
-            yield _case(base, f"{first} and {second} {where}", first, second, **faults[first], **faults[second])
+            yield _case(base, f"{first} and {second} {base_name}", first, second, **faults[first], **faults[second])
 
 
 PAIRS = (*_pairs(_TWO, "on loopback", _ON_LOOPBACK), *_pairs(_POLLING, "with busy polling", _ON_DEVICE))
-CASES = (*RIGHT, *ALONE, *PAIRS)
+CASES = (*NO_FAULT, *ALONE, *PAIRS)

@@ -1,8 +1,8 @@
-"""Two network namespaces joined by a veth pair on which sockets get NAPI ids, so that busy polling is real.
+"""Two network namespaces connected by a veth pair on which sockets have NAPI ids, so that busy polling works.
 
-`net.core.busy_poll` is one value for the whole machine (namespaces do not have their own, seen on Linux
-6.18). `up` therefore writes what it found to a state file before it changes anything, and `down` needs
-nothing but that file: it also works after `up` was killed half-way, and a second time.
+`net.core.busy_poll` is one value for the whole machine: on Linux 6.18 namespaces do not have separate values. `up`
+therefore writes the previous value to a state file before it changes anything. `down` needs only that file, so it also
+works after `up` was killed, and when it is repeated.
 """
 
 import json
@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from netprobe.errors import NetprobeError
-from netprobe.lab.signals import Ending, held
+from netprobe.lab.signals import SignalException, deferred
 
 SERVER = "netprobe-lab-server"
 CLIENT = "netprobe-lab-client"
@@ -46,11 +46,10 @@ _ENDS = (SERVER_END, CLIENT_END)
 
 @dataclass(frozen=True)
 class LabOptions:
-    """How the namespaces are set up.
+    """Options of the namespaces.
 
-    `defer` leaves packets to the busy poller (napi_defer_hard_irqs, gro_flush_timeout); `rps_cpus` are the
-    CPUs that the server's receive queues hand packets to; `busy_poll_us` is net.core.busy_poll, for the whole
-    machine.
+    `defer`: defer interrupts (napi_defer_hard_irqs, gro_flush_timeout). `rps_cpus`: CPUs that process the packets of
+    the server's receive queues. `busy_poll_us`: net.core.busy_poll, for the whole machine.
     """
 
     queues: int = os.cpu_count() or 1
@@ -61,7 +60,7 @@ class LabOptions:
 
 @dataclass(frozen=True)
 class Lab:
-    """What `up` has made."""
+    """The namespaces that `up` created."""
 
     server: End
     client: End
@@ -75,8 +74,8 @@ class _BusyPoll:
 
 
 def up(options: LabOptions = LabOptions()) -> Lab:
-    """Bring both namespaces up, or leave nothing behind."""
-    with held():
+    """Create both namespaces; remove everything again if that fails."""
+    with deferred():
         return _up(options)
 
 
@@ -96,10 +95,10 @@ def _up(options: LabOptions) -> Lab:
 
 
 def down() -> list[str]:
-    """Remove whatever there is of the lab, and say what that was."""
+    """Remove all that exists of the lab; one line for each namespace, process and setting."""
     _require_root()
-    with held():
-        removed = [said for end in _ENDS for said in _remove_namespace(end)]
+    with deferred():
+        removed = [line for end in _ENDS for line in _remove_namespace(end)]
         removed += _restore_busy_poll()
         for path in (STATE, *STATE.parent.glob(STATE.name + ".*")):
             path.unlink(missing_ok=True)
@@ -107,23 +106,23 @@ def down() -> list[str]:
 
 
 def is_up() -> bool:
-    """Whether anything of the lab is there."""
+    """Whether any part of the lab exists."""
     return STATE.exists() or any(_path(end).exists() for end in _ENDS)
 
 
 @contextmanager
 def lab(options: LabOptions = LabOptions()) -> Iterator[Lab]:
-    """The lab for the length of a `with` block, whichever way the block ends."""
-    ending = Ending()
-    with ending.handled():
-        ours = up(options)
-        # A signal may raise just before disarming, but only once: the outer call then takes the lab down.
+    """Create the lab for a `with` block, and remove it however the block ends."""
+    signals = SignalException()
+    with signals.handled():
+        created = up(options)
+        # A signal may raise just before disarming, but only once: the outer call then removes the lab.
         try:
             try:
-                ending.arm()
-                yield ours
+                signals.arm()
+                yield created
             finally:
-                ending.armed = False
+                signals.armed = False
                 down()
         finally:
             down()
@@ -132,21 +131,26 @@ def lab(options: LabOptions = LabOptions()) -> Iterator[Lab]:
 def _check(options: LabOptions) -> None:
     _require_root()
     if is_up():
-        raise NetprobeError("the lab is already up, or was not taken down", hint="run: netprobe lab down")
+        raise NetprobeError("The lab is already up, or was not removed.", hint="Run: netprobe lab down")
     cpus = os.cpu_count() or 1
     if not 1 <= options.queues <= 64:
-        raise NetprobeError(f"a veth pair with {options.queues} queues is not possible", hint="take 1 to 64")
+        raise NetprobeError(
+            f"A veth pair with {options.queues} queues is not possible.", hint="Specify 1 to 64 queues."
+        )
     if any(not 0 <= cpu < cpus for cpu in options.rps_cpus):
-        raise NetprobeError(f"RPS names a CPU that is not there: {options.rps_cpus}", hint=f"take 0 to {cpus - 1}")
+        raise NetprobeError(
+            f"RPS is specified for a CPU that does not exist: {', '.join(map(str, options.rps_cpus))}.",
+            hint=f"Specify CPUs from 0 to {cpus - 1}.",
+        )
     if options.busy_poll_us is not None:
         if options.busy_poll_us < 0:
-            raise NetprobeError(f"net.core.busy_poll cannot be {options.busy_poll_us}")
+            raise NetprobeError(f"net.core.busy_poll cannot be {options.busy_poll_us}.")
         _read_busy_poll()
 
 
 def _require_root() -> None:
     if os.geteuid() != 0:
-        raise NetprobeError("network namespaces need root", hint="run it with sudo")
+        raise NetprobeError("Network namespaces need root.", hint="Run the command with sudo.")
 
 
 def _read_busy_poll() -> int:
@@ -154,24 +158,24 @@ def _read_busy_poll() -> int:
         return int(_BUSY_POLL.read_text())
     except FileNotFoundError as error:
         raise NetprobeError(
-            "net.core.busy_poll is not here",
-            hint="run it outside of containers and network namespaces",
+            "net.core.busy_poll does not exist here.",
+            hint="Run the command outside of containers and network namespaces.",
         ) from error
 
 
 def _claim(options: LabOptions) -> None:
-    """Write the state file; linking it into place fails if another lab came first, unlike a rename."""
+    """Write the state file. Unlike a rename, a link fails if another process created the file first."""
     state: dict[str, object] = {"version": _STATE_VERSION}
     if options.busy_poll_us is not None:
         state["busy_poll"] = asdict(_BusyPoll(_read_busy_poll(), options.busy_poll_us))
-    aside = STATE.with_name(f"{STATE.name}.{os.getpid()}")
-    aside.write_text(json.dumps(state))
+    temporary = STATE.with_name(f"{STATE.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(state))
     try:
-        os.link(aside, STATE)
+        os.link(temporary, STATE)
     except FileExistsError as error:
-        raise NetprobeError("the lab is already up", hint="run: netprobe lab down") from error
+        raise NetprobeError("The lab is already up.", hint="Run: netprobe lab down") from error
     finally:
-        aside.unlink()
+        temporary.unlink()
 
 
 def _make_link(options: LabOptions) -> None:
@@ -187,11 +191,11 @@ def _configure(end: End, options: LabOptions) -> None:
     ip = ["ip", "-n", end.namespace]
     _run([*ip, "addr", "add", f"{end.address}/24", "dev", end.device])
     if _IPV6.exists():
-        # Duplicate address detection would keep the address from use for a second.
+        # Duplicate address detection would delay the use of the address by a second.
         _run([*ip, "addr", "add", f"{end.address6}/64", "dev", end.device, "nodad"])
     for device in ("lo", end.device):
         _run([*ip, "link", "set", device, "up"])
-    # GRO gives veth a NAPI instance; without TSO and GSO TCP packets take it and sockets get a NAPI id.
+    # GRO gives veth a NAPI instance; without TSO and GSO, TCP packets pass it and sockets get a NAPI id.
     offloads = ["gro", "on", "tso", "off", "gso", "off"]
     _run(["ip", "netns", "exec", end.namespace, "ethtool", "-K", end.device, *offloads])
     device_directory = f"/sys/class/net/{end.device}"
@@ -204,14 +208,14 @@ def _configure(end: End, options: LabOptions) -> None:
 
 
 def _cpu_mask(cpus: Sequence[int]) -> str:
-    """The bitmap of sysfs: groups of 32 bits, the highest first."""
+    """The CPUs as a bitmap of sysfs: groups of 32 bits, the highest first."""
     mask = sum(1 << cpu for cpu in set(cpus))
     groups = [f"{mask >> shift & 0xFFFFFFFF:08x}" for shift in range(0, max(cpus) + 1, 32)]
     return ",".join(reversed(groups))
 
 
 def _write(end: End, paths: list[str], value: str) -> None:
-    """Write sysfs files of a namespace: only `ip netns exec` mounts the /sys that shows its devices."""
+    """Write sysfs files of a namespace; only `ip netns exec` mounts a /sys with the devices of the namespace."""
     _run(["ip", "netns", "exec", end.namespace, "tee", *paths], value)
 
 
@@ -222,9 +226,9 @@ def _path(end: End) -> Path:
 def _remove_namespace(end: End) -> list[str]:
     if not _path(end).exists():
         return []
-    said = _end_processes(end)
-    # With a process left in it, an unnamed namespace would keep the pair alive. What the kernel or a killed
-    # `up` has already taken away, or never made, is no error.
+    lines = _end_processes(end)
+    # A remaining process would keep the namespace and the veth pair alive. It is not an error if the kernel has removed
+    # the device, or a killed `up` did not create it.
     with suppress(NetprobeError):
         _run(["ip", "-n", end.namespace, "link", "delete", end.device])
     try:
@@ -232,29 +236,29 @@ def _remove_namespace(end: End) -> list[str]:
     except NetprobeError:
         if _path(end).exists():
             raise
-    return [*said, f"removed namespace {end.namespace}"]
+    return [*lines, f"removed namespace {end.namespace}"]
 
 
 def _pids(end: End) -> set[int]:
     try:
         listed = _run(["ip", "netns", "pids", end.namespace]).split()
-    except NetprobeError:  # a namespace of which only the name exists
+    except NetprobeError:  # only the name of the namespace exists
         return set()
     return {int(pid) for pid in listed} - {os.getpid()}
 
 
 def _end_processes(end: End) -> list[str]:
-    """Ask the processes in the namespace to end; one that will not may be a shell and is only named."""
-    asked = _pids(end)
-    for pid in asked:
+    """Send SIGTERM to the processes in the namespace; a process that does not end, such as a shell, is reported."""
+    pids = _pids(end)
+    for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    left, deadline = asked, time.monotonic() + _END_SECONDS
+    left, deadline = pids, time.monotonic() + _END_SECONDS
     while left and time.monotonic() < deadline:
         time.sleep(0.02)
-        left = _pids(end) & asked
-    said = [f"ended process {pid} in {end.namespace}" for pid in sorted(asked - left)]
-    return said + [f"process {pid} in {end.namespace} does not end: left running" for pid in sorted(left)]
+        left = _pids(end) & pids
+    lines = [f"ended process {pid} in {end.namespace}" for pid in sorted(pids - left)]
+    return lines + [f"process {pid} in {end.namespace} does not end and still runs" for pid in sorted(left)]
 
 
 def _restore_busy_poll() -> list[str]:
@@ -267,26 +271,26 @@ def _restore_busy_poll() -> list[str]:
         return [f"restored net.core.busy_poll to {changed.before}"]
     if now == changed.before:
         return []
-    return [f"left net.core.busy_poll at {now}: it was changed while the lab was up"]
+    return [f"kept net.core.busy_poll at {now}: it was changed while the lab was up"]
 
 
 def _read_state() -> _BusyPoll | None:
     try:
         state = json.loads(STATE.read_text())
         if state["version"] != _STATE_VERSION:
-            hint = "take the lab down with that version"
-            raise NetprobeError(f"{STATE} was written by another version of netprobe", hint=hint)
+            hint = "Remove the lab with that version."
+            raise NetprobeError(f"{STATE} was written by another version of netprobe.", hint=hint)
         return _BusyPoll(**state["busy_poll"]) if "busy_poll" in state else None
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        hint = f"check net.core.busy_poll, then remove {STATE}"
-        raise NetprobeError(f"{STATE} cannot be read: {error}", hint=hint) from error
+        hint = f"Check net.core.busy_poll, then delete {STATE}."
+        raise NetprobeError(f"{STATE} cannot be read: {error}.", hint=hint) from error
 
 
 def _run(command: list[str], text: str = "") -> str:
     try:
-        # In a process group of its own: Ctrl-C in the terminal must not break the way down.
+        # In a separate process group, so that Ctrl-C in the terminal does not interrupt the removal.
         done = subprocess.run(
             command,
             input=text,
@@ -297,10 +301,10 @@ def _run(command: list[str], text: str = "") -> str:
             process_group=0,
         )
     except FileNotFoundError as error:
-        hint = "install the packages iproute2 and ethtool"
-        raise NetprobeError(f"{command[0]} is not here", hint=hint) from error
+        hint = "Install the packages iproute2 and ethtool."
+        raise NetprobeError(f"{command[0]} is not installed.", hint=hint) from error
     except subprocess.TimeoutExpired as error:
-        raise NetprobeError(f"no answer in {_COMMAND_SECONDS:.0f} s: {' '.join(command)}") from error
+        raise NetprobeError(f"No answer within {_COMMAND_SECONDS:.0f} s: {' '.join(command)}") from error
     if done.returncode:
         raise NetprobeError(f"{' '.join(command)}: {done.stderr.strip() or f'exit status {done.returncode}'}")
     return done.stdout

@@ -1,4 +1,4 @@
-"""A real nginx of Debian's, with its own configuration in a directory of its own."""
+"""Runs the installed nginx with a configuration in a temporary directory."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ http {{
 
 @dataclass(frozen=True)
 class NginxOptions:
-    """Workers, and whether each has a listener of its own."""
+    """Number of workers, and whether each has a separate listener."""
 
     workers: int = 2
     reuseport: bool = True
@@ -50,7 +50,7 @@ class NginxOptions:
 
 
 class Nginx:
-    """Runs nginx while entered; `pid` is the master's, `url` what it serves."""
+    """Runs nginx while entered; `pid` is the master process, `url` the URL that it serves."""
 
     def __init__(self, options: NginxOptions | None = None) -> None:
         self._options = options or NginxOptions()
@@ -67,7 +67,7 @@ class Nginx:
         if program is None:
             raise NetprobeError("nginx is not installed.", hint="Install the package nginx-light.")
         self._folder = tempfile.TemporaryDirectory(prefix="netprobe-nginx-")
-        # Workers give up root and must still reach their directories.
+        # Workers drop root privileges and need access to their directories.
         Path(self._folder.name).chmod(0o755)
         self.port = free_port(self._options.address)
         host = f"[{self._options.address}]" if ":" in self._options.address else self._options.address
@@ -102,7 +102,7 @@ class Nginx:
                 return
             time.sleep(0.02)
         self.__exit__(None, None, None)
-        raise NetprobeError("nginx did not answer in time.")
+        raise NetprobeError(f"nginx did not answer within {_START_SECONDS:.0f} s.")
 
     def workers(self) -> list[int]:
         """PIDs of the workers."""
@@ -124,7 +124,7 @@ class Nginx:
 
 
 def free_port(address: str = "127.0.0.1") -> int:
-    """A TCP port that nobody listens on now."""
+    """A TCP port without a listener."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family) as probe:
         probe.bind((address, 0))

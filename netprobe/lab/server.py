@@ -1,4 +1,4 @@
-"""Builds and runs the lab server (`server/`): one process with each known fault on a switch."""
+"""Builds and runs the lab server (`server/`), whose faults are options."""
 
 import hashlib
 import os
@@ -17,11 +17,11 @@ from netprobe.errors import NetprobeError
 
 _SOURCES = Path(__file__).with_suffix("")
 _CHECKOUT = _SOURCES.parents[2]
-# Debugging information and frame pointers, so that a profile of the server is worth reading.
+# Debugging information and frame pointers, so that profiles of the server have symbols and complete stacks.
 _FLAGS = ("-std=gnu11", "-D_GNU_SOURCE", "-O2", "-g", "-fno-omit-frame-pointer", "-fno-optimize-sibling-calls")
 _COMPILE = ("cc", *_FLAGS, "-Wall", "-Wextra", "-Werror")
 _LINK = ("-luring", "-pthread")
-_PACKAGES = "install the packages gcc libc6-dev liburing-dev"
+_PACKAGES = "Install the packages gcc, libc6-dev and liburing-dev."
 _NAME = "lab-server"
 _COMPILE_SECONDS = 120.0
 _END_SECONDS = 5.0
@@ -31,7 +31,7 @@ _COUNTS = re.compile(r"^reactor-(\d+) requests=(\d+) accepted=(\d+)$", re.MULTIL
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """The server's flags; the defaults are a server without a fault."""
+    """The options of the server; the defaults are a server without a fault."""
 
     threads: int = 1
     processes: int = 0  # instead of threads
@@ -89,32 +89,32 @@ class ServerOptions:
 
 @dataclass(frozen=True)
 class ReactorCounts:
-    """What one reactor has done, as the server says when it ends."""
+    """The counters of one reactor, which the server prints when it ends."""
 
     requests: int
     accepted: int
 
 
 def build(force: bool = False) -> Path:
-    """Compile the server unless that was done for the same sources, and return the program."""
+    """Compile the server unless the same sources have been compiled, and return the program."""
     program = _build_directory() / _fingerprint() / _NAME
     if program.exists() and not force:
         return program
     try:
         program.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=program.parent) as aside:
-            _compile(Path(aside, _NAME))
-            os.replace(Path(aside, _NAME), program)
+        with tempfile.TemporaryDirectory(dir=program.parent) as temporary:
+            _compile(Path(temporary, _NAME))
+            os.replace(Path(temporary, _NAME), program)
     except OSError as error:
-        raise NetprobeError(f"the lab server cannot be stored: {error}") from error
+        raise NetprobeError(f"The lab server cannot be stored: {error}.") from error
     return program
 
 
 class LabServer:
     """A running lab server.
 
-    Use it as a context manager. When it has ended, `counts` has what each reactor did and `messages` its
-    standard error.
+    A context manager. When the server has ended, `counts` has the counters of each reactor, and `messages` its standard
+    error.
     """
 
     def __init__(self, options: ServerOptions, *, namespace: str | None = None, ready_seconds: float = 10.0) -> None:
@@ -139,10 +139,10 @@ class LabServer:
         self.stop()
 
     def start(self) -> None:
-        """Start the server and wait until it serves."""
+        """Start the server and wait until it is ready."""
         command = [str(build()), *self.options.argv()]
         if self.namespace:
-            # `ip netns exec` becomes the server: the process that is waited for is the server itself.
+            # `ip netns exec` execs the server, so the child process is the server.
             command = ["ip", "netns", "exec", self.namespace, *command]
         try:
             self._process = subprocess.Popen(
@@ -150,13 +150,13 @@ class LabServer:
             )
             self.port, self.pid = self._await_ready(self._process)
         except FileNotFoundError as error:
-            raise NetprobeError(f"{command[0]} is not here", hint="install the package iproute2") from error
+            raise NetprobeError(f"{command[0]} is not installed.", hint="Install the package iproute2.") from error
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """End the server; does nothing when it has ended."""
+        """End the server if it still runs."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -173,16 +173,16 @@ class LabServer:
 
     def _await_ready(self, process: subprocess.Popen[bytes]) -> tuple[int, int]:
         assert process.stdout is not None
-        output, seen = process.stdout.fileno(), b""
+        descriptor, output = process.stdout.fileno(), b""
         deadline = time.monotonic() + self._ready_seconds
-        while not (ready := _READY.search(seen)):
-            if not select.select([output], [], [], max(0.0, deadline - time.monotonic()))[0]:
-                raise NetprobeError(f"the lab server did not serve within {self._ready_seconds:.0f} s")
-            chunk = os.read(output, 4096)
+        while not (ready := _READY.search(output)):
+            if not select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                raise NetprobeError(f"The lab server was not ready within {self._ready_seconds:.0f} s.")
+            chunk = os.read(descriptor, 4096)
             if not chunk:
                 self.stop()
-                raise NetprobeError(f"the lab server did not start: {self.messages.strip() or 'it said nothing'}")
-            seen += chunk
+                raise NetprobeError(f"The lab server did not start: {self.messages.strip() or 'it printed no message'}")
+            output += chunk
         return int(ready[1]), int(ready[2])
 
 
@@ -195,7 +195,7 @@ def _source_files() -> list[Path]:
 
 
 def _fingerprint() -> str:
-    """Of the sources and flags. A time would not do: an installed file is as old as its release."""
+    """Hash of the sources and compiler options. Modification times of installed files do not show changes."""
     digest = hashlib.sha256(" ".join(_COMPILE + _LINK).encode())
     for source in _source_files():
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
@@ -213,15 +213,15 @@ def _build_directory() -> Path:
 
 def _compile(program: Path) -> None:
     if shutil.which(_COMPILE[0]) is None:
-        raise NetprobeError("there is no C compiler", hint=_PACKAGES)
+        raise NetprobeError("No C compiler is installed.", hint=_PACKAGES)
     sources = [str(path) for path in _source_files() if path.suffix == ".c"]
     command = [*_COMPILE, *sources, "-o", str(program), *_LINK]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_COMPILE_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise NetprobeError(f"the compiler did not end within {_COMPILE_SECONDS:.0f} s") from error
+        raise NetprobeError(f"The compiler did not end within {_COMPILE_SECONDS:.0f} s.") from error
     if done.returncode == 0:
         return
     if "liburing.h" in done.stderr or "-luring" in done.stderr:
-        raise NetprobeError("liburing's header or library is missing", hint=_PACKAGES)
-    raise NetprobeError(f"the lab server does not compile:\n{done.stderr.strip()}", hint=_PACKAGES)
+        raise NetprobeError("The header or library of liburing is missing.", hint=_PACKAGES)
+    raise NetprobeError(f"The lab server does not compile:\n{done.stderr.strip()}", hint=_PACKAGES)

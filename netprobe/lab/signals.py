@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM while something is up that must come down again."""
+"""SIGINT and SIGTERM during changes that must be undone."""
 
 import signal
 import threading
@@ -11,22 +11,22 @@ _Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()  # the only one that gets signals
+    return threading.current_thread() is threading.main_thread()  # the only thread that receives signals
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Let signals wait: an exception raised inside `subprocess` can leave its lock taken, and us waiting."""
+def deferred() -> Iterator[None]:
+    """Defer signals: an exception inside `subprocess` can leave its lock held, which would be a deadlock."""
     if not _in_main_thread():
         yield
         return
-    came: list[int] = []
-    before = {number: signal.signal(number, lambda number, _: came.append(number)) for number in _ENDING}
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in _ENDING}
     try:
         yield
     finally:
         _set_handlers(before)
-        for number in came[:1]:
+        for number in received[:1]:
             signal.raise_signal(number)
 
 
@@ -35,23 +35,23 @@ def _set_handlers(handlers: Mapping[signal.Signals, _Handler]) -> None:
         signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
-class Ending:
-    """Turns the first SIGINT or SIGTERM into an exception while armed, and keeps the others for the end."""
+class SignalException:
+    """Raises an exception for the first SIGINT or SIGTERM while armed, and defers others."""
 
     def __init__(self) -> None:
         self.armed = False
         self._raised = False
-        self._came = 0
+        self._received = 0
 
     def arm(self) -> None:
-        """Let a signal raise from now on, and raise for one that has come already."""
+        """Raise for a signal from now on, or for one that was received before."""
         self.armed = True
-        if self._came:
+        if self._received:
             self._raise()
 
     @contextmanager
     def handled(self) -> Iterator[None]:
-        """Take the signals over for a block; one that has not raised within it raises after it."""
+        """Handle the signals during a block; a signal that has not raised within the block raises after it."""
         if not _in_main_thread():
             yield
             return
@@ -60,16 +60,16 @@ class Ending:
             yield
         finally:
             _set_handlers(before)
-        if self._came and not self._raised:
+        if self._received and not self._raised:
             self._raise()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._came = self._came or number
+        self._received = self._received or number
         if self.armed and not self._raised:
             self._raise()
 
     def _raise(self) -> None:
         self._raised = True
-        if self._came == signal.SIGINT:
+        if self._received == signal.SIGINT:
             raise KeyboardInterrupt
-        raise SystemExit(128 + self._came)
+        raise SystemExit(128 + self._received)

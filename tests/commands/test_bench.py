@@ -1,4 +1,4 @@
-"""`netprobe bench` on a real server: rounds that pyperf reads, intervals, and what it refuses."""
+"""`netprobe bench` on a real server: rounds that pyperf reads, confidence intervals, and errors."""
 
 import json
 import math
@@ -17,6 +17,7 @@ from netprobe.analysis.confidence import gain_pct, mean
 from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.server import LabServer, ServerOptions
 from netprobe.load.rounds import Round, suite
+from netprobe.run.description import RequestsInfo
 
 ROUNDS = 3
 NAMES = ["time per request", *(f"latency p{p}" for p in ("50", "90", "99", "99.99"))]
@@ -62,13 +63,13 @@ def suite_of(folder: Path) -> dict[str, list[float]]:
 
 def test_pyperf_reads_every_round(measured):
     _, folder = measured
-    told = pyperf("stats", folder / "bench.json")
-    assert told.count(f"Number of run with values: {ROUNDS}") == len(NAMES)
-    assert told.count("Number of warmup per run: 0.3") == 5  # one in three runs
+    output = pyperf("stats", folder / "bench.json")
+    assert output.count(f"Number of run with values: {ROUNDS}") == len(NAMES)
+    assert output.count("Number of warmup per run: 0.3") == 5  # one in three runs
     assert list(suite_of(folder)) == NAMES
 
 
-def test_what_is_printed_is_what_is_kept(measured):
+def test_printed_numbers_are_those_of_the_suite(measured):
     document, folder = measured
     kept = suite_of(folder)
     rounds = load(folder).table("load_rounds")
@@ -84,8 +85,8 @@ def test_what_is_printed_is_what_is_kept(measured):
     assert document["per_request"] is None
 
 
-def test_the_distribution_is_whole(measured):
-    """Every request has its latency, and wrk adds those that it could not send in time."""
+def test_distribution_includes_every_request(measured):
+    """Every request has a latency; wrk adds latencies of requests that it could not send in time."""
     _, folder = measured
     run = load(folder)
     latency = run.table("load_latency").groupby("round")["requests"].sum()
@@ -93,29 +94,29 @@ def test_the_distribution_is_whole(measured):
     assert (latency >= requests * 0.99).all()
 
 
-def test_compare_to(tmp_path):
+def test_pyperf_compares_two_suites(tmp_path):
     """Twice the throughput is half the time per request, and pyperf calls it faster."""
     rounds = [Round(1.7e9 + n, 1.0, 20_000 + n, 0, {50: 20_000 + n}) for n in range(5)]
     for name, factor in (("a", 1), ("b", 2)):
         made = [Round(one.started, one.seconds, factor * one.requests, 0, one.latency_us) for one in rounds]
         (tmp_path / f"{name}.json").write_bytes(suite(made, made[:1], {}))
-    told = pyperf("compare_to", tmp_path / "a.json", tmp_path / "b.json")
-    assert "time per request: Mean +- std dev: [a] 50.0 us" in told
-    assert "2.00x faster" in told
-    # Less of everything in the suite is better, which is all that pyperf knows.
-    assert "slower" not in told
+    output = pyperf("compare_to", tmp_path / "a.json", tmp_path / "b.json")
+    assert "time per request: Mean +- std dev: [a] 50.0 us" in output
+    assert "2.00x faster" in output
+    # Lower is better for every value of the suite, as pyperf assumes.
+    assert "slower" not in output
     assert {benchmark["unit"] for benchmark in units(tmp_path / "a.json")} == {"second"}
 
 
 def units(path: Path) -> list[dict]:
-    """Metadata of each benchmark; what is the same in all stands once."""
+    """Metadata of each benchmark; metadata that all share are stored once."""
     document = json.loads(path.read_text())
     return [{"unit": "second", **document["metadata"], **one["metadata"]} for one in document["benchmarks"]]
 
 
 @pytest.mark.kernel
-def test_by_request_is_exact(nginx, netprobe, tmp_path):
-    """nginx answers each request with one receive and one send; connections and their ends are few."""
+def test_counts_per_request_are_exact(nginx, netprobe, tmp_path):
+    """nginx serves each request with one receive and one send; connections are few."""
     done = netprobe("bench", nginx.url, "--record", "--rounds", 2, "-c", 4, "-o", tmp_path / "run", "--json")
     document = validate(done.json())
     by_call = {one["syscall"]: one["per_request"] for one in document["per_request"]["system_calls"]}
@@ -124,7 +125,7 @@ def test_by_request_is_exact(nginx, netprobe, tmp_path):
     assert by_call["writev"] == pytest.approx(1, abs=0.01)
     assert document["per_request"]["cpu_us"] > 0.5
     run = load(tmp_path / "run")
-    assert run.info["requests"] == {"count": document["requests"], "source": "the load generator"}
+    assert run.info.requests == RequestsInfo(count=document["requests"], source="the load generator")
     assert len(run.table("load_rounds")) == 2
     assert (tmp_path / "run" / "bench.json").exists()
 
@@ -139,10 +140,10 @@ def test_text(nginx, netprobe, tmp_path):
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
-def test_the_load_keeps_away_from_the_server(netprobe, tmp_path):
-    """A server that is pinned leaves the other CPUs; one that may run anywhere leaves none."""
+def test_load_generator_avoids_the_cpus_of_the_server(netprobe, tmp_path):
+    """A pinned server leaves the other CPUs; an unpinned server leaves none."""
     others = ",".join(map(str, sorted(os.sched_getaffinity(0) - {0})))
-    for cpus, words in (((0,), f"on CPU {others} (the server's are 0)"), ((), "on any CPU (the server may use all")):
+    for cpus, words in (((0,), f"on CPU {others} (the server uses 0)"), ((), "on any CPU (the server may use all")):
         with LabServer(ServerOptions(cpus=cpus)) as server:
             url = f"http://127.0.0.1:{server.port}/"
             done = netprobe("bench", url, "--rounds", 2, "-c", 2, "--json", "-o", tmp_path / f"run{len(cpus)}")
@@ -156,7 +157,7 @@ def test_the_load_keeps_away_from_the_server(netprobe, tmp_path):
     ("arguments", "words"),
     [
         (["nonsense"], "is not a URL"),
-        (["http://127.0.0.1:1/", "--record"], "listens nobody"),
+        (["http://127.0.0.1:1/", "--record"], "no visible process listens"),
         (["http://127.0.0.1:1/"], "wrk failed"),
         (["http://127.0.0.1:1/", "--rounds", "1"], "--rounds"),
         (["http://127.0.0.1:1/", "-o", "/nonexistent/run"], "/nonexistent"),
@@ -171,7 +172,7 @@ def test_refused(netprobe, tmp_path, monkeypatch, arguments, words):
 # ---- Without a server ----
 
 
-def test_interval_of_a_mean():
+def test_confidence_interval_of_a_mean():
     """Three values: t of 2 degrees of freedom is 4.303."""
     found = mean([10.0, 12.0, 14.0])
     half = 4.302653 * 2 / math.sqrt(3)
@@ -179,7 +180,7 @@ def test_interval_of_a_mean():
     assert mean([7.0]).low is None
 
 
-def test_gain():
+def test_confidence_interval_of_a_gain():
     found = gain_pct([100.0, 102.0, 98.0, 101.0], [150.0, 153.0, 147.0, 151.5])
     assert found.value == pytest.approx(50)
     assert found.low is not None

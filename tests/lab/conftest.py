@@ -19,7 +19,7 @@ PIDFD_GETFD = 438
 
 
 class Client:
-    """A blocking HTTP client that knows what the server answers."""
+    """A blocking HTTP client that checks the response of the server."""
 
     def __init__(self, address: str, port: int) -> None:
         self.socket = socket.create_connection((address, port), timeout=5)
@@ -97,7 +97,7 @@ def start() -> Callable[[list[str]], AbstractContextManager[tuple[int, int]]]:
 
 @pytest.fixture
 def fds_of() -> Callable[[int, str], list[int]]:
-    """The file descriptors of a process whose link starts with a text."""
+    """The file descriptors of a process whose link target starts with a text."""
 
     def find(pid: int, start: str) -> list[int]:
         links = {}
@@ -128,4 +128,3 @@ def traced(tmp_path: Path) -> Callable[..., str]:
         return output.read_text()
 
     return run
-

@@ -46,9 +46,9 @@ def test_up_and_down(netprobe, clean):
 @pytest.mark.kernel
 def test_up_twice_is_refused(netprobe, clean):
     assert netprobe("lab", "up").status == 0
-    said = netprobe("lab", "up", "--busy-poll", "59").refused()
-    assert "already up" in said
-    assert "netprobe lab down" in said
+    message = netprobe("lab", "up", "--busy-poll", "59").refused()
+    assert "already up" in message
+    assert "netprobe lab down" in message
     assert namespaces.is_up()
     assert BUSY_POLL.read_text() != "59\n"
 
@@ -63,7 +63,7 @@ def test_down_twice(netprobe, clean):
 
 
 @pytest.mark.kernel
-def test_one_queue_a_cpu_by_default(netprobe, clean):
+def test_one_queue_per_cpu_by_default(netprobe, clean):
     assert netprobe("lab", "up").status == 0
     shown = subprocess.run(
         ["ip", "-n", namespaces.SERVER, "-d", "-j", "link", "show", "veth-server"], capture_output=True, check=True
@@ -92,7 +92,7 @@ def test_wrong_options_of_up(netprobe, clean, arguments, words):
 
 @pytest.mark.kernel
 def test_needs_root(clean):
-    # Descends to nobody without asking for a password; the message is what matters.
+    # Runs as the user nobody.
     done = subprocess.run(
         ["setpriv", "--reuid=65534", "--clear-groups", COMMAND, "lab", "up"],
         capture_output=True,
@@ -107,7 +107,7 @@ def test_needs_root(clean):
 
 
 def test_server(netprobe):
-    """It becomes the server: the PID that was started is the one that serves, and a signal ends it."""
+    """The command execs the server: the started PID serves, and a signal ends it."""
     with subprocess.Popen(
         [COMMAND, "lab", "server", "--threads=2", "--steer=cbpf"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as server:
@@ -122,7 +122,7 @@ def test_server(netprobe):
         assert server.wait(5) == 0
 
 
-def test_the_servers_own_help_and_errors(netprobe):
+def test_help_and_errors_of_the_server_are_passed_on(netprobe):
     shown = netprobe("lab", "server", "--help")
     assert shown.status == 0
     assert "--listen-order" in shown.out

@@ -36,7 +36,7 @@ def output(*command: str) -> str:
 
 
 def machine() -> dict[str, object]:
-    """What the lab must leave as it was."""
+    """State of the machine that the lab must not change."""
     return {
         "namespaces": output("ip", "netns", "list"),
         "links": output("ip", "-o", "link"),
@@ -57,7 +57,7 @@ def python(program: str) -> "Iterator[subprocess.Popen[str]]":
 
 
 def ask(address: str, port: int, requests: int) -> int:
-    """Ask from the client's namespace, one request at a time; the NAPI id of the client's socket."""
+    """Send requests from the client's namespace, one at a time; the NAPI id of the client's socket."""
     command = ["ip", "netns", "exec", namespaces.CLIENT, sys.executable, "-c", CLIENT]
     answer: dict[str, int] = json.loads(output(*command, address, str(port), str(requests)))
     return answer["napi"]
@@ -65,7 +65,7 @@ def ask(address: str, port: int, requests: int) -> int:
 
 @pytest.fixture
 def clean():
-    """Not this test's lab: fail instead of taking it down."""
+    """Fail instead of removing a lab that the test did not create."""
     assert not namespaces.is_up(), "a lab is up: netprobe lab down"
     before = machine()
     yield before
@@ -118,7 +118,7 @@ def test_up_and_down(clean):
 
 
 @pytest.mark.kernel
-def test_a_second_up_is_refused_and_leaves_the_first(clean):
+def test_second_up_is_refused_and_does_not_change_the_first(clean):
     namespaces.up(LabOptions(busy_poll_us=53))
     with pytest.raises(NetprobeError) as raised:
         namespaces.up(LabOptions(busy_poll_us=59))
@@ -128,7 +128,7 @@ def test_a_second_up_is_refused_and_leaves_the_first(clean):
 
 
 @pytest.mark.kernel
-def test_the_link_is_as_asked(clean):
+def test_link_has_the_specified_options(clean):
     options = LabOptions(queues=3, defer=True, rps_cpus=(0,))
     with namespaces.lab(options) as lab:
         for end in (lab.server, lab.client):
@@ -152,7 +152,7 @@ def test_the_link_is_as_asked(clean):
 
 
 @pytest.mark.kernel
-def test_without_deferral_by_default(clean):
+def test_interrupts_are_not_deferred_by_default(clean):
     with namespaces.lab() as lab:
         inside = ["ip", "netns", "exec", lab.server.namespace]
         assert output(*inside, "cat", f"/sys/class/net/{lab.server.device}/napi_defer_hard_irqs") == "0\n"
@@ -182,7 +182,7 @@ def busy_poll_packets(pid: int) -> int:
         (ServerOptions(), False),
         (ServerOptions(busy_poll_us=200, prefer=True), True),
         (ServerOptions(busy_poll_us=200, prefer=True, epoll_timeout_us=100), True),
-        # The article's finding: with timeout 0 epoll never busy-polls.
+        # The finding of the article: with a zero timeout epoll never busy-polls.
         (ServerOptions(busy_poll_us=200, prefer=True, epoll_timeout_us=0), False),
         (ServerOptions(busy_poll_us=200, prefer=True, backend="io_uring"), True),
     ],
@@ -202,14 +202,14 @@ def test_busy_polling(options, polls, clean):
 def test_down_ends_processes_inside(clean):
     namespaces.up()
     with LabServer(ServerOptions(), namespace=namespaces.SERVER) as server:
-        said = namespaces.down()
-        assert said[0] == f"ended process {server.pid} in netprobe-lab-server"
+        lines = namespaces.down()
+        assert lines[0] == f"ended process {server.pid} in netprobe-lab-server"
     assert server.exit_status == 0
     assert machine() == clean
 
 
 @pytest.mark.kernel
-def test_a_failure_half_way_leaves_nothing(clean, monkeypatch):
+def test_failed_up_removes_everything(clean, monkeypatch):
     monkeypatch.setattr(namespaces, "CLIENT_END", namespaces.End(namespaces.CLIENT, "a-name-of-23-characters", "", ""))
     with pytest.raises(NetprobeError, match=re.escape("ip link add")):
         namespaces.up(LabOptions(busy_poll_us=53))
@@ -217,12 +217,12 @@ def test_a_failure_half_way_leaves_nothing(clean, monkeypatch):
 
 
 @pytest.mark.kernel
-def test_a_change_of_someone_else_stays(clean):
+def test_change_by_another_program_is_kept(clean):
     before = BUSY_POLL.read_text()
     namespaces.up(LabOptions(busy_poll_us=53))
     BUSY_POLL.write_text("59\n")
     try:
-        assert "left net.core.busy_poll at 59: it was changed while the lab was up" in namespaces.down()
+        assert "kept net.core.busy_poll at 59: it was changed while the lab was up" in namespaces.down()
         assert BUSY_POLL.read_text() == "59\n"
     finally:
         BUSY_POLL.write_text(before)
@@ -230,7 +230,7 @@ def test_a_change_of_someone_else_stays(clean):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("milliseconds", [0, 5, 11, 17, 23, 31, 43, 59, 83])
-def test_down_after_kill_9_half_way_up(milliseconds, clean):
+def test_down_after_sigkill_during_up(milliseconds, clean):
     with python("print('go', flush=True)\nup(LabOptions(busy_poll_us=53, defer=True))\ntime.sleep(30)") as child:
         assert child.stdout.readline() == "go\n"
         time.sleep(milliseconds / 1000)
@@ -243,7 +243,7 @@ def test_down_after_kill_9_half_way_up(milliseconds, clean):
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("milliseconds", [3, 13, 29, 47])
-def test_down_after_kill_9_half_way_down(milliseconds, clean):
+def test_down_after_sigkill_during_down(milliseconds, clean):
     namespaces.up(LabOptions(busy_poll_us=53, defer=True))
     with python("print('go', flush=True)\ndown()") as child:
         assert child.stdout.readline() == "go\n"
@@ -259,7 +259,7 @@ def test_down_after_kill_9_half_way_down(milliseconds, clean):
     ("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, -signal.SIGINT)], ids=["term", "int"]
 )
 @pytest.mark.parametrize("milliseconds", [0, 7, 19, 29, 37, 53, 300])
-def test_lab_comes_down_on_a_signal(number, expected, milliseconds, clean):
+def test_signal_removes_the_lab(number, expected, milliseconds, clean):
     program = "print('go', flush=True)\nwith lab(LabOptions(busy_poll_us=53)):\n    time.sleep(30)"
     with python("signal.signal(2, signal.default_int_handler)\n" + program) as child:
         assert child.stdout.readline() == "go\n"
@@ -272,14 +272,14 @@ def test_lab_comes_down_on_a_signal(number, expected, milliseconds, clean):
 
 
 @pytest.mark.kernel
-def test_lab_comes_down_on_an_exception(clean):
+def test_exception_removes_the_lab(clean):
     with pytest.raises(ZeroDivisionError), namespaces.lab(LabOptions(busy_poll_us=53)):
         raise ZeroDivisionError
     assert machine() == clean
 
 
 @pytest.mark.kernel
-def test_a_refused_lab_leaves_the_other_up(clean):
+def test_refused_lab_does_not_remove_the_existing_one(clean):
     namespaces.up()
     with pytest.raises(NetprobeError, match="already up"), namespaces.lab():
         pass
@@ -287,7 +287,7 @@ def test_a_refused_lab_leaves_the_other_up(clean):
 
 
 @pytest.mark.kernel
-def test_an_unreadable_state_file_is_explained(clean):
+def test_corrupt_state_file_is_an_error_with_a_hint(clean):
     namespaces.STATE.write_text('{"version": 1, "busy_poll": ')
     try:
         with pytest.raises(NetprobeError, match="cannot be read") as raised:

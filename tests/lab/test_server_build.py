@@ -7,7 +7,7 @@ from netprobe.errors import NetprobeError
 from netprobe.lab import server
 
 
-def compiler_that_says(directory: Path, message: str) -> str:
+def compiler_that_prints(directory: Path, message: str) -> str:
     directory.mkdir()
     cc = directory / "cc"
     cc.write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 1\n")
@@ -22,7 +22,7 @@ def test_builds_once() -> None:
     assert server.build().stat().st_mtime_ns == built
 
 
-def test_force_builds_again_and_leaves_nothing_aside() -> None:
+def test_force_builds_again_without_temporary_files() -> None:
     before = server.build().stat().st_ino
     program = server.build(force=True)
     assert program.stat().st_ino != before
@@ -43,11 +43,11 @@ def test_changed_source_builds_again(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert [os.waitstatus_to_exitcode(os.system(str(program))) for program in (first, second)] == [3, 5]
 
 
-def test_a_missing_compiler_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_a_missing_compiler_names_the_packages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     with pytest.raises(NetprobeError) as raised:
         server.build(force=True)
-    assert "gcc libc6-dev liburing-dev" in raised.value.hint
+    assert "gcc, libc6-dev and liburing-dev" in raised.value.hint
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,16 @@ def test_a_missing_compiler_names_the_packages(monkeypatch: pytest.MonkeyPatch) 
         "/usr/bin/ld: cannot find -luring: No such file or directory",
     ],
 )
-def test_a_missing_liburing_names_the_packages(message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", compiler_that_says(tmp_path / "bin", message))
+def test_error_of_a_missing_liburing_names_the_packages(
+    message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", compiler_that_prints(tmp_path / "bin", message))
     with pytest.raises(NetprobeError, match="liburing") as raised:
         server.build(force=True)
-    assert "gcc libc6-dev liburing-dev" in raised.value.hint
+    assert "gcc, libc6-dev and liburing-dev" in raised.value.hint
 
 
-def test_a_compiler_error_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", compiler_that_says(tmp_path / "bin", "main.c:7: error: prime expected"))
+def test_compiler_error_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", compiler_that_prints(tmp_path / "bin", "main.c:7: error: prime expected"))
     with pytest.raises(NetprobeError, match="error: prime expected"):
         server.build(force=True)

@@ -36,14 +36,14 @@ def options(request: pytest.FixtureRequest) -> ServerOptions:
     return chosen
 
 
-def test_pipelined_requests_each_get_a_reply(options, connect):
+def test_each_pipelined_request_gets_a_response(options, connect):
     with LabServer(options) as server, connect("127.0.0.1", server.port) as client:
         for requests in (1, 23, 211):
             client.ask(requests)
     assert server.counts == {0: ReactorCounts(requests=235, accepted=1)}
 
 
-def test_a_request_may_come_in_pieces(options, connect):
+def test_request_may_arrive_in_pieces(options, connect):
     with LabServer(options) as server, connect("127.0.0.1", server.port) as client:
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in SHORT * 3:
@@ -66,7 +66,7 @@ def test_many_connections(options, connect):
     assert server.counts[0] == ReactorCounts(requests=707, accepted=101)
 
 
-def test_a_client_that_reads_late_gets_everything(options, connect):
+def test_client_that_reads_late_receives_everything(options, connect):
     requests = 100_003
     with LabServer(options) as server, connect("127.0.0.1", server.port) as client:
 
@@ -85,7 +85,7 @@ def test_a_client_that_reads_late_gets_everything(options, connect):
     assert server.counts[0].requests == requests
 
 
-def test_clients_that_break_off_leave_no_file_open(options, connect, fds_of):
+def test_aborted_connections_are_closed(options, connect, fds_of):
     with LabServer(options) as server:
         pid = server.pid if not options.processes else int(children(server.pid)[0])
         before = len(fds_of(pid, "socket:"))
@@ -141,7 +141,7 @@ def test_udp_echoes_each_datagram(options):
 
 
 @pytest.mark.parametrize("backend", ["epoll", "io_uring"])
-def test_a_full_table_refuses_further_connections(backend, start, connect):
+def test_full_table_refuses_further_connections(backend, start, connect):
     room = 131  # 200 files, less 64 for other things and 5 for each reactor
     with (
         start(["prlimit", "--nofile=200:200", str(build()), f"--backend={backend}"]) as (_, port),
@@ -157,7 +157,7 @@ def test_a_full_table_refuses_further_connections(backend, start, connect):
             next_one.ask()
 
 
-def test_processes_serve_their_own_listener_and_hold_all(connect, fds_of):
+def test_each_process_serves_one_listener_and_has_all_open(connect, fds_of):
     with LabServer(ServerOptions(processes=3, listeners=5)) as server:
         workers = [int(child) for child in children(server.pid)]
         names = [Path(f"/proc/{worker}/comm").read_text().strip() for worker in workers]
@@ -175,7 +175,7 @@ def test_processes_share_the_work(connect):
     assert min(count.accepted for count in server.counts.values()) > 0
 
 
-def test_a_dead_worker_ends_the_rest():
+def test_dead_worker_ends_the_server():
     with LabServer(ServerOptions(processes=3)) as server:
         workers = children(server.pid)
         os.kill(int(workers[1]), signal.SIGKILL)

@@ -16,7 +16,7 @@ def test_report_of_one_round():
         parse_round("Running 1s test")
 
 
-def test_percentile_of_nothing():
+def test_percentile_without_requests():
     assert percentile({}, 50) == 0
 
 

@@ -1,4 +1,4 @@
-"""Who listens, and on which CPUs the busy threads of a process may run."""
+"""The process that listens, and the CPUs that its busy threads may run on."""
 
 import os
 import socket
@@ -17,14 +17,14 @@ def test_this_machine():
     assert not is_local("name.invalid")
 
 
-def test_who_listens():
+def test_listening_process_is_found():
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert listening_processes(server.getsockname()[1]) == [os.getpid()]
         port = server.getsockname()[1]
     assert listening_processes(port) == []
 
 
-def test_workers_that_inherit_a_listener_are_their_parents():
+def test_workers_that_inherit_a_listener_count_as_their_parent():
     program = (
         "import os, socket\n"
         "s = socket.create_server(('127.0.0.1', 0))\n"
@@ -43,15 +43,15 @@ def test_workers_that_inherit_a_listener_are_their_parents():
         parent.stdin.close()
 
 
-def test_times_of_a_process_that_has_gone():
+def test_process_that_has_ended_has_no_cpu_times():
     with subprocess.Popen(["true"]) as gone:
         gone.wait()
     assert cpu_times(gone.pid) == {}
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
-def test_only_busy_threads_count():
-    """This process took all the time, and its child none."""
+def test_only_busy_threads_determine_the_cpus():
+    """This process used all the CPU time, and its child none."""
     before = os.sched_getaffinity(0)
     with subprocess.Popen(["sleep", "60"]) as idle:
         try:

@@ -1,4 +1,4 @@
-"""What keeps a machine from steady numbers, as pyperf and the kernel say."""
+"""Conditions that make measurements vary, as pyperf and the kernel report them."""
 
 import subprocess
 
@@ -31,7 +31,7 @@ Run "python -m pyperf system tune" to tune the system configuration to run bench
 
 
 @pytest.fixture
-def says(monkeypatch):
+def pyperf_prints(monkeypatch):
     def put(text):
         monkeypatch.setattr(
             steadiness.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, stdout=text)
@@ -40,8 +40,8 @@ def says(monkeypatch):
     return put
 
 
-def test_advice_without_what_is_for_others(says):
-    says(SHOWN)
+def test_advice_for_other_tools_is_skipped(pyperf_prints):
+    pyperf_prints(SHOWN)
     assert advice() == [
         "Linux scheduler: Use isolcpus=<cpu list> kernel parameter to isolate CPUs",
         "CPU scaling governor (intel_pstate): Use CPU scaling governor 'performance'",
@@ -49,18 +49,18 @@ def test_advice_without_what_is_for_others(says):
 
 
 @pytest.mark.parametrize("text", ["", "OK! System ready for benchmarking\n", "Advices\n=======\n"])
-def test_nothing_to_advise(says, text):
-    says(text)
+def test_no_advice(pyperf_prints, text):
+    pyperf_prints(text)
     assert advice() == []
 
 
-def test_the_end_of_the_last_section(says):
-    says('Advices\n=======\n\nOne: thing\n\nRun "python -m pyperf system tune" to tune\n')
+def test_line_after_the_last_section_is_skipped(pyperf_prints):
+    pyperf_prints('Advices\n=======\n\nOne: thing\n\nRun "python -m pyperf system tune" to tune\n')
     assert advice() == ["One: thing"]
 
 
 def test_this_machine():
-    """pyperf is asked for real."""
+    """Runs pyperf."""
     assert all(": " in line for line in advice())
     assert load_per_cpu() >= 0
     assert CpuTimes.now().total > 0

@@ -195,15 +195,15 @@ def notes(plan: Plan) -> list[str]:
 
 
 def _written(profile: Profile, path: Path, title: str) -> str:
-    from flamegraph.writers import write
+    from flamegraph.writers import WriteOptions, write
 
-    write(profile, path, title=title)
+    write(profile, path, WriteOptions(title=title))
     return path.read_text()
 
 
 def _difference(profiles: dict[int, Profile], step: MeasuredStep, path: Path) -> str:
     from flamegraph.diff import DiffOptions, diff
-    from flamegraph.writers import write_diff
+    from flamegraph.writers import WriteOptions, write_diff
     from netprobe.analysis.compare.flame_verdicts import verdict_rule
 
     assert step.base is not None
@@ -217,5 +217,5 @@ def _difference(profiles: dict[int, Profile], step: MeasuredStep, path: Path) ->
         name_b=f"step {step.number}",
     )
     found = diff(before, after, replace(options, rule=verdict_rule(before, after, options)))
-    write_diff(found, path, title=f"Step {step.number} against step {step.base}")
+    write_diff(found, path, WriteOptions(title=f"Step {step.number} against step {step.base}"))
     return path.read_text()

@@ -13,7 +13,7 @@
 #define SO_BUSY_POLL_BUDGET 70
 #endif
 
-// struct epoll_params of Linux 6.9, which Debian 12's headers do not have.
+// struct epoll_params of Linux 6.9, which the headers of Debian 12 lack.
 struct epoll_busy_poll {
     uint32_t us;
     uint16_t budget;
@@ -37,7 +37,7 @@ static void set(int fd, int name, int value, const char *call)
         fail(call);
 }
 
-// Accepted sockets inherit the three.
+// Accepted sockets inherit all three.
 static void set_on_listener(const struct options *o, int listener)
 {
     set(listener, SO_BUSY_POLL, o->busy_poll_us, "setsockopt SO_BUSY_POLL");

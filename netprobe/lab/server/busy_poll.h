@@ -1,4 +1,4 @@
-// Busy polling, by the newest interface that the kernel has.
+// Enables busy polling with the newest interface of the kernel.
 #pragma once
 
 #include "options.h"

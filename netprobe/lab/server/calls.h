@@ -1,5 +1,5 @@
-// The calls of the event loop without libc between: built without frame pointers, as on Debian, it would cut the
-// stacks of a profile short just where they tell most.
+// System calls of the event loop, made without libc: a libc without frame pointers, as on Debian, would truncate the
+// stacks of a profile.
 #pragma once
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// A reactor's bounded table of TCP connections; all memory is taken at the start.
+// The TCP connections of a reactor; all memory is allocated at the start.
 #pragma once
 
 #include <stdbool.h>
@@ -6,10 +6,10 @@
 
 struct connection {
     int fd;             // -1: free
-    uint8_t matched;    // bytes of the end of a request seen so far
-    bool blocked;       // the client does not read: waiting until it does
-    uint16_t offset;    // in the reply: the next byte to send
-    uint64_t owed;      // bytes of replies not sent yet
+    uint8_t matched;    // bytes of "\r\n\r\n" received so far
+    bool blocked;       // the send buffer is full: waiting until it is writable
+    uint16_t offset;    // of the next byte to send in the response
+    uint64_t owed;      // bytes of responses not sent yet
 };
 
 struct connections {

@@ -1,4 +1,4 @@
-// The epoll backend: level-triggered, one receive an event.
+// The epoll backend: level-triggered, one receive per event.
 #include "busy_poll.h"
 #include "calls.h"
 #include "fail.h"
@@ -14,19 +14,19 @@
 
 #define BATCH 256
 #define BUFFER 16384
-// A frame of its own in a profile.
+// Not inlined, so that the function is a separate frame in a profile.
 #define APART __attribute__((noinline))
 
 struct loop {
     struct reactor *reactor;
     int epoll;
     struct udp *udp;                      // NULL: TCP
-    struct connection *queued[BATCH];     // --flush batched; a connection has at most one event a batch
+    struct connection *queued[BATCH];     // --flush batched; a connection has at most one event per batch
     int queued_count;
     char buffer[BUFFER];
 };
 
-// Registered in place of a connection.
+// Registered instead of a connection.
 static struct connection listener_tag, control_tag;
 
 static void watch(struct loop *loop, int operation, int fd, uint32_t events, struct connection *tag)
@@ -138,7 +138,7 @@ static void close_listener(struct loop *loop)
 {
     struct reactor *reactor = loop->reactor;
     int listener = reactor->listener;
-    // Other workers may hold the same socket open, so that close alone would leave it in the set.
+    // Other workers may have the same socket open, so close() alone would leave it in the epoll set.
     if (listener >= 0 && reactor->group->listeners[reactor->options->close_listener] == listener)
         watch(loop, EPOLL_CTL_DEL, listener, 0, NULL);
     reactor_close_listener(reactor);
@@ -150,7 +150,7 @@ static void iterate(struct loop *loop)
     int count = wait_events(loop, events);
     if (count < 0 && errno != EINTR)
         fail(loop->reactor->options->wait_us > 0 ? "epoll_pwait2" : "epoll_pwait");
-    // What an interruption leaves over, level triggering reports again.
+    // Level triggering reports the events again that an interruption leaves unprocessed.
     for (int i = 0; i < count && !reactor_interrupted(loop->reactor); i++)
         handle(loop, events[i].data.ptr);
     reactor_resume(loop->reactor);

@@ -15,7 +15,7 @@ void warn_errno(const char *what, int error)
 _Noreturn void fail_with(const char *call, int error)
 {
     warn_errno(call, error);
-    // Other threads may be running: no atexit handlers under their feet.
+    // No atexit handlers, because other threads may still be running.
     _exit(1);
 }
 

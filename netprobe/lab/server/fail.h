@@ -1,4 +1,4 @@
-// How the server ends when it cannot go on: status 1 when the kernel refuses, 2 on wrong flags.
+// Exits after an error: status 1 if a call fails, 2 for wrong options.
 #pragma once
 
 _Noreturn void fail(const char *call);                       // names the call and errno

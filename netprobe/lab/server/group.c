@@ -57,7 +57,7 @@ void group_close(struct group *group)
 
 void group_say_ready(const struct group *group)
 {
-    // sin_port and sin6_port are at the same place.
+    // sin_port and sin6_port have the same offset.
     int port = ntohs(((const struct sockaddr_in *)&group->address)->sin_port);
     printf("ready port=%d pid=%d\n", port, getpid());
     fflush(stdout);
@@ -71,7 +71,7 @@ static void prepare(const struct group *group, int fd)
     if (group->options->udp)
         return;
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1, "setsockopt SO_REUSEADDR");
-    // Accepted connections inherit it, which saves a system call for each.
+    // Accepted connections inherit it, which saves a system call per connection.
     set(fd, IPPROTO_TCP, TCP_NODELAY, 1, "setsockopt TCP_NODELAY");
 }
 
@@ -86,7 +86,7 @@ static int new_listener(struct group *group, int cpu)
         steer_listener(group->options->steer, fd, cpu);
     if (bind(fd, (struct sockaddr *)&group->address, group->address_length))
         fail("bind");
-    // The first member may have let the kernel pick the port; the others must have the same one.
+    // The kernel may have chosen the port of the first member; the other members must use the same port.
     if (getsockname(fd, (struct sockaddr *)&group->address, &group->address_length))
         fail("getsockname");
     if (!group->options->udp && listen(fd, BACKLOG))

@@ -1,4 +1,4 @@
-// Requests are counted, never parsed; every reply is the same, so what is owed to a client is a number.
+// Requests are counted, not parsed. Every response is the same, so unsent responses are a number of bytes.
 #pragma once
 
 #include <stddef.h>
@@ -7,10 +7,10 @@
 #define REPLY "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 #define REPLY_LENGTH (sizeof REPLY - 1)
 
-// Number of requests that end in data. `matched` carries a partly seen "\r\n\r\n" to the next read.
+// Number of requests that end in data. `matched`: bytes of "\r\n\r\n" at the end of the previous data.
 unsigned http_requests(uint8_t *matched, const char *data, size_t length);
 
 void http_prepare(void);
 
-// Up to `owed` bytes of back-to-back replies, from byte `offset` of the first one.
+// Up to `owed` bytes of consecutive responses, from byte `offset` of the first.
 const char *http_replies(size_t offset, uint64_t owed, size_t *length);

@@ -1,4 +1,4 @@
-// Starts the reactors as threads or as forked workers, says when they serve, and ends them.
+// Starts the reactors as threads or as forked workers, reports when they are ready, and stops them.
 #include "fail.h"
 #include "http.h"
 #include "reactor.h"
@@ -100,7 +100,7 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGUSR1);
     if (options.processes)
         sigaddset(&signals, SIGCHLD);
-    // Threads inherit the mask: only the main thread, which waits for them, sees these signals.
+    // Threads inherit the mask: only the main thread, which waits for these signals, receives them.
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     raise_file_limit();
     http_prepare();

@@ -9,29 +9,29 @@
 #include <string.h>
 
 static const char HELP[] =
-    "usage: lab-server [FLAGS]\n"
-    "A thread-per-core server that answers every request alike, with known faults on switches.\n"
+    "usage: lab-server [OPTIONS]\n"
+    "A thread-per-core server with configurable faults; every request gets the same response.\n"
     "  --threads N               reactor threads (1)\n"
     "  --processes N             pre-forked workers instead of threads\n"
     "  --cpus LIST|none          CPU of each reactor, such as 0,1 (none)\n"
-    "  --listen-order LIST|reversed  order in which the reactors listen: their index in the group (0,1,...)\n"
-    "  --steer HOW               none, cbpf, ebpf or incoming-cpu (none)\n"
+    "  --listen-order LIST|reversed  order of the listen() calls: the index in the group (0,1,...)\n"
+    "  --steer METHOD            none, cbpf, ebpf or incoming-cpu (none)\n"
     "  --backend NAME            epoll or io_uring (epoll)\n"
-    "  --epoll-timeout-us N      -1 waits for an event, 0 never waits, N > 0 microseconds (-1)\n"
-    "  --busy-poll-us N          busy poll that long before sleeping (0)\n"
-    "  --busy-poll-budget N      packets a poll (kernel default)\n"
-    "  --prefer                  prefer busy polling to softirq processing\n"
-    "  --quota-timer-us N        a timer thread a reactor that preempts it every N us; 0: none (0)\n"
-    "  --receive read|recv       system call that receives (recv)\n"
-    "  --flush now|batched       send at once, or at the end of the event-loop iteration (now)\n"
-    "  --work-us N               CPU time spent on each request (0)\n"
+    "  --epoll-timeout-us N      -1 blocks until an event, 0 does not block, N > 0: microseconds (-1)\n"
+    "  --busy-poll-us N          busy-poll for N us before sleeping (0)\n"
+    "  --busy-poll-budget N      packets per poll (kernel default)\n"
+    "  --prefer                  SO_PREFER_BUSY_POLL: prefer busy polling to softirqs\n"
+    "  --quota-timer-us N        one timer thread per reactor, which preempts it every N us; 0: none (0)\n"
+    "  --receive read|recv       system call for receiving (recv)\n"
+    "  --flush now|batched       send at once, or queue responses until the end of the event-loop iteration (now)\n"
+    "  --work-us N               CPU time per request (0)\n"
     "  --udp                     echo datagrams instead of HTTP over TCP\n"
     "  --address A               IPv4 or IPv6 address; :: serves both (127.0.0.1)\n"
-    "  --port N                  0 picks one (0)\n"
-    "  --listeners N             idle listeners added to the group (0)\n"
-    "  --close-listener I        on SIGUSR1 close the listener with index I\n"
-    "  --verbose                 say on standard error who listens at which index\n"
-    "Prints 'ready port=PORT pid=PID' when it serves; SIGTERM ends it.\n";
+    "  --port N                  0: any free port (0)\n"
+    "  --listeners N             additional idle listeners in the group (0)\n"
+    "  --close-listener I        close the listener with index I on SIGUSR1\n"
+    "  --verbose                 print the index and CPU of each reactor to standard error\n"
+    "Prints 'ready port=PORT pid=PID' when all reactors listen. SIGTERM ends the server.\n";
 
 enum flag {
     THREADS = 1, PROCESSES, CPUS, LISTEN_ORDER, STEER, BACKEND, EPOLL_TIMEOUT, BUSY_POLL, BUSY_BUDGET, PREFER,
@@ -68,7 +68,7 @@ static const char *const BACKENDS[] = {"epoll", "io_uring", NULL};
 static const char *const RECEIVES[] = {"recv", "read", NULL};
 static const char *const FLUSHES[] = {"now", "batched", NULL};
 
-// Lists depend on the number of reactors, which may come later on the command line.
+// Lists are parsed last: their length is the number of reactors, which may follow on the command line.
 struct late {
     int threads, processes;
     const char *cpus, *listen_order;
@@ -89,7 +89,7 @@ static int word(const char *flag, const char *text, const char *const *words)
     for (int i = 0; words[i]; i++)
         if (strcmp(words[i], text) == 0)
             return i;
-    fail_usage("--%s does not know '%s'", flag, text);
+    fail_usage("unknown value '%s' for --%s", text, flag);
 }
 
 static void list(const char *flag, const char *text, int *values, int count, long high)
@@ -143,13 +143,13 @@ static void set_flag(struct options *o, struct late *late, int flag, const char 
     case BUSY_POLL: o->busy_poll_us = number(name, value, 0, 1000 * 1000); break;
     case BUSY_BUDGET: o->busy_poll_budget = number(name, value, 1, 65535); break;
     case PREFER: o->prefer_busy_poll = true; break;
-    // Below 10 us the real-time timer thread would starve its reactor instead of interrupting it.
+    // Below 10 us the real-time timer thread would starve its reactor instead of preempting it.
     case QUOTA_TIMER:
         o->quota_timer_us = strcmp(value, "0") == 0 ? 0 : number(name, value, 10, 1000 * 1000 * 1000);
         break;
     case RECEIVE: o->receive_with_read = word(name, value, RECEIVES); break;
     case FLUSH: o->flush_batched = word(name, value, FLUSHES); break;
-    // A request in work cannot be ended, and SIGTERM promises 100 ms.
+    // The work on a request cannot be interrupted, and SIGTERM must end the server within 100 ms.
     case WORK: o->work_us = number(name, value, 0, 50 * 1000); break;
     case UDP: o->udp = true; break;
     case ADDRESS: o->address = value; break;
@@ -160,25 +160,25 @@ static void set_flag(struct options *o, struct late *late, int flag, const char 
         break;
     case VERBOSE: o->verbose = true; break;
     case HELP_FLAG: fputs(HELP, stdout); exit(0);
-    default: fail_usage("wrong flag");
+    default: fail_usage("unknown option");
     }
 }
 
 static void check(const struct options *o, const struct late *late)
 {
     if (late->threads && late->processes)
-        fail_usage("--threads and --processes exclude each other");
+        fail_usage("--threads and --processes cannot be combined");
     if (o->close_listener >= o->reactors + o->extra_listeners)
-        fail_usage("--close-listener %d: the group has the indices 0 to %d", o->close_listener,
+        fail_usage("--close-listener %d: the group has indexes 0 to %d", o->close_listener,
                    o->reactors + o->extra_listeners - 1);
     if ((o->prefer_busy_poll || o->busy_poll_budget) && !o->busy_poll_us)
-        fail_usage("--prefer and --busy-poll-budget need --busy-poll-us");
+        fail_usage("--prefer and --busy-poll-budget require --busy-poll-us");
     if (o->io_uring && o->busy_poll_budget)
-        fail_usage("--busy-poll-budget: io_uring has no budget of its own");
+        fail_usage("--busy-poll-budget: io_uring has no budget");
     if (o->udp && o->io_uring)
-        fail_usage("--udp works with --backend epoll");
+        fail_usage("--udp requires --backend epoll");
     if (o->udp && o->receive_with_read)
-        fail_usage("--udp needs --receive recv: read gives no sender");
+        fail_usage("--udp requires --receive recv: read() does not return the sender");
 }
 
 struct options options_parse(int argc, char **argv)
@@ -189,13 +189,13 @@ struct options options_parse(int argc, char **argv)
     opterr = 0;
     while ((flag = getopt_long(argc, argv, ":", FLAGS, &index)) != -1) {
         if (flag == ':')
-            fail_usage("%s needs a value", argv[optind - 1]);
+            fail_usage("%s requires a value", argv[optind - 1]);
         if (flag == '?')
-            fail_usage("no such flag: %s", argv[optind - 1]);
+            fail_usage("unknown option: %s", argv[optind - 1]);
         set_flag(&o, &late, flag, FLAGS[index].name, optarg);
     }
     if (optind < argc)
-        fail_usage("does not take '%s'", argv[optind]);
+        fail_usage("unexpected argument: %s", argv[optind]);
     o.processes = late.processes > 0;
     o.reactors = o.processes ? late.processes : late.threads ? late.threads : 1;
     set_cpus(&o, late.cpus);

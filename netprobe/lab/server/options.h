@@ -1,4 +1,4 @@
-// The command line as one value; nothing else in the server sees argv.
+// The parsed command line.
 #pragma once
 
 #include <stdbool.h>
@@ -16,10 +16,10 @@ struct options {
     int reactors;
     bool processes;                  // reactors are forked workers instead of threads
     int cpus[MAX_REACTORS];          // by reactor; NO_CPU: not pinned
-    int listen_order[MAX_REACTORS];  // reactor that listens as the i-th, so its index in the group is i
+    int listen_order[MAX_REACTORS];  // reactor whose index in the group is i: the i-th to listen
     enum steer steer;
     bool io_uring;
-    long wait_us;                    // how long the event loop waits: WAIT_FOREVER, 0 (never) or microseconds
+    long wait_us;                    // timeout of the event loop: WAIT_FOREVER, 0 or microseconds
     unsigned busy_poll_us;
     unsigned busy_poll_budget;       // 0: the kernel's default
     bool prefer_busy_poll;
@@ -35,5 +35,5 @@ struct options {
     int close_listener;              // index in the group, or NO_LISTENER
 };
 
-// Ends the process with status 2 on a wrong flag, with 0 after --help.
+// Exits with status 2 after a wrong option, with 0 after --help.
 struct options options_parse(int argc, char **argv);

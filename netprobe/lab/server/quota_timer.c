@@ -43,7 +43,7 @@ void quota_timer_start(struct quota_timer *timer, int index, unsigned us, atomic
     int error = pthread_create(&timer->thread, NULL, tick, timer);
     if (error)
         fail_with("pthread_create", error);
-    // As in Seastar, real-time where it is allowed: a tick then takes the CPU from the reactor at once.
+    // Real-time if permitted, as in Seastar: a tick then preempts the reactor at once.
     struct sched_param priority = {.sched_priority = 1};
     pthread_setschedparam(timer->thread, SCHED_FIFO, &priority);
 }

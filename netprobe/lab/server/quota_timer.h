@@ -1,4 +1,4 @@
-// Seastar's task quota timer: a thread that wakes at a fixed rate only to tell its reactor to yield.
+// The task quota timer of Seastar: a thread that wakes up at a fixed rate and sets its reactor's preempt flag.
 #pragma once
 
 #include <pthread.h>
@@ -12,6 +12,6 @@ struct quota_timer {
     atomic_bool *preempt;
 };
 
-// From the reactor's thread: the timer thread inherits its CPU.
+// Called in the reactor's thread, because the timer thread inherits its CPU affinity.
 void quota_timer_start(struct quota_timer *timer, int index, unsigned us, atomic_bool *preempt);
 void quota_timer_stop(struct quota_timer *timer);

@@ -14,7 +14,7 @@
 #define MAX_CONNECTIONS 4096u
 #define OTHER_FILES 64u
 
-// So small that accept never fails with EMFILE, which would make a level-triggered loop spin.
+// Below RLIMIT_NOFILE, because a level-triggered loop would spin if accept failed with EMFILE.
 static uint32_t capacity(const struct options *o)
 {
     struct rlimit files;
@@ -71,7 +71,7 @@ void reactor_run(struct reactor *reactor)
     pthread_setname_np(pthread_self(), name);
     if (o->cpus[reactor->index] != NO_CPU)
         pin(o->cpus[reactor->index]);
-    // Forked workers get listeners that their parent has made; threads make their own.
+    // Forked workers inherit listeners from their parent; threads create their own.
     if (!o->processes)
         reactor->listener = group_join(reactor->group, reactor->index);
     if (o->quota_timer_us)
@@ -96,7 +96,7 @@ void reactor_ready(struct reactor *reactor)
 {
     if (write(reactor->ready, "", 1) != 1)
         fail("write");
-    // With every worker's end closed, the parent reads the end of file when one of them died instead.
+    // When the ends of all workers are closed, the parent reads end of file if a worker has died.
     if (reactor->options->processes)
         close(reactor->ready);
 }

@@ -15,28 +15,28 @@ struct reactor {
     struct group *group;
     int index;
     int listener;              // or UDP socket; -1 once closed
-    int control;               // eventfd that wakes the loop when something is asked
-    int ready;                 // pipe: one byte when the loop serves
+    int control;               // eventfd that wakes the loop for a request (enum ask)
+    int ready;                 // pipe: one byte when the loop is ready
     atomic_uint asked;
-    atomic_bool preempt;       // set by the quota timer: leave the batch, poll again
+    atomic_bool preempt;       // set by the quota timer: interrupt the batch and poll again
     struct quota_timer timer;
     struct connections connections;
     uint64_t requests, accepted, refused;
 };
 
 void reactor_open(struct reactor *reactor, struct group *group, int index, int ready);
-// Serves until it is asked to stop, in the calling thread, which it names and pins.
+// Serves until ASK_STOP, in the calling thread, whose name and CPU affinity it sets.
 void reactor_run(struct reactor *reactor);
 void reactor_close(struct reactor *reactor);  // prints the counters
 
-// From any thread or signal handler.
+// Can be called in any thread or signal handler.
 void reactor_ask(struct reactor *reactor, enum ask ask);
 
 // For the backends.
 void reactor_ready(struct reactor *reactor);
 void reactor_close_listener(struct reactor *reactor);
 void reactor_work(struct reactor *reactor, unsigned requests);
-struct connection *reactor_accepted(struct reactor *reactor, int fd);  // NULL: no room, closed
+struct connection *reactor_accepted(struct reactor *reactor, int fd);  // NULL: the table is full, fd is closed
 static inline bool reactor_asked(struct reactor *reactor, enum ask ask)
 {
     return atomic_load_explicit(&reactor->asked, memory_order_acquire) & ask;

@@ -1,4 +1,4 @@
-// Which listener of a SO_REUSEPORT group gets a new connection.
+// Steering: the listener of a SO_REUSEPORT group that receives a new connection.
 #pragma once
 
 #include "options.h"

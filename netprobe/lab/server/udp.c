@@ -41,7 +41,7 @@ static bool receive(struct reactor *reactor, struct datagram *datagram)
     return datagram->length >= 0;
 }
 
-// A full send buffer loses the answer, as the network may.
+// A response is dropped if the send buffer is full, as the network may drop it.
 static void answer(struct reactor *reactor, const struct datagram *datagram)
 {
     sendto(reactor->listener, datagram->data, datagram->length, MSG_NOSIGNAL,

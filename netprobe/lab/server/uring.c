@@ -20,7 +20,7 @@ struct loop {
     eventfd_t control;
 };
 
-// In place of a connection in a request's user data.
+// Instead of a connection in the user data of a request.
 static struct connection accept_tag, control_tag, ignored_tag;
 
 static struct io_uring_sqe *next_entry(struct loop *loop)
@@ -34,7 +34,7 @@ static struct io_uring_sqe *next_entry(struct loop *loop)
     return entry;
 }
 
-// The prep functions clear the whole entry, so the tag comes last.
+// The prep functions clear the whole entry, so the user data are set last.
 static void start_accept(struct loop *loop)
 {
     struct io_uring_sqe *entry = next_entry(loop);
@@ -140,7 +140,7 @@ static void iterate(struct loop *loop)
     int result = submit_and_wait(loop);
     if (result < 0 && result != -EINTR && result != -ETIME && result != -EBUSY)
         fail_with("io_uring_enter", -result);
-    // What an interruption leaves over stays in the ring.
+    // Completions that an interruption leaves unprocessed stay in the ring.
     while (!reactor_interrupted(loop->reactor) && io_uring_peek_cqe(&loop->ring, &completion) == 0) {
         handle(loop, completion);
         io_uring_cqe_seen(&loop->ring, completion);
@@ -153,7 +153,7 @@ static void close_listener(struct loop *loop)
     struct reactor *reactor = loop->reactor;
     int listener = reactor->listener;
     if (listener >= 0 && reactor->group->listeners[reactor->options->close_listener] == listener) {
-        // The accept in flight holds the socket, which would stay in its group.
+        // The pending accept holds a reference to the socket, which would stay in its group.
         struct io_uring_sqe *entry = next_entry(loop);
         io_uring_prep_cancel(entry, &accept_tag, 0);
         io_uring_sqe_set_data(entry, &ignored_tag);

@@ -3,8 +3,8 @@
 #include <stdint.h>
 #include <time.h>
 
-// Two readings of the clock are some 50 ns apart. When much more lies between them, another thread, an
-// interrupt or another virtual machine had the CPU meanwhile, which is no work of this one.
+// Two readings of the clock are about 50 ns apart. A much longer gap means that another thread, an interrupt or
+// another virtual machine had the CPU: that time is not counted as work.
 #define INTERRUPTED_NS 5000
 
 static uint64_t now_ns(void)

@@ -1,4 +1,4 @@
-// CPU time spent on purpose, without a system call that a tracer would see.
+// Spends CPU time without a system call that a tracer would record.
 #pragma once
 
 void work(unsigned us);

@@ -72,7 +72,7 @@ static void tell(const pid_t *pids, int count, int signal)
         kill(pids[i], signal);
 }
 
-// Whether all workers ended as they should.
+// Whether all workers exited without an error.
 static bool reap(const pid_t *pids, int count)
 {
     bool fine = true;
@@ -97,7 +97,7 @@ void workers_run(struct group *group, const sigset_t *signals)
 {
     static pid_t pids[MAX_REACTORS];
     int count = group->options->reactors, ready[2], signal;
-    // A worker that a tracer stops is no reason to end.
+    // A worker that is stopped by a tracer has not exited.
     struct sigaction ended = {.sa_handler = SIG_DFL, .sa_flags = SA_NOCLDSTOP};
     sigaction(SIGCHLD, &ended, NULL);
     for (int i = 0; i < count; i++)

@@ -1,4 +1,4 @@
-// Pre-forked workers, as nginx has them: each inherits every listener and serves its own.
+// Pre-forked workers as in nginx: each inherits all listeners and serves one of them.
 #pragma once
 
 #include "group.h"

@@ -1,4 +1,4 @@
-"""Each fault's switch does what it says, seen from outside the server."""
+"""Each fault option has its effect, observed from outside the server."""
 
 import fcntl
 import os
@@ -55,7 +55,7 @@ def test_threads_are_pinned_with_their_timers():
     }  # fmt: skip
 
 
-def test_unpinned_threads_may_run_anywhere():
+def test_unpinned_threads_may_run_on_all_cpus():
     with LabServer(ServerOptions(threads=2)) as server:
         found = tasks(server.pid)
         mine = status(Path("/proc/self"), "Cpus_allowed_list")
@@ -67,11 +67,11 @@ def test_unpinned_threads_may_run_anywhere():
     [((), [0, 1, 2, 3, 4]), ("reversed", [4, 3, 2, 1, 0]), ((3, 0, 4, 1, 2), [1, 3, 4, 0, 2])],
 )
 @pytest.mark.parametrize("group", [{"threads": 5}, {"processes": 5}])
-def test_listen_order_as_said(order, index_of, group):
+def test_listen_order_as_printed(order, index_of, group):
     with LabServer(ServerOptions(listen_order=order, verbose=True, **group)) as server:
         pass
-    said = dict(re.findall(r"reactor-(\d) index=(\d)", server.messages))
-    assert [int(said[str(reactor)]) for reactor in range(5)] == index_of
+    printed = dict(re.findall(r"reactor-(\d) index=(\d)", server.messages))
+    assert [int(printed[str(reactor)]) for reactor in range(5)] == index_of
 
 
 @pytest.mark.kernel
@@ -159,7 +159,7 @@ def test_extra_listeners_join_the_group(group):
 
 @pytest.mark.parametrize("group", [{"threads": 2}, {"processes": 2}, {"threads": 2, "backend": "io_uring"}])
 @pytest.mark.parametrize("closed", [0, 1])
-def test_a_closed_listener_leaves_the_group(group, closed, connect):
+def test_closed_listener_leaves_the_group(group, closed, connect):
     options = ServerOptions(close_listener=closed, listen_order="reversed", **group)
     with LabServer(options) as server:
         for _ in range(2):  # the second time does nothing
@@ -175,7 +175,7 @@ def test_a_closed_listener_leaves_the_group(group, closed, connect):
     assert server.counts == {reactor: ReactorCounts(0, 0), 1 - reactor: ReactorCounts(31, 31)}
 
 
-def test_an_extra_listener_can_be_closed():
+def test_extra_listener_can_be_closed():
     with LabServer(ServerOptions(listeners=3, close_listener=2)) as server:
         os.kill(server.pid, signal.SIGUSR1)
         deadline = time.monotonic() + 5
@@ -185,7 +185,7 @@ def test_an_extra_listener_can_be_closed():
 
 
 @pytest.mark.parametrize("group", [{"threads": 1}, {"processes": 1}])
-def test_the_signal_alone_does_nothing(group, connect):
+def test_signal_without_the_option_does_nothing(group, connect):
     with LabServer(ServerOptions(**group)) as server:
         os.kill(server.pid, signal.SIGUSR1)
         with connect("127.0.0.1", server.port) as client:
@@ -232,7 +232,7 @@ def test_epoll_timeout(timeout_us, call, traced, connect):
 
 @pytest.mark.parametrize(("timeout_us", "spins"), [(-1, False), (0, True)])
 @pytest.mark.parametrize("backend", ["epoll", "io_uring"])
-def test_timeout_zero_never_sleeps(timeout_us, spins, backend):
+def test_zero_timeout_never_sleeps(timeout_us, spins, backend):
     with LabServer(ServerOptions(epoll_timeout_us=timeout_us, backend=backend)) as server:
         before = cpu_seconds(server.pid)
         time.sleep(0.3)
@@ -265,7 +265,7 @@ def test_flush(flush, calls, traced, connect):
             first.ask()
             other.ask()
             with connect("127.0.0.1", port) as busy:
-                # While it works on this one, both others become ready: they are in the same batch.
+                # During the work on this request both others become ready, so they are in the same batch.
                 busy.socket.sendall(b"GET / HTTP/1.1\r\n\r\n" * 3)
                 time.sleep(0.03)
                 first.socket.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -286,7 +286,7 @@ def test_work_takes_cpu_time(connect):
         before = cpu_seconds(server.pid)
         client.ask(101)
         used = cpu_seconds(server.pid) - before
-    # Time that the hypervisor takes from the CPU is no work, but counts here.
+    # CPU time here includes time that the hypervisor steals.
     assert 0.47 < used < 0.8
 
 
@@ -322,7 +322,7 @@ def test_busy_polling_of_the_sockets_where_epoll_cannot(traced, connect, borrow,
     trace = traced(options, strace, during)
     listener, connection = read
     assert listener == connection == [61, 1]
-    # The kernel lets the budget be set, not read.
+    # The budget can be set but not read.
     assert re.search(r"setsockopt\(\d+, SOL_SOCKET, (SO_BUSY_POLL_BUDGET|0x46[^,]*), \[13\], 4\) = 0", trace)
 
 
