@@ -1,4 +1,4 @@
-"""The command as users run it, the browser that looks at pages, and when tests that need the kernel may run."""
+"""Fixtures for the command line and a browser; the conditions of kernel tests."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from netprobe.engine.privileges import require_tracing
 from netprobe.errors import NetprobeError
 
 COMMAND = Path(sys.executable).with_name("netprobe")
-# How many times slower than a real machine this one is: an emulator is told from outside (tests/vm/inside.sh).
+# Factor by which this machine is slower than a real one; tests/vm/inside.sh sets it in an emulator.
 PATIENCE = float(os.environ.get("NETPROBE_TEST_PATIENCE", "1"))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command left."""
+    """Exit status and output of a command."""
 
     status: int
     out: str
@@ -36,7 +36,7 @@ class Outcome:
         return document
 
     def refused(self) -> str:
-        """The message of a command that could not be done: exit status 2, nothing else printed, no traceback."""
+        """The message of a command with exit status 2, which has no other output and no traceback."""
         assert self.status == 2, (self.status, self.out, self.err)
         assert self.out == ""
         assert "Traceback" not in self.err
@@ -53,31 +53,31 @@ def _run(*arguments: str | bytes | Path | float, timeout: float = 60) -> Outcome
 
 @pytest.fixture(scope="session")
 def netprobe() -> Callable[..., Outcome]:
-    """Run the command to its end."""
+    """Run `netprobe` and wait for it."""
     return _run
 
 
 @pytest.fixture(scope="session")
 def patience() -> float:
-    """What times that are long enough on a real machine are multiplied by."""
+    """Factor for timeouts that are sufficient on a real machine."""
     return PATIENCE
 
 
 @pytest.fixture(scope="session")
 def checkout() -> Path:
-    """Where the sources are."""
+    """Directory of the sources."""
     return Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")
 def outcome() -> type[Outcome]:
-    """For those who start commands by themselves."""
+    """For tests that start commands themselves."""
     return Outcome
 
 
 @pytest.fixture(scope="session")
 def chromium_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """One Chromium without a screen for all tests of pages, driven by Selenium; the console's messages are kept."""
+    """One headless Chromium for all tests of pages, driven by Selenium; it logs the messages of the console."""
     browser, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if browser is None or driver is None:
         reason = "chromium and chromedriver are not installed"
@@ -98,7 +98,7 @@ def chromium_driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 def _no_kernel() -> str:
-    """Why kernel tests cannot run here; empty if they can."""
+    """The reason why kernel tests cannot run on this machine; empty if they can."""
     try:
         require_tracing()
     except NetprobeError as error:
@@ -117,7 +117,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Without the kernel its tests are skipped, or fail where it was promised to be there."""
+    """Kernel tests are skipped if they cannot run, or fail if NETPROBE_REQUIRE_KERNEL is set."""
     if item.get_closest_marker("kernel") is None or not (reason := _no_kernel()):
         return
     if os.environ.get("NETPROBE_REQUIRE_KERNEL") == "1":

@@ -1,4 +1,4 @@
-"""Without root the kernel's tests are skipped with a reason, and fail where the kernel was promised."""
+"""Without root, kernel tests are skipped with a reason, or fail if NETPROBE_REQUIRE_KERNEL is set."""
 
 import os
 import subprocess
@@ -25,14 +25,14 @@ def run_as_nobody(checkout, required: str) -> tuple[int, str]:
 
 
 def test_skipped_with_a_reason(checkout):
-    status, said = run_as_nobody(checkout, "0")
-    assert status == 0, said
-    assert "1 skipped" in said
-    assert "CAP_BPF" in said
+    status, output = run_as_nobody(checkout, "0")
+    assert status == 0, output
+    assert "1 skipped" in output
+    assert "CAP_BPF" in output
 
 
 def test_failing_where_required(checkout):
-    status, said = run_as_nobody(checkout, "1")
-    assert status == 1, said
-    assert "NETPROBE_REQUIRE_KERNEL=1" in said
-    assert "CAP_BPF" in said
+    status, output = run_as_nobody(checkout, "1")
+    assert status == 1, output
+    assert "NETPROBE_REQUIRE_KERNEL=1" in output
+    assert "CAP_BPF" in output

@@ -1,4 +1,4 @@
-"""The Runs that are kept with the code: of the machine that they were recorded on they say only what matters."""
+"""The recorded Runs of this repository contain no personal data of the machine."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 
 
 @pytest.mark.parametrize("folder", ["tests/data/runs", "dashboards/runs"])
-def test_nothing_of_the_machine_that_says_nothing_about_speed(checkout, folder):
+def test_no_personal_data_of_the_machine(checkout, folder):
     runs = sorted((checkout / folder).rglob("run.json"))
     assert runs
     for path in runs:

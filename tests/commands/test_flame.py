@@ -1,4 +1,4 @@
-"""`netprobe flame` of files: what is said where nothing can be drawn, and of two files what is noise. Needs no root."""
+"""`netprobe flame` with files: empty profiles, comparisons of two files, noise. Needs no root."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_ctrl_c_while_it_starts_shows_no_traceback(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--"], "Behind -- stands the server"),
         (["a.folded", "--time", "0-1"], "no times"),
@@ -53,11 +53,11 @@ def test_ctrl_c_while_it_starts_shows_no_traceback(tmp_path, name):
         (["--diff", "a.folded", "zero.folded", "--reverse"], "--reverse is for a picture of one input"),
     ],
 )
-def test_wrong_use(netprobe, tmp_path, monkeypatch, arguments, words):
+def test_wrong_use(netprobe, tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.folded").write_text("a;b 1\n")
     (tmp_path / "zero.folded").write_text("a;b 0\n")
-    assert words in netprobe("flame", *arguments).refused()
+    assert message in netprobe("flame", *arguments).refused()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.folded", "zero.folded"]
 
 
@@ -90,9 +90,9 @@ def test_a_file_without_samples_is_no_empty_page(netprobe, tmp_path, monkeypatch
     header[:7] = [int.from_bytes(b"PERFILE2", "little"), 104, 144, 104, 144, 248, 8]
     record = np.array([68 | 8 << 48], "<u8")
     (tmp_path / "perf.data").write_bytes(header.tobytes() + attribute.tobytes() + record.tobytes())
-    said = netprobe("flame", "perf.data").refused()
-    assert "There is no sample" in said
-    assert "nothing can be drawn" in said
+    error = netprobe("flame", "perf.data").refused()
+    assert "There is no sample" in error
+    assert "nothing can be drawn" in error
     assert [path.name for path in tmp_path.iterdir()] == ["perf.data"]
 
 
@@ -112,7 +112,7 @@ def _verdicts(document):
     return {row["name"]: row["verdict"] for row in document["functions"]}
 
 
-def test_times_tell_noise_from_change(netprobe, tmp_path):
+def test_sample_times_separate_noise_from_change(netprobe, tmp_path):
     a, same, other = (_text(tmp_path / f"{n}.txt", n, share) for n, share in ((1, 0.3), (2, 0.3), (3, 0.8)))
     quiet = netprobe("flame", "--diff", "--json", a, same).json()
     assert set(_verdicts(quiet).values()) <= {"noise", "unchanged"}
@@ -131,7 +131,7 @@ def test_two_parts_of_one_file(netprobe, tmp_path):
     assert found["before"]["samples"] == pytest.approx(found["after"]["samples"], rel=0.02)
 
 
-def test_folded_stacks_cannot_tell(netprobe, tmp_path):
+def test_folded_stacks_are_inconclusive(netprobe, tmp_path):
     for name, weight in (("a", 300), ("b", 900)):
         (tmp_path / f"{name}.folded").write_text(f"server;main;hot {weight}\nserver;main;cold 500\n")
     found = netprobe("flame", "--diff", "--json", tmp_path / "a.folded", tmp_path / "b.folded").json()
@@ -141,19 +141,19 @@ def test_folded_stacks_cannot_tell(netprobe, tmp_path):
 
 
 def test_folded_stacks_on_one_side_only(netprobe, tmp_path):
-    """That code is new or gone needs no statistics; a few samples of it may have come by chance."""
+    """New and gone code needs no statistics, except for a few samples, which may be due to chance."""
     (tmp_path / "a.folded").write_text("s;old 50000\ns;same 30000\ns;grows 20000\ns;rare 3\n")
     (tmp_path / "b.folded").write_text("s;new 40000\ns;same 30000\ns;grows 30000\ns;odd 3\n")
     found = netprobe("flame", "--diff", "--json", tmp_path / "a.folded", tmp_path / "b.folded").json()
-    told = _verdicts(found)
-    assert (told["old"], told["new"], told["grows"]) == ("gone", "new", "inconclusive")
-    assert (told["rare"], told["odd"]) == ("inconclusive", "inconclusive")
+    verdicts = _verdicts(found)
+    assert (verdicts["old"], verdicts["new"], verdicts["grows"]) == ("gone", "new", "inconclusive")
+    assert (verdicts["rare"], verdicts["odd"]) == ("inconclusive", "inconclusive")
 
 
 def test_the_unit_of_folded_stacks(netprobe, tmp_path):
     netprobe("flame", _text(tmp_path / "a.txt", 1, 0.3), "-o", tmp_path / "a.folded")
-    told = netprobe("flame", tmp_path / "a.folded", "--unit", "ns", "--json").json()
-    assert (told["unit"], told["weight"]) == ("ns", 6000 * 2e6)
+    verdicts = netprobe("flame", tmp_path / "a.folded", "--unit", "ns", "--json").json()
+    assert (verdicts["unit"], verdicts["weight"]) == ("ns", 6000 * 2e6)
     assert netprobe("flame", tmp_path / "a.folded", "--json").json()["unit"] == "samples"
     again = netprobe("flame", _text(tmp_path / "a.txt", 1, 0.3), "-o", tmp_path / "b.folded")
     assert "read it again with --unit" in again.err

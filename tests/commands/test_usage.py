@@ -1,4 +1,4 @@
-"""Wrong use: said before anything is recorded, with what to do, exit status 2. Needs no root."""
+"""Wrong usage: a message and exit status 2 before anything is recorded. Needs no root."""
 
 import click
 import pytest
@@ -8,7 +8,7 @@ from netprobe.commands.shared.group import cli
 
 @pytest.fixture
 def refused_within():
-    """What is said of wrong use, without a new process for each."""
+    """The message of a usage error, without a new process for each case."""
 
     def refused(*arguments):
         with pytest.raises(click.UsageError) as error, cli.make_context("netprobe", list(arguments)) as context:
@@ -20,7 +20,7 @@ def refused_within():
 
 @pytest.mark.parametrize("command", ["syscalls", "switches"])
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["-p", "1", "--", "sleep", "1"], "not both"),
         (["--comm", "x", "--", "sleep", "1"], "not both"),
@@ -40,14 +40,14 @@ def refused_within():
         (["--", "nosuchprogram"], "nosuchprogram"),
     ],
 )
-def test_refused(netprobe, command, arguments, words):
-    said = netprobe(command, *arguments, timeout=15).refused()
-    assert words in said
-    assert "Attached" not in said
+def test_refused(netprobe, command, arguments, message):
+    error = netprobe(command, *arguments, timeout=15).refused()
+    assert message in error
+    assert "Attached" not in error
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["-e", "ENOSUCHERROR"], "ENOSUCHERROR"),
         (["-e", "ERESTARTNONSENSE"], "ERESTARTNONSENSE"),
@@ -56,10 +56,10 @@ def test_refused(netprobe, command, arguments, words):
         (["--syscall", "waitpid"], "waitpid"),
     ],
 )
-def test_refused_by_syscalls(netprobe, arguments, words):
-    said = netprobe("syscalls", "-d", "0.2", *arguments).refused()
-    assert words in said
-    assert "Attached" not in said
+def test_refused_by_syscalls(netprobe, arguments, message):
+    error = netprobe("syscalls", "-d", "0.2", *arguments).refused()
+    assert message in error
+    assert "Attached" not in error
 
 
 @pytest.mark.parametrize("number", ["nan", "inf", "1e999", "0", "-1", "many", ""])
@@ -74,9 +74,9 @@ def test_refused_by_syscalls(netprobe, arguments, words):
     ids=" ".join,
 )
 def test_no_number_of_requests(refused_within, options, number):
-    said = refused_within(*options, number)
-    assert options[-1] in said
-    assert f"{number!r} is not a number of requests: write a number above 0" in said
+    error = refused_within(*options, number)
+    assert options[-1] in error
+    assert f"{number!r} is not a number of requests: write a number above 0" in error
 
 
 def test_no_arguments_is_help(netprobe):
@@ -87,8 +87,8 @@ def test_no_arguments_is_help(netprobe):
 
 
 def test_no_such_command(netprobe):
-    said = netprobe("syscall").refused()
-    assert "syscall" in said
+    error = netprobe("syscall").refused()
+    assert "syscall" in error
 
 
 @pytest.mark.parametrize("command", ["syscalls", "switches"])

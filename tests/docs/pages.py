@@ -1,14 +1,15 @@
-"""The pages of the documentation: their command lines, what stands below those, and what they need.
+"""The pages of the documentation: their command lines, the outputs of these, and their requirements.
 
 In fenced blocks of the language `console`, a line that begins with `$ ` is a command line; a `\\` at its end joins the
-next. What follows is its output. Blocks of the language `python` are programs. A comment says what runs meanwhile:
+next. The lines below are its output. Blocks of the language `python` are programs. A comment specifies the server that
+runs meanwhile:
 
     <!-- with: lab-server --threads 2 -->    the lab server, with load from a client on each CPU
-    <!-- with: idle lab-server -->           the same without load
+    <!-- with: idle lab-server -->           the lab server without load
     <!-- with: nginx -->                     nginx with two workers, under load
-    <!-- with: root -->                      nothing, but the page needs the kernel
+    <!-- with: root -->                      no server, but the page needs root and the kernel
 
-A page without one can be read and run by anybody, and what its commands print is compared with what the page says.
+The commands of a page without such a comment need no root; their output is compared with the page.
 """
 
 import re
@@ -42,7 +43,7 @@ class Page:
 
     @property
     def name(self) -> str:
-        """Its path in the checkout."""
+        """Path in the checkout."""
         return str(self.path.relative_to(ROOT))
 
 
@@ -52,7 +53,7 @@ def all_pages() -> list[Page]:
 
 
 def read(path: Path) -> Page:
-    """Take a page apart."""
+    """Parse a page."""
     text = path.read_text()
     needs = _WITH.search(text)
     page = Page(path, needs[1] if needs else "")
@@ -102,12 +103,12 @@ def _commands(lines: list[str], start: int, end: int) -> list[Command]:
 
 
 def neutral(output: str) -> str:
-    """Without the place of this checkout."""
+    """The output without the path of this checkout."""
     return output.replace(str(ROOT), "/path/to/netprobe")
 
 
 def written(page: Page, outputs: list[str]) -> str:
-    """The page with these outputs in place of those that it has."""
+    """The page with its outputs replaced."""
     lines = page.path.read_text().splitlines()
     for command, output in reversed(list(zip(page.commands, outputs, strict=True))):
         if command.output:

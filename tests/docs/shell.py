@@ -1,4 +1,4 @@
-"""A shell in which the command lines of a page run."""
+"""A shell that runs the command lines of a page."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from netprobe.load.generator import wrk_command
 
 ROOT = Path(__file__).parent.parent.parent
 
-# What cannot be done in a test is done without effect; a page may find its server as its reader would.
+# Commands that a test must not run have no effect; pgrep finds the server of the page.
 _PRELUDE = """\
 set -eu
 sudo() { "$@"; }
@@ -24,16 +24,16 @@ apt() { command apt-get --simulate "$@"; }
 make() { command make --dry-run -C "$CHECKOUT" "$@"; }
 # -n: the newest, a worker.
 pgrep() { if [ "$1" = -n ]; then command pgrep -n -P "$PID"; else echo "$PID"; fi; }
-# Built and installed for real, beside the page; what the package needs is there already.
+# The package is built and installed next to the page; its dependencies are installed already.
 netprobe/bin/pip() { python3 -m pip "$@" --no-deps --no-build-isolation --target installed; }
 """
 _LOAD_SECONDS = 280
-# What a page shows is its commands' work, not a server at its limit: each connection waits 3 ms between two requests.
+# A test does not need a server at its limit: each connection waits 3 ms between two requests.
 _PAUSE = "function delay() return 3 end\n"
 
 
 def shortened(text: str) -> str:
-    """Recordings of a second, series and rounds of two; but load that a page ends itself, which says `-d 60s`."""
+    """Shorten recordings to a second, and series and rounds to two; load with `-d 60s` is stopped by the page."""
     text = re.sub(r"(?<= -d )\d+\b", "1", text)
     return re.sub(r"(?<= --repeat | --rounds )\d+", "2", text)
 
@@ -44,7 +44,7 @@ def _environment() -> dict[str, str]:
 
 
 class Shell:
-    """Runs the commands of one page in one shell, one after another, each into a file of its own."""
+    """Runs the commands of one page in one shell, in order, each with its output in a file of its own."""
 
     def __init__(self, folder: Path, here: dict[str, str]) -> None:
         self.folder, self._environment = folder / "work", _environment() | here
@@ -56,14 +56,14 @@ class Shell:
         (self.folder / "dashboards").symlink_to(ROOT / "dashboards")
 
     def run(self, commands: list[str], seconds: float = 250) -> list[str]:
-        """The output of each. Raises `AssertionError` for the first that fails, with what it said."""
+        """The output of each command. Raises `AssertionError` for the first that fails, with its messages."""
         script = _PRELUDE + "".join(
             f"echo {number} >{self._out}/reached\n{{ {self._localised(text)}\n}} >{self._out}/{number}\n"
             for number, text in enumerate(commands)
         )
         with open(self._out / "errors", "w+") as errors:
-            # A process group of its own: what a page leaves in the background ends with it. No session of its own:
-            # the scheduler would weigh it as one group, which a server that polls on every CPU has been seen to starve.
+            # In a process group of its own, so that background processes of a page are stopped. Not in a session of its
+            # own: autogroup scheduling would treat it as one group, which a polling server on every CPU can starve.
             process = subprocess.Popen(
                 ["bash", "-c", script],
                 cwd=self.folder,
@@ -79,18 +79,20 @@ class Shell:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
                 process.wait()
-        said = (self._out / "errors").read_text(errors="replace")
+        messages = (self._out / "errors").read_text(errors="replace")
         if status:
             number = int((self._out / "reached").read_text())
-            raise AssertionError(f"exit status {status} of: {commands[number]}\n{self.output(number)}{said[-3000:]}")
+            raise AssertionError(
+                f"exit status {status} of: {commands[number]}\n{self.output(number)}{messages[-3000:]}"
+            )
         return [self.output(number) for number in range(len(commands))]
 
     def _localised(self, text: str) -> str:
-        """With the port and the paths of this place."""
+        """The command with the port and the paths of this machine."""
         return text.replace("/path/to/netprobe", str(ROOT)).replace("8080", self._environment.get("PORT", "8080"))
 
     def output(self, number: int) -> str:
-        """What one printed."""
+        """The output of one command."""
         return (self._out / str(number)).read_text(errors="replace")
 
     def python(self, programs: list[str]) -> None:
@@ -109,7 +111,7 @@ class Shell:
 
 @contextlib.contextmanager
 def running(needs: str, folder: Path, blessing: bool) -> Iterator[dict[str, str]]:
-    """What a page needs while it runs; PID and PORT of it. `blessing`: under as much load as there can be."""
+    """Start the server of a page, with load; yields PID and PORT. `blessing`: with the maximum load."""
     pause = folder / "pause.lua"
     pause.write_text(_PAUSE)
     loaded = not needs.startswith("idle ")

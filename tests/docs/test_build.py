@@ -1,4 +1,4 @@
-"""`make docs` builds, warnings being errors; every command and every finding has its place."""
+"""`make docs` builds without warnings; every command has a page and every finding a section."""
 
 import subprocess
 import sys

@@ -1,8 +1,8 @@
 """Every command line and every program in README and docs runs, and ends with exit status 0.
 
-pages.py says how pages are written. Recordings are cut to a second; `apt` and `make` are called without effect. What a
-page without a server prints is compared with what it says. NETPROBE_BLESS=1 runs the pages as they stand and writes
-what the commands print into them.
+pages.py describes the format of pages. Recordings are shortened to a second; `apt` and `make` have no effect. The
+output of pages without a server is compared with the page. NETPROBE_BLESS=1 runs the pages unshortened and writes the
+output of the commands into them.
 """
 
 import importlib.util
@@ -41,7 +41,7 @@ def run(page, folder, here):
 
 
 def like(shown, printed):
-    """The same lines; a line with only an ellipsis stands for any number of them."""
+    """Whether the lines are equal; a line with only an ellipsis matches any number of lines."""
     if not shown:
         return not printed
     if shown[0].strip() == ANYTHING:
