@@ -1,4 +1,4 @@
-"""`make demo`: netprobe at work on real servers under real load, on loopback. Leaves nothing running."""
+"""`make demo`: netprobe on real servers under real load, on loopback and a veth pair. Ends all processes it starts."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _OUTPUT = Path("out/demo")
 
 
 def heading(text: str) -> None:
-    """Say what comes."""
+    """Print a heading."""
     print(f"\n=== {text}", flush=True)
 
 
 def show(*arguments: str) -> None:
-    """Run one netprobe command and show the command line with its output."""
+    """Print one netprobe command line, and run it."""
     print(f"\n$ netprobe {' '.join(arguments)}", flush=True)
     subprocess.run([_NETPROBE, *arguments], check=True)
 
@@ -47,17 +47,17 @@ def nginx_under_load() -> None:
 
 
 def lab_server_locality() -> None:
-    """The article's fault on two CPUs: listeners in the wrong order of CPUs, then in the right one."""
+    """The fault of the article: listeners in the wrong order of CPUs, then in the right order."""
     cpus = tuple(sorted(os.sched_getaffinity(0)))
     if cpus[: len(cpus)] != tuple(range(len(cpus))):
-        print("This needs the CPUs from 0 on; it is left out here.")
+        print("Skipped: this part needs CPUs that are numbered from 0 on.")
         return
     faulty = ServerOptions(threads=len(cpus), cpus=cpus, steer="cbpf", listen_order="reversed")
-    for words, options in (
+    for description, options in (
         ("listens in the wrong order of CPUs", faulty),
         ("listens in the order of its CPUs", replace(faulty, listen_order=())),
     ):
-        heading(f"a thread-per-core server, steered by CPU, that {words}")
+        heading(f"A thread-per-core server, steered by CPU, that {description}")
         with LabServer(options) as server, contextlib.ExitStack() as stack:
             for cpu in cpus:
                 command = wrk_command(f"http://127.0.0.1:{server.port}/", _SECONDS + 4, connections=8)
@@ -68,17 +68,17 @@ def lab_server_locality() -> None:
 
 
 def busy_polling() -> None:
-    """Busy polling over a veth pair: with a timeout of 0 it never starts; with all conditions met it works."""
-    impatient = ServerOptions(epoll_timeout_us=0, cpus=(0,))
-    patient = ServerOptions(epoll_timeout_us=100, cpus=(0,), busy_poll_us=200, prefer=True)
-    for words, options, defer in (
-        ("calls epoll_wait with a timeout of 0", impatient, False),
-        ("waits 100 µs, and the softirq leaves it the packets", patient, True),
+    """Busy polling over a veth pair: with a zero timeout it never starts; with all prerequisites it works."""
+    zero_timeout = ServerOptions(epoll_timeout_us=0, cpus=(0,))
+    blocking = ServerOptions(epoll_timeout_us=100, cpus=(0,), busy_poll_us=200, prefer=True)
+    for description, options, defer in (
+        ("calls epoll_wait with a zero timeout", zero_timeout, False),
+        ("blocks for up to 100 µs, with deferred interrupts", blocking, True),
     ):
-        heading(f"net.core.busy_poll is on, and a server in a network namespace {words}")
+        heading(f"net.core.busy_poll is set, and a server in a network namespace {description}")
         with lab(LabOptions(queues=1, defer=defer, busy_poll_us=50)) as bed, contextlib.ExitStack() as stack:
-            there = replace(options, address=bed.server.address)
-            server = stack.enter_context(LabServer(there, namespace=bed.server.namespace))
+            options = replace(options, address=bed.server.address)
+            server = stack.enter_context(LabServer(options, namespace=bed.server.namespace))
             url = f"http://{bed.server.address}:{server.port}/"
             client = ["ip", "netns", "exec", bed.client.namespace, "taskset", "-c", str(max(os.sched_getaffinity(0)))]
             load = subprocess.Popen([*client, *wrk_command(url, _SHORT + 4)], stdout=subprocess.DEVNULL)
@@ -88,7 +88,7 @@ def busy_polling() -> None:
 
 
 def investigation() -> None:
-    """The article in short: three faults at once, what netprobe says of them, and what fixing them changed."""
+    """The article in short: three faults at once, their findings, and the effect of their fixes."""
     cpus = tuple(sorted(os.sched_getaffinity(0)))
     faulty = ServerOptions(
         threads=len(cpus), cpus=cpus, steer="cbpf", listen_order="reversed", quota_timer_us=500, receive="read"
@@ -97,11 +97,11 @@ def investigation() -> None:
     shutil.rmtree(_OUTPUT, ignore_errors=True)
     _OUTPUT.mkdir(parents=True)
     before, after = _OUTPUT / "before", _OUTPUT / "after"
-    for words, options, run in (
-        ("listens in the wrong order, is interrupted by timers and reads with read", faulty, before),
-        ("is fixed", fixed, after),
+    for description, options, run in (
+        ("listens in the wrong order, is preempted by timers and receives with read()", faulty, before),
+        ("has these faults fixed", fixed, after),
     ):
-        heading(f"a thread-per-core server that {words}")
+        heading(f"A thread-per-core server that {description}")
         with LabServer(options) as server, contextlib.ExitStack() as stack:
             for cpu in cpus:
                 command = wrk_command(f"http://127.0.0.1:{server.port}/", _SECONDS + 6, connections=8)
@@ -109,18 +109,18 @@ def investigation() -> None:
                 stack.callback(load.wait)
                 stack.callback(load.terminate)
             show("record", "-p", str(server.pid), "-d", str(_SECONDS), "-o", str(run))
-    heading("what fixing it changed")
+    heading("The effect of the fixes")
     show("diff", str(before), str(after))
     show("flame", str(before), "-T", "5", "-o", str(_OUTPUT / "before.html"))
     show("flame", "--diff", str(before), str(after), "-T", "5", "-o", str(_OUTPUT / "diff.html"))
     show("report", str(before), str(after), "-o", str(_OUTPUT / "report.html"))
-    heading("open these in a browser")
+    heading("Open these files in a browser")
     for name in ("report.html", "before.html", "diff.html"):
         print(_OUTPUT / name)
 
 
 def main() -> None:
-    """All parts, one after another."""
+    """Run all parts, one after another."""
     try:
         nginx_under_load()
         lab_server_locality()
