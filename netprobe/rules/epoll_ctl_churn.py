@@ -2,9 +2,9 @@
 
 ## Detection
 
-Input: calls of epoll_ctl() by the serving threads, less four for each accepted or opened connection (add, modify once,
-delete, and one for the other end in a proxy). A finding is reported if there are at least 0.05 excess calls per message
-read (of imported counts: per request), and at least 100 per second.
+Input: calls of epoll_ctl() by the serving threads, less four for each connection that the server accepted or opened
+(add, delete, and two modifications). A finding is reported if there are at least 0.05 excess calls per message read
+(of imported counts: per request), and at least 100 per second.
 
 The cost is an estimate: the share of the samples in epoll_ctl(), or 0.5 µs per call if there are too few samples, for
 the excess calls.

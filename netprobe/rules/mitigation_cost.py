@@ -16,8 +16,8 @@ The cost is the share of the samples.
 
 Each system call, interrupt and indirect call pays for the mitigations, and a network server makes many of them.
 
-In the investigation they took a third of the throughput. The same server on another processor generation may pay
-nothing.
+In the investigation cited below they took a third of the throughput. The same server on another processor generation
+may pay nothing.
 
 ## Fix
 

@@ -3,10 +3,10 @@
 ## Detection
 
 A finding is reported for threads that are in user mode in at least nine of ten samples, make at most 20 system calls
-per second and no network calls, read no message from a kernel socket and never block, in a process with signs of a
-poll-mode framework in its files, functions or thread names: DPDK and frameworks built on it (Seastar's native stack,
-F-Stack, VPP, SPDK), netmap, or ef_vi. Threads that only compute are not reported. A stripped program that links the
-framework statically and has other thread names is not recognized.
+and 20 voluntary switches per second, make no network calls and read no message from a kernel socket, in a process with
+signs of a poll-mode framework in its files, functions or thread names: DPDK and frameworks built on it (Seastar's
+native stack, F-Stack, VPP, SPDK), netmap, or ef_vi. Threads that only compute are not reported. A stripped program that
+links the framework statically and has other thread names is not recognized.
 
 If functions have symbols, their samples show the time spent on receiving: an upper limit of the time in empty polls.
 The finding is a note without a cost. It states which findings do not apply: `reuseport-…`, `epoll-…`, `busy-poll-…` and
@@ -26,9 +26,9 @@ No fix is needed: look at the functions that dominate (`netprobe flame`), and ke
 pollers.
 
 A typical dominating function is a driver's transmit function that writes to the device without write combining (53 % of
-the time in the investigation, 6 % after write combining was enabled). Isolate the CPUs with `isolcpus=`, `nohz_full=`
+the time in the investigation cited below, 6 % with write combining). Isolate the CPUs with `isolcpus=`, `nohz_full=`
 or a cpuset. For symbols of drivers install the dbgsym packages of the libraries, or do not strip them. Counters:
-those of the application (`dpdk-telemetry.py`, `show port stats`).
+use those of the application (`dpdk-telemetry.py`, `show port stats`).
 
 ## Source
 
