@@ -163,7 +163,7 @@ def threads_rest(threads: Sequence[ThreadMatrix], top: int) -> str:
     hidden = threads[top or len(threads) :]
     if not hidden:
         return ""
-    share = percent(sum(here.matrix.total for here in hidden), sum(here.matrix.total for here in threads))
+    share = percent(sum(thread.matrix.total for thread in hidden), sum(thread.matrix.total for thread in threads))
     return f"… {len(hidden)} more thread{'' if len(hidden) == 1 else 's'} ({share} % of the messages); -T 0 shows all"
 
 
@@ -175,15 +175,15 @@ def threads_as_text(threads: Sequence[ThreadMatrix], top: int) -> TextTable:
     ]  # fmt: skip
     rows = [
         [
-            str(here.pid or "-"),
-            str(here.tid or "-"),
-            here.thread,
-            str(here.matrix.total),
-            percent(here.matrix.local, here.matrix.total),
-            _spread(here.matrix, 0),
-            _spread(here.matrix, 1),
+            str(thread.pid or "-"),
+            str(thread.tid or "-"),
+            thread.thread,
+            str(thread.matrix.total),
+            percent(thread.matrix.local, thread.matrix.total),
+            _spread(thread.matrix, 0),
+            _spread(thread.matrix, 1),
         ]
-        for here in threads[: top or None]
+        for thread in threads[: top or None]
     ]
     return TextTable(columns, rows)
 
@@ -222,16 +222,16 @@ def as_json(
         "groups": [_group_json(group) for group in groups],
         "messages": [
             {
-                "pid": here.pid or None, "tid": here.tid or None, "process": here.process, "thread": here.thread,
+                "pid": thread.pid or None, "tid": thread.tid or None, "process": thread.process, "thread": thread.thread,
                 "rx_cpu": received, "cpu": read, "messages": count,
             }
-            for here in threads
-            for (received, read), count in sorted(here.matrix.cells.items())
+            for thread in threads
+            for (received, read), count in sorted(thread.matrix.cells.items())
         ],
         "sent_packets": [
-            {"device": here.device, "tx_queues": here.queues, "cpu": cpu, "tx_queue": queue, "packets": count}
-            for here in tx
-            for (cpu, queue), count in sorted(here.cells.items())
+            {"device": device.device, "tx_queues": device.queues, "cpu": cpu, "tx_queue": queue, "packets": count}
+            for device in tx
+            for (cpu, queue), count in sorted(device.cells.items())
         ],
     }  # fmt: skip
 

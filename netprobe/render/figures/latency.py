@@ -30,9 +30,9 @@ ReportedLatency = tuple[str, float, str]
 
 def draw(context: RunContext, rounds: list[RoundValues]) -> go.Figure:
     """By round of a benchmark, or from the load generator's report; else percentiles of calls and waits for a CPU."""
-    times = [one for one in rounds if one.is_time]
+    times = [values for values in rounds if values.is_time]
     # Time per request is the inverse of throughput, no latency.
-    if measured := [one for one in times if one.name.startswith("latency")] or times:
+    if measured := [values for values in times if values.name.startswith("latency")] or times:
         return by_round(measured, "Latency by round of the benchmark")
     if reported := _reported(context.run):
         return _draw_reported(reported)

@@ -59,17 +59,17 @@ def draw(context: RunContext, thread: str | None = None) -> go.Figure:
 def _chosen(context: RunContext, thread: str | None) -> Sequence[ThreadMatrix]:
     if thread is None:
         return context.thread_matrices
-    chosen = [here for here in context.thread_matrices if here.thread == thread]
+    chosen = [matrix for matrix in context.thread_matrices if matrix.thread == thread]
     if not chosen:
-        names = ", ".join(sorted({here.thread for here in context.thread_matrices})[:20])
+        names = ", ".join(sorted({matrix.thread for matrix in context.thread_matrices})[:20])
         raise NetprobeError(f"No thread {thread!r} read a message in this Run.", hint=f"Those that did: {names}")
     return chosen
 
 
 def _cells(threads: Sequence[ThreadMatrix]) -> Counter[tuple[int, int]]:
     cells: Counter[tuple[int, int]] = Counter()
-    for here in threads:
-        cells.update(here.matrix.cells)
+    for thread in threads:
+        cells.update(thread.matrix.cells)
     return +cells
 
 
@@ -90,9 +90,9 @@ def _axes(cells: Counter[tuple[int, int]]) -> tuple[list[int], list[int], int]:
 
 def _hover(threads: Sequence[ThreadMatrix], row: int, column: int) -> str:
     """Hover text of a cell; names are escaped here, as the template has none."""
-    by_thread = Counter({here.thread: 0 for here in threads})
-    for here in threads:
-        by_thread[here.thread] += here.matrix.cells[row, column]
+    by_thread = Counter({thread.thread: 0 for thread in threads})
+    for thread in threads:
+        by_thread[thread.thread] += thread.matrix.cells[row, column]
     total = by_thread.total()
     if not total:
         return ""

@@ -46,16 +46,16 @@ def draw(context: RunContext, fold: bool = True) -> go.Figure:
 
 def _columns(counts: list[Counter[str]]) -> list[str]:
     total: Counter[str] = Counter()
-    for one in counts:
-        total.update(+one)
+    for tasks in counts:
+        total.update(+tasks)
     names = [name for name, _ in total.most_common(_SUCCESSORS)]
     return [*names, _REST] if len(total) > len(names) else names
 
 
-def _shown(one: Counter[str], names: list[str]) -> Counter[str]:
+def _shown(tasks: Counter[str], names: list[str]) -> Counter[str]:
     """Counts with all tasks that have no column of their own added up."""
-    rest = sum(count for name, count in one.items() if name not in names)
-    return one + Counter({_REST: rest}) if _REST in names and rest else one
+    rest = sum(count for name, count in tasks.items() if name not in names)
+    return tasks + Counter({_REST: rest}) if _REST in names and rest else tasks
 
 
 def _panel(
@@ -70,7 +70,7 @@ def _panel(
     import plotly.graph_objects as go
 
     shade, relation, unit = look
-    values = [[_shown(one, names)[name] / seconds or None for name in names] for one in counts]
+    values = [[_shown(tasks, names)[name] / seconds or None for name in names] for tasks in counts]
     # Switches to idle displace no other task, and their number would flatten the colour scale of the rest.
     most = max(
         (value or 0 for row in values for value, name in zip(row, names, strict=True) if name != _IDLE), default=0

@@ -131,7 +131,7 @@ def part_text(part: Part) -> str:
 
 def _sum(bars: _Bars, threads: list[tuple[int, int, str]], part: Part | None) -> int:
     parts = bars.parts[_PARTS:] if part is None else [part]
-    return sum(bars.counts[thread, one] for thread in threads for one in parts)
+    return sum(bars.counts[thread, each] for thread in threads for each in parts)
 
 
 def _add(drawn: go.Figure, names: list[str], part: Part | None, values: list[float], color: str, unit: str) -> None:

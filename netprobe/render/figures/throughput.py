@@ -27,7 +27,7 @@ def draw(context: RunContext, rounds: list[RoundValues]) -> go.Figure:
         rows = list(requests(context.run, axis))
         if rows:
             return draw_rows(axis, rows, "Requests per second over time")
-    measured = served(context.run) or [one for one in rounds if not one.is_time]
+    measured = served(context.run) or [values for values in rounds if not values.is_time]
     if not measured and context.requests:
         raise MissingDataError("only the total number of requests is known, not the throughput over time")
     if not measured:
@@ -51,10 +51,10 @@ def by_round(measured: list[RoundValues], alt: str) -> go.Figure:
 
     drawn = figure(260)
     time = measured[0].is_time
-    for one in measured:
-        values = np.asarray(one.values) * (1000.0 if time else 1.0)
+    for quantity in measured:
+        values = np.asarray(quantity.values) * (1000.0 if time else 1.0)
         places = list(range(1, len(values) + 1))
-        name = label(one.name)
+        name = label(quantity.name)
         drawn.add_trace(
             go.Scatter(
                 x=places, y=values, mode="lines+markers", name=name, line={"width": 1, "dash": "dot"},

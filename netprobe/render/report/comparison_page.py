@@ -146,14 +146,20 @@ def _findings(comparison: Comparison, anchors: Sequence[str]) -> Html:
     before, after = (_found(side.run) for side in (comparison.a, comparison.b))
     known: list[tuple[Finding, str]] = []
     others = []
-    for one in comparison.findings:
-        full = before.get(one.code) if one.status == "went away" else after.get(one.code) or before.get(one.code)
-        if full is None or one.status == "inconclusive":
+    for change in comparison.findings:
+        full = (
+            before.get(change.code)
+            if change.status == "went away"
+            else after.get(change.code) or before.get(change.code)
+        )
+        if full is None or change.status == "inconclusive":
             others.append(
-                element("p", element("strong", f"{one.status} "), element("code", one.code), f": {one.message}")
+                element(
+                    "p", element("strong", f"{change.status} "), element("code", change.code), f": {change.message}"
+                )
             )
         else:
-            known.append((full, one.status))
+            known.append((full, change.status))
     known.sort(key=lambda pair: (-pair[0].severity, -(pair[0].cost_pct or 0.0)))
     cards = (card(full, set(anchors), not number, status) for number, (full, status) in enumerate(known))
     return join((*cards, *others))

@@ -31,35 +31,38 @@ _SHOWN_IN = {
 def cards(found: Sequence[Finding], anchors: Iterable[str]) -> Html:
     """One card per finding; the first is open."""
     there = set(anchors)
-    return join(card(one, there, opened=not number) for number, one in enumerate(found))
+    return join(card(finding, there, opened=not number) for number, finding in enumerate(found))
 
 
-def card(one: Finding, anchors: set[str], opened: bool = False, badge: str = "") -> Html:
+def card(finding: Finding, anchors: set[str], opened: bool = False, badge: str = "") -> Html:
     """The summary of a finding; evidence, reason, fix and source are below it."""
-    severity = _SEVERITY[one.severity]
+    severity = _SEVERITY[finding.severity]
     summary = element(
         "summary",
         element("span", severity, class_=f"badge {severity}"),
         element("span", badge, class_=f"badge {badge.replace(' ', '-')}") if badge else "",
-        element("span", counted(one.summary), class_="summary"),
-        element("code", one.code, class_="code"),
+        element("span", counted(finding.summary), class_="summary"),
+        element("code", finding.code, class_="code"),
     )
     body = element(
         "div",
         element("h4", "Evidence"),
-        listed((counted(evidence.text) for evidence in one.evidence), "evidence"),
+        listed((counted(evidence.text) for evidence in finding.evidence), "evidence"),
         pairs(
             (
-                ("Why it matters", one.why_it_matters),
-                ("Fix", element("strong", one.fix)),
-                ("Estimated cost", f"{one.cost_pct:.1f} % of the server's CPU time" if one.cost_pct else ""),
-                ("Source", one.source),
-                ("More", element("span", element("code", f"netprobe explain {one.code}"), _link(one.code, anchors))),
+                ("Why it matters", finding.why_it_matters),
+                ("Fix", element("strong", finding.fix)),
+                ("Estimated cost", f"{finding.cost_pct:.1f} % of the server's CPU time" if finding.cost_pct else ""),
+                ("Source", finding.source),
+                (
+                    "More",
+                    element("span", element("code", f"netprobe explain {finding.code}"), _link(finding.code, anchors)),
+                ),
             )
         ),
         class_="finding-body",
     )
-    return element("details", summary, body, class_=f"finding {severity}", id=f"finding-{one.code}", open=opened)
+    return element("details", summary, body, class_=f"finding {severity}", id=f"finding-{finding.code}", open=opened)
 
 
 def _link(code: str, anchors: set[str]) -> Html:
@@ -71,15 +74,15 @@ def _link(code: str, anchors: set[str]) -> Html:
 
 def rest(results: Sequence[Result]) -> Html:
     """Rules that passed, and rules that are inconclusive with their reasons."""
-    passed = [one for one in results if isinstance(one, Pass)]
-    inconclusive = [one for one in results if isinstance(one, Inconclusive)]
+    passed = [result for result in results if isinstance(result, Pass)]
+    inconclusive = [result for result in results if isinstance(result, Inconclusive)]
     parts = []
     if inconclusive:
-        lines = [element("span", element("code", one.code), f" {one.reason}") for one in inconclusive]
+        lines = [element("span", element("code", result.code), f" {result.reason}") for result in inconclusive]
         parts.append(
             folded(f"{len(inconclusive)} rule{'' if len(inconclusive) == 1 else 's'} inconclusive", listed(lines))
         )
     if passed:
-        lines = [element("span", element("code", one.code), f" {one.reason}") for one in passed]
+        lines = [element("span", element("code", result.code), f" {result.reason}") for result in passed]
         parts.append(folded(f"{len(passed)} rule{'' if len(passed) == 1 else 's'} passed", listed(lines)))
     return element("div", *parts, class_="rest") if parts else Html("")

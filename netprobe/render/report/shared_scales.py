@@ -19,11 +19,11 @@ def share_scales(figures: Mapping[str, Any]) -> None:
         if right is None or name.startswith("a-reuseport"):
             continue
         pair = (left, right)
-        if all(one["layout"].get("meta", {}).get("time") for one in pair):
+        if all(figure["layout"].get("meta", {}).get("time") for figure in pair):
             _share_time(pair)
-        elif all(trace.get("type") == "bar" for one in pair for trace in one["data"]):
+        elif all(trace.get("type") == "bar" for figure in pair for trace in figure["data"]):
             _share_bars(pair)
-        elif any(trace.get("type") == "heatmap" for one in pair for trace in one["data"]):
+        elif any(trace.get("type") == "heatmap" for figure in pair for trace in figure["data"]):
             _share_colours(pair)
         else:
             _share_points(pair)
@@ -34,27 +34,27 @@ Pair = tuple[Any, Any]
 
 def _share_time(pair: Pair) -> None:
     """One time axis, and one value axis for rows with the same title."""
-    end = max(one["layout"]["xaxis"]["range"][1] for one in pair)
-    for one in pair:
-        one["layout"]["xaxis"]["range"] = [0, end]
-    rows = [_rows(one) for one in pair]
+    end = max(figure["layout"]["xaxis"]["range"][1] for figure in pair)
+    for figure in pair:
+        figure["layout"]["xaxis"]["range"] = [0, end]
+    rows = [_rows(figure) for figure in pair]
     for title in rows[0].keys() & rows[1].keys():
-        axes = [one["layout"][f"yaxis{here[title][1:]}"] for one, here in zip(pair, rows, strict=True)]
+        axes = [figure["layout"][f"yaxis{axis_of[title][1:]}"] for figure, axis_of in zip(pair, rows, strict=True)]
         if any("range" in axis for axis in axes):
             continue
-        most = max(_max(one, here[title]) for one, here in zip(pair, rows, strict=True))
+        most = max(_max(figure, axis_of[title]) for figure, axis_of in zip(pair, rows, strict=True))
         for axis in axes:
             axis["range"] = [0, most * _ROOM or 1]
 
 
-def _rows(one: Any) -> dict[str, str]:
+def _rows(figure: Any) -> dict[str, str]:
     """Title → axis (`y2`): the annotations are the titles of the rows, in order."""
-    titles = [note["text"] for note in one["layout"].get("annotations", ())]
+    titles = [note["text"] for note in figure["layout"].get("annotations", ())]
     return {title: f"y{number + 1 if number else ''}" for number, title in enumerate(titles)}
 
 
-def _max(one: Any, axis: str) -> float:
-    traces = [trace for trace in one["data"] if trace.get("yaxis", "y") == axis]
+def _max(figure: Any, axis: str) -> float:
+    traces = [trace for trace in figure["data"] if trace.get("yaxis", "y") == axis]
     values = [decoded(trace["y"]) for trace in traces]
     if traces and all("stackgroup" in trace for trace in traces):
         values = [np.sum([np.nan_to_num(row) for row in values], axis=0)]
@@ -62,21 +62,21 @@ def _max(one: Any, axis: str) -> float:
 
 
 def _share_bars(pair: Pair) -> None:
-    titles = {one["layout"]["xaxis"].get("title", {}).get("text") for one in pair}
+    titles = {figure["layout"]["xaxis"].get("title", {}).get("text") for figure in pair}
     if len(titles) > 1:
         return
     most = 0.0
-    for one in pair:
-        if one["data"]:
-            most = max(most, _largest([np.sum([decoded(trace["x"]) for trace in one["data"]], axis=0)]))
-    for one in pair:
-        one["layout"]["xaxis"]["range"] = [0, most * _ROOM or 1]
+    for figure in pair:
+        if figure["data"]:
+            most = max(most, _largest([np.sum([decoded(trace["x"]) for trace in figure["data"]], axis=0)]))
+    for figure in pair:
+        figure["layout"]["xaxis"]["range"] = [0, most * _ROOM or 1]
 
 
 def _share_colours(pair: Pair) -> None:
     """One colour scale for heat maps of the same name; a map that only one side has keeps its own."""
     most: dict[str, float] = {}
-    chosen = [trace for one in pair for trace in one["data"] if "zmax" in trace]
+    chosen = [trace for figure in pair for trace in figure["data"] if "zmax" in trace]
     # Within a side the local and the remote cells already have one scale: each pair of names has its own.
     for trace in chosen:
         most[trace["name"]] = max(most.get(trace["name"], 0.0), float(trace["zmax"]))
@@ -87,22 +87,22 @@ def _share_colours(pair: Pair) -> None:
 def _share_points(pair: Pair) -> None:
     """Points and lines: the value axis is shared, the axis of names is not."""
     for axis, values in (("xaxis", "x"), ("yaxis", "y")):
-        axes = [one["layout"].get(axis, {}) for one in pair]
+        axes = [figure["layout"].get(axis, {}) for figure in pair]
         # An axis of names.
         if (
-            any("tickvals" in here and here.get("type") != "log" for here in axes)
-            or len({_kind(here) for here in axes}) > 1
+            any("tickvals" in each and each.get("type") != "log" for each in axes)
+            or len({_kind(each) for each in axes}) > 1
         ):
             continue
-        rows = [decoded(trace[values]) for one in pair for trace in one["data"] if values in trace]
+        rows = [decoded(trace[values]) for figure in pair for trace in figure["data"] if values in trace]
         log = axes[0].get("type") == "log"
         known = [row[np.isfinite(row) & ((row > 0) | (not log))] for row in rows]
         high, low = _largest(known), -_largest([-row for row in known])
         if not high > 0:
             continue
         ends = [np.log10(low) - 0.1, np.log10(high) + 0.1] if log else [min(0.0, low), high * _ROOM]
-        for here in axes:
-            here["range"] = [float(end) for end in ends]
+        for each in axes:
+            each["range"] = [float(end) for end in ends]
 
 
 def _kind(axis: Mapping[str, Any]) -> tuple[str, str]:
