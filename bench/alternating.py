@@ -26,19 +26,18 @@ from typing import Any
 from spread import describe
 from throughput import NETPROBE
 
-from netprobe.commands.shared.everything import light_frequency
-from netprobe.commands.shared.recording import LIGHT_SHARE
-from netprobe.engine.bcc_module import import_bcc
-from netprobe.engine.intervals import ACCOUNTED_SHARE
+from netprobe.commands.shared.everything import LIGHT_SHARE, probes_of_record
+from netprobe.engine.bcc_compiler import import_bcc
+from netprobe.engine.interval_loop import ACCOUNTED_SHARE
+from netprobe.engine.libbpf import run_time_statistics
 from netprobe.engine.options import RecordOptions
-from netprobe.engine.program import Program, kernel_accounting
-from netprobe.engine.program_source import ProgramOptions
+from netprobe.engine.program import Program
 from netprobe.engine.target import Target
 from netprobe.errors import NotPossibleHereError
 from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.server import LabServer, ServerOptions
 from netprobe.load.generator import wrk_command
-from netprobe.probes import busypoll, locality, serving, sockets, stacks, switches, syscalls
+from netprobe.probes import locality, serving, sockets, syscalls
 from netprobe.probes.base import FallbackChain, Probe
 
 _SLICE_S, _SETTLE_S = 0.2, 0.02
@@ -53,13 +52,10 @@ Attach = Callable[[], contextlib.AbstractContextManager[Callable[[], None]]]
 
 _SETS: dict[str, Callable[[], list[Probe]]] = {
     "syscalls": lambda: [syscalls.Probe()],
-    "locality": lambda: [serving.Probe(), sockets.Probe(), locality.Probe()],
-    "record": lambda: [
-        syscalls.Probe(), switches.Probe(), serving.Probe(), sockets.Probe(connections=True), locality.Probe(),
-        busypoll.Probe(), stacks.Probe(),
-    ],
-}  # fmt: skip
-_SETS[_LIGHT] = lambda: [*_SETS["record"]()[:-1], stacks.Probe(stacks.StackOptions(frequency=light_frequency(99)))]
+    "locality": lambda: [serving.Probe(), sockets.Probe(connections=False), locality.Probe()],
+    "record": lambda: probes_of_record(99, duty_cycled=False),
+    _LIGHT: lambda: probes_of_record(99, duty_cycled=True),
+}
 # The events that a busy server has by the hundred thousand.
 _EVERYTHING = ("sys_enter", "sched_switch", "napi_poll", "tcp_rcv_space_adjust", "net_dev_start_xmit")
 _EVENTS = {"syscalls": _EVERYTHING[:1], "locality": _EVERYTHING[3:], "record": _EVERYTHING}
@@ -71,7 +67,7 @@ class _Probes:
     def __init__(self, probes: Sequence[Probe], pid: int, counted_share: float) -> None:
         options = RecordOptions(pids=(pid,), counted_share=counted_share)
         self._share = counted_share
-        self._probes, self._program = probes, Program(probes, ProgramOptions.of(options))
+        self._probes, self._program = probes, Program(probes, options)
         self._program.wait_until_compiled()
         self._target = Target(self._program, options, None)
         self._target.follow()
@@ -101,14 +97,14 @@ class _Probes:
     def _spend(self) -> None:
         accounted = ACCOUNTED_SHARE * _SLICE_S
         began = time.perf_counter()
-        with self._program.with_duty_cycled(), kernel_accounting():
+        with self._program.with_duty_cycled(), run_time_statistics():
             time.sleep(accounted)
         time.sleep(max(0.0, _SLICE_S - (time.perf_counter() - began)))
 
     def _spend_light(self) -> None:
         length, began = self._share * _LIGHT_SLICE_S, time.perf_counter()
-        with self._program.window():
-            with self._program.with_duty_cycled(), kernel_accounting():
+        with self._program.sampling_window():
+            with self._program.with_duty_cycled(), run_time_statistics():
                 time.sleep(ACCOUNTED_SHARE * length)
             time.sleep((1 - ACCOUNTED_SHARE) * length)
         time.sleep(max(0.0, _LIGHT_SLICE_S - (time.perf_counter() - began)))

@@ -21,7 +21,7 @@ from typing import Any
 from others import headers_for_syscount, with_tracefs
 from spread import describe, line
 
-from netprobe.engine.program import kernel_accounting
+from netprobe.engine.libbpf import run_time_statistics
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
 _LOOP = "import os, time\nend = time.time() + {seconds}\nwhile time.time() < end:\n for _ in range(1000): os.getppid()"
@@ -29,7 +29,7 @@ _LOOP_SECONDS = 1.0
 _WARM_UP_SECONDS = 30.0
 _EMPTY = """
 import time
-from netprobe.engine.bcc_module import import_bcc
+from netprobe.engine.bcc_compiler import import_bcc
 bcc = import_bcc()
 program = bcc.BPF(text="RAW_TRACEPOINT_PROBE(sys_enter) { return 0; }")
 print("ready", flush=True)
@@ -114,7 +114,7 @@ def run(rounds: int) -> dict[str, Any]:
         headers = headers_for_syscount(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         names = list(_tools(0, headers))
         values: dict[str, list[float]] = {name: [] for name in names}
-        accounted = stack.enter_context(kernel_accounting())
+        accounted = stack.enter_context(run_time_statistics())
         if not accounted:
             print("This kernel keeps no account of BPF run times.")
             return {}

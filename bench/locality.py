@@ -12,8 +12,8 @@ from typing import Any
 
 from spread import describe, line
 
-from netprobe.engine.bcc_module import import_bcc
-from netprobe.engine.program import kernel_accounting
+from netprobe.engine.bcc_compiler import import_bcc
+from netprobe.engine.libbpf import run_time_statistics
 from netprobe.lab.server import LabServer, ServerOptions
 from netprobe.load.generator import wrk_command
 from netprobe.load.reports import parse_wrk
@@ -82,7 +82,7 @@ def run(rounds: int) -> dict[str, Any]:
     print(line("64 listeners: command to table", results["groups_s"]["values"], "s"))
     costs: dict[str, list[float]] = {}
     counted: list[float] = []
-    with LabServer(ServerOptions(threads=2, cpus=(0, 1), steer="cbpf")) as server, kernel_accounting():
+    with LabServer(ServerOptions(threads=2, cpus=(0, 1), steer="cbpf")) as server, run_time_statistics():
         empty = import_bcc().BPF(text=_EMPTY)
         known = set(_programs())
         for _ in range(max(3, rounds // 3)):

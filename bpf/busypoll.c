@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// Polls of NAPI instances, told apart by who polls: a thread that busy-polls, the softirq, or a NAPI kernel thread.
+// Polls of NAPI instances by poller: a thread that busy-polls, the softirq, or a NAPI kernel thread.
 //
 // napi_busy_loop() owns an instance from its first poll to busy_poll_stop(): until then NAPI_STATE_IN_BUSY_POLL is
-// set, so neither the budget nor the running thread has to be guessed from. busy_poll_stop() clears it and polls once
-// more on the same CPU, with preemption off: the next poll of that instance there is the episode's last
-// (net/core/dev.c). An episode is counted up on its CPU and added to its thread at the end: a poll that finds nothing
-// costs no hash look-up.
+// set, so the poller need not be derived from the budget or the running thread. busy_poll_stop() clears it and polls
+// once more on the same CPU, with preemption off: the next poll of that instance there is the last of the episode
+// (net/core/dev.c). An episode is counted on its CPU and added to its thread at its end: a poll without packets needs
+// no hash lookup.
 
 #define NAPI_STATE_IN_BUSY_POLL 6
 #define PF_KTHREAD 0x00200000
-#define MOST_NAPIS 512
+#define MAX_NAPIS 512
 #define THREAD_SIZE 16384
 
 struct episode { u64 napi, since_ns, attempts, hits, packets; u64 budget, window; };
@@ -19,30 +19,30 @@ struct busy_key { u32 slot; u32 napi_id; u32 budget; };
 struct busy { u64 attempts, hits, packets, stops, stop_packets, ns; };
 BPF_TABLE("hash", struct busy_key, struct busy, busy_polls, 8192);
 
-// By CPU, as all CPUs' backlogs have no id of their own: the poll runs there with softirqs off, so that nobody else
-// writes its counters, and no cache line travels between CPUs.
+// By CPU, as the backlogs of all CPUs have id 0: the poll runs with softirqs off, so nothing else writes to these
+// counters, and no cache line moves between CPUs.
 struct softirq_key { u32 slot; u32 napi_id; u32 threaded; u32 cpu; };
 struct softirq { u64 polls, packets; };
 BPF_TABLE("hash", struct softirq_key, struct softirq, softirq_polls, 4096);
 
-// What an instance is, written once.
+// The parameters of an instance, written once.
 struct napi { u64 queue, defer_hard_irqs, gro_flush_timeout_ns; char device[16]; };
 BPF_TABLE("hash", u32, struct napi, napis, 4096);
 
-// The instance's place on its device: drivers add them queue by queue, and the list's head is the newest.
-static __always_inline u64 place_of(void *napi, void *device)
+// The position of the instance on its device: drivers add instances queue by queue, and the list begins with the newest.
+static __always_inline u64 position_of(void *napi, void *device)
 {
     void *head = device + DEVICE_NAPI_LIST, *entry = read_pointer(napi + NAPI_DEV_LIST);
-    u64 place = 0;
-    for (; place < MOST_NAPIS && entry && entry != head; place++) entry = read_pointer(entry);
-    return place;
+    u64 position = 0;
+    for (; position < MAX_NAPIS && entry && entry != head; position++) entry = read_pointer(entry);
+    return position;
 }
 
 static __always_inline void describe(void *napi, u32 napi_id)
 {
     if (napis.lookup(&napi_id)) return;
     void *device = read_pointer(napi + NAPI_DEV);
-    struct napi n = {.queue = place_of(napi, device)};
+    struct napi n = {.queue = position_of(napi, device)};
     bpf_probe_read_kernel(n.device, sizeof n.device, device + DEVICE_NAME);
     n.defer_hard_irqs = read_u32(DEFERRAL_OWNER + DEFER_HARD_IRQS);
     n.gro_flush_timeout_ns = (u64)read_pointer(DEFERRAL_OWNER + GRO_FLUSH_TIMEOUT);
@@ -53,7 +53,7 @@ static __always_inline void end_episode(struct episode *e, void *napi, u32 budge
 {
     u32 napi_id = *(u32 *)(napi + NAPI_ID);
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
-    struct busy_key key = {.slot = slot ? slot : SHARED_SLOT, .napi_id = napi_id, .budget = budget};
+    struct busy_key key = {.slot = slot ? slot : OVERFLOW_SLOT, .napi_id = napi_id, .budget = budget};
     struct busy zero = {}, *b = busy_polls.lookup(&key);
     if (!b) {
         describe(napi, napi_id);
@@ -75,7 +75,7 @@ static __always_inline void end_episode(struct episode *e, void *napi, u32 budge
 
 static __always_inline void count_softirq(void *napi, u32 packets)
 {
-    struct softirq_key key = {.slot = SHARED_SLOT, .napi_id = *(u32 *)(napi + NAPI_ID)};
+    struct softirq_key key = {.slot = OVERFLOW_SLOT, .napi_id = *(u32 *)(napi + NAPI_ID)};
     u64 thread = *(u64 *)(napi + NAPI_THREAD);
     key.threaded = thread && thread == (u64)bpf_get_current_task_btf();
     key.cpu = bpf_get_smp_processor_id();
@@ -98,13 +98,13 @@ static __always_inline void count_softirq(void *napi, u32 packets)
 static __always_inline bool on_task_stack(void *ctx, void *task)
 {
     u64 here = 0;
-    // The helper gives the pointer as a plain number, which the verifier lets be compared.
+    // The helper returns the pointer as a plain number, which the verifier allows to be compared.
     bpf_probe_read_kernel(&here, sizeof here, &ctx);
     return here - *(u64 *)(task + TASK_STACK) < THREAD_SIZE;
 }
 
-// Only where it was interrupted in user mode does the thread's own stack, empty then, serve for a softirq, too
-// (call_on_irqstack_cond(), arch/x86/include/asm/irq_stack.h). Its number of a system call is -1 there.
+// A softirq runs on the stack of the thread only if it interrupted the thread in user mode (call_on_irqstack_cond(),
+// arch/x86/include/asm/irq_stack.h). The thread then has no number of a system call (-1).
 static __always_inline bool in_system_call(void *task)
 {
 #ifdef SYSCALL_NUMBER
@@ -116,13 +116,13 @@ static __always_inline bool in_system_call(void *task)
 #endif
 }
 
-// The state bit alone is not proof: a softirq gives an instance back inside its poll, and a thread on another CPU may
-// have taken it before the softirq's tracepoint fires. Only a budget of the device's weight leaves that open.
+// The state bit alone is not sufficient: a softirq releases an instance inside its poll, and a thread on another CPU may
+// acquire it before the tracepoint of the softirq. This is possible only with a budget of the weight of the device.
 static __always_inline bool is_busy_poll(void *ctx, void *napi, u32 budget)
 {
     if (!(*(u64 *)(napi + NAPI_STATE) >> NAPI_STATE_IN_BUSY_POLL & 1)) return false;
     if (budget != *(u32 *)(napi + NAPI_WEIGHT)) return true;
-    // ksoftirqd runs softirqs on its own stack, and polls for nobody.
+    // ksoftirqd runs softirqs on its own stack, and does not busy-poll.
     void *task = (void *)bpf_get_current_task_btf();
     return !(*(u32 *)(task + TASK_FLAGS) & PF_KTHREAD) && on_task_stack(ctx, task) && in_system_call(task);
 }
@@ -137,7 +137,7 @@ int on_napi_poll(struct bpf_raw_tracepoint_args *ctx)
 #ifdef WINDOWS
     u32 open = window();
     if (!open) return 0;
-    // One that the last window's end cut off must not be taken for this one's.
+    // An episode that the end of the previous window interrupted must not be continued.
     if (e->window != open) e->napi = 0;
     e->window = open;
 #endif
@@ -160,7 +160,7 @@ int on_napi_poll(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
-// ---- The poll loop itself, where the kernel lets it be seen: also those in which another thread had the instance. ----
+// ---- The busy-poll loop, where the kernel allows to trace it: also when another thread has the instance. ----
 
 struct loops { u64 entered, ns; };
 BPF_F_TABLE("array", u32, struct loops, busy_loops, SLOTS, MMAPABLE);
@@ -170,7 +170,7 @@ int on_loop_enter(void *ctx)
 {
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     u64 *since = busy_loop_since.lookup(&slot);
-    if (slot > SHARED_SLOT && since) *since = window() ? bpf_ktime_get_ns() : 0;
+    if (slot > OVERFLOW_SLOT && since) *since = window() ? bpf_ktime_get_ns() : 0;
     return 0;
 }
 
@@ -179,7 +179,7 @@ int on_loop_exit(void *ctx)
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     u64 *since = busy_loop_since.lookup(&slot);
     struct loops *l = busy_loops.lookup(&slot);
-    if (slot <= SHARED_SLOT || !since || !*since || !l || !window()) return 0;
+    if (slot <= OVERFLOW_SLOT || !since || !*since || !l || !window()) return 0;
     l->entered += 1;
     l->ns += bpf_ktime_get_ns() - *since;
     *since = 0;

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// Who is traced. Every traced thread owns a slot, a small number that indexes the counters of all probes.
-// A counter in a thread's slot is written by that thread alone (or for it, under its run queue's lock), so
-// it needs neither an atomic nor one copy per CPU, and user space reads it through a memory map.
+// The traced threads. Every traced thread has a slot, a small number that indexes the counters of all probes.
+// Only the thread itself (or the scheduler, under the lock of its run queue) writes to the counters of its slot, so
+// they need neither atomics nor a copy per CPU, and user space reads them through a memory map.
 #include <linux/types.h>
 #include <uapi/linux/ptrace.h>
 
 #define MMAPABLE (1U << 10)
 #define NO_SLOT 0
-// Threads for which no slot was free share this one: their events still count, but under no name.
-#define SHARED_SLOT 1
-// In slot_of: a thread of netprobe itself.
-#define HOLD 0xffffffffU
+// Threads that found no free slot share this one: their events are counted, but under no name.
+#define OVERFLOW_SLOT 1
+// In slot_of: a thread of netprobe itself, or of the server before its release.
+#define UNTRACED 0xffffffffU
 
 struct thread {
     u64 start_ns;
@@ -33,11 +33,11 @@ BPF_F_TABLE("array", u32, u32, slot_of, PID_MAX, MMAPABLE);
 BPF_F_TABLE("array", u32, struct thread, threads, SLOTS, MMAPABLE);
 BPF_F_TABLE("array", u32, struct config, config, 1, MMAPABLE);
 BPF_QUEUE(free_slots, u32, SLOTS);
-// What could not be counted where it belongs, by DROPPED_… index.
+// Dropped events, by DROPPED_… index.
 BPF_PERCPU_ARRAY(dropped, u64, DROPPED_KINDS);
 
-// The nth argument of a BTF-typed program. In assembly, because BCC turns what it can see to be a kernel pointer
-// into a call of bpf_probe_read for each field, which is what typed programs are there to avoid (60 ns a field).
+// The nth argument of a BTF-typed program. In assembly: BCC replaces accesses through kernel pointers that it recognizes
+// by a call of bpf_probe_read per field (60 ns), which typed programs are meant to avoid.
 #define TYPED_ARGUMENT(ctx, n)                                                                        \
     ({                                                                                                \
         void *argument;                                                                               \
@@ -45,8 +45,8 @@ BPF_PERCPU_ARRAY(dropped, u64, DROPPED_KINDS);
         argument;                                                                                     \
     })
 
-// An index below a limit, in a form that the verifier believes: it must see the bound on the very register that
-// becomes the index, so the compiler may neither shorten the value nor compare a copy.
+// An index below a limit, in a form that the verifier accepts: the bound must be on the register that is used as the
+// index, so the compiler may neither truncate the value nor compare a copy.
 #define BOUNDED(value, limit)                                                                         \
     ({                                                                                                \
         u64 bounded = (value);                                                                        \
@@ -56,14 +56,14 @@ BPF_PERCPU_ARRAY(dropped, u64, DROPPED_KINDS);
         bounded;                                                                                      \
     })
 
-// Which window is open, from 1 on; 0 = none: nothing is counted then. Programs are attached one after another, and the
-// window opens for all of them at once.
+// The number of the current sampling window, from 1; 0: none, nothing is counted. Programs are attached one after
+// another, and the window begins for all of them at the same moment.
 #ifdef WINDOWS
-BPF_ARRAY(open_window, u32, 1);
+BPF_ARRAY(sampling_window, u32, 1);
 
 static __always_inline u32 window(void)
 {
-    u32 zero = 0, *number = open_window.lookup(&zero);
+    u32 zero = 0, *number = sampling_window.lookup(&zero);
     return number ? *number : 0;
 }
 #else
@@ -76,8 +76,8 @@ static __always_inline void count_dropped(u32 kind)
     if (count) *count += 1;
 }
 
-// bpf_probe_read_user by number (include/uapi/linux/bpf.h): for a call by name, BCC first reads all kernel
-// symbols to see whether the helper exists, which takes longer than the compilation.
+// bpf_probe_read_user by number (include/uapi/linux/bpf.h): for a call by name, BCC first reads all kernel symbols to
+// find out whether the helper exists, which takes longer than the compilation.
 static long (*read_user)(void *destination, u32 size, const void *source) = (void *)112;
 
 static __always_inline void *read_pointer(void *address)
@@ -87,7 +87,7 @@ static __always_inline void *read_pointer(void *address)
     return value;
 }
 
-// The number (SYSCALL_NUMBER) or an argument (SYSCALL_ARG_n) of the system call whose registers these are.
+// The number (SYSCALL_NUMBER) or an argument (SYSCALL_ARG_n) of the system call with these registers.
 static __always_inline u64 syscall_argument(void *regs, u64 offset)
 {
     u64 value = 0;
@@ -102,7 +102,7 @@ static __always_inline u32 read_u32(void *address)
     return value;
 }
 
-// A task's number in netprobe's own PID namespace, 0 where it is not visible from there.
+// The number of a task in netprobe's PID namespace; 0: not visible there.
 static __always_inline u32 user_number(void *task)
 {
     u32 zero = 0;
@@ -121,9 +121,9 @@ static __always_inline void name_thread(struct thread *t, void *task)
 
 static __always_inline u32 take_slot(void *task)
 {
-    u32 slot = SHARED_SLOT, tid = read_u32(task + TASK_PID);
+    u32 slot = OVERFLOW_SLOT, tid = read_u32(task + TASK_PID);
     if (free_slots.pop(&slot)) {
-        slot = SHARED_SLOT;
+        slot = OVERFLOW_SLOT;
         count_dropped(DROPPED_THREAD);
     } else {
         struct thread *t = threads.lookup(&slot);
@@ -140,16 +140,16 @@ static __always_inline u32 take_slot(void *task)
     return slot;
 }
 
-// The slot of a thread by the kernel's number, NO_SLOT if it is not traced.
+// The slot of the thread that the kernel numbers tid; NO_SLOT: not traced.
 static __always_inline u32 slot_of_tid(u32 tid)
 {
     u32 *slot = slot_of.lookup(&tid);
     return slot && *slot < SLOTS ? *slot : NO_SLOT;
 }
 
-// The same for the running thread, given as bpf_get_current_task_btf(): on the hot path one helper call has to
-// serve for everything, since on CPUs with return thunks each costs as much as the rest of the program.
-// Machine-wide, a thread gets its slot with its first event.
+// The slot of the running thread, given as bpf_get_current_task_btf(). The hot path has a single helper call: on CPUs
+// with return thunks, a call costs as much as the rest of the program. In a recording of the whole machine, a thread gets
+// its slot at its first event.
 static __always_inline u32 slot_of_current(void *task)
 {
     u32 tid = *(u32 *)(task + TASK_PID);
@@ -162,22 +162,22 @@ static __always_inline u32 slot_of_current(void *task)
 
 static __always_inline void add(u32 slot, u64 *counter, u64 amount)
 {
-    if (slot == SHARED_SLOT)
+    if (slot == OVERFLOW_SLOT)
         __sync_fetch_and_add(counter, amount);
     else
         *counter += amount;
 }
 
-// Times and timeouts are counted in buckets of a quarter of an octave: bucket b starts at
-// (4 + b % 4) << (b / 4 - 1) for b >= 4. Two sides of it: here, and netprobe/probes/histogram.py.
+// Times are counted in log-linear buckets, four per power of two: bucket b starts at (4 + b % 4) << (b / 4 - 1) for
+// b >= 4. netprobe/probes/histogram.py has the inverse.
 static __always_inline u64 log_linear_bucket(u64 value)
 {
     if (value < 4) return value;
-    u64 octave = bpf_log2l(value) - 1;
-    return BOUNDED(octave * 4 + ((value >> (octave - 2)) & 3) - 4, LOG_LINEAR_BUCKETS);
+    u64 exponent = bpf_log2l(value) - 1;
+    return BOUNDED(exponent * 4 + ((value >> (exponent - 2)) & 3) - 4, LOG_LINEAR_BUCKETS);
 }
 
-// ---- The life of a thread: a child of a traced thread is traced before its first event. ----
+// ---- Fork, exec and exit: a child of a traced thread is traced before its first event. ----
 
 int on_fork(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -189,7 +189,7 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
         return 0;
     }
 #endif
-    // The number may have belonged to a thread that is gone.
+    // The number may be that of an ended thread.
     slot_of.update(&tid, &none);
     return 0;
 }
@@ -207,7 +207,7 @@ static __always_inline bool has_wanted_comm(void *task)
 static __always_inline void end_thread(u32 tid, void *task)
 {
     u32 slot = slot_of_tid(tid);
-    if (slot <= SHARED_SLOT) return;
+    if (slot <= OVERFLOW_SLOT) return;
     struct thread *t = threads.lookup(&slot);
     if (!t) return;
     t->exit_ns = bpf_ktime_get_ns();
@@ -226,10 +226,10 @@ int on_exec(struct bpf_raw_tracepoint_args *ctx)
         take_slot(task);
         return 0;
     }
-    if (slot <= SHARED_SLOT || slot >= SLOTS) return 0;
+    if (slot <= OVERFLOW_SLOT || slot >= SLOTS) return 0;
     struct thread *t = threads.lookup(&slot);
     if (!t) return 0;
-    // When another thread than the first calls exec, it goes on under the first one's number.
+    // A thread other than the first that calls exec gets the number of the first.
     if (t->tid != tid) {
         take_slot(task);
         return 0;
@@ -245,7 +245,7 @@ int on_exit(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
-// ---- All tasks that netprobe's PID namespace shows, read in one pass. ----
+// ---- All tasks of netprobe's PID namespace, read in one pass. ----
 
 struct seq_file;
 struct bpf_iter_meta { struct seq_file *seq; u64 session_id; u64 seq_num; };
@@ -259,6 +259,7 @@ struct task_record {
     u32 execs, unused;
     char comm[16];
 };
+_Static_assert(sizeof(struct task_record) == TASK_RECORD_SIZE, "task_record differs from netprobe/engine/tasks.py");
 
 BPF_ITER(task)
 {

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// On which CPU a message was received, and on which it was read; on which CPU a packet was sent, into which queue.
+// Messages by receiving CPU and reading CPU; packets by sending CPU and TX queue.
 //
-// The kernel keeps in every established TCP socket the CPU that processed its last packet (sk_incoming_cpu_update()
-// in tcp_v4_rcv() and tcp_v6_rcv()): one program in the reading thread sees both CPUs, and no second program has to
-// remember by socket what the first saw.
+// Every established TCP socket has the CPU that processed its last packet (sk_incoming_cpu_update() in tcp_v4_rcv() and
+// tcp_v6_rcv()): one program in the reading thread sees both CPUs, and no state per socket is needed.
 
 struct message_key { u32 slot; u32 rx_cpu; u32 cpu; };
 struct message_count { u64 messages, accepted, same_host; };
 BPF_TABLE("hash", struct message_key, struct message_count, messages, MESSAGE_CELLS);
-// A bit for each TCP port on which somebody listens, in whichever network namespace. A connection whose own port it
-// is was accepted: its messages are requests, those of a proxy's connections to its backends are not.
+// A bit for each TCP port with a listener, in any network namespace. A connection with such a local port was accepted:
+// its messages are requests, unlike those of the connections of a proxy to its backends.
 BPF_F_TABLE("array", u32, u64, listening, 1024, MMAPABLE);
 
 static __always_inline bool was_accepted(void *sock)
@@ -19,8 +18,8 @@ static __always_inline bool was_accepted(void *sock)
     return bits && (*bits >> (port & 63)) & 1;
 }
 
-// Whether both ends of a connection are on this host: it has the same address twice, or one of 127.0.0.0/8, and its
-// packets go over loopback whatever the address is.
+// Whether both ends of a connection are on this host: both addresses are the same, or one is in 127.0.0.0/8. Its packets
+// then go over loopback, whatever the address is.
 static __always_inline bool is_same_host(void *sock)
 {
 #ifdef SKC_V6_DADDR
@@ -35,7 +34,7 @@ static __always_inline bool is_same_host(void *sock)
     return remote == own || bpf_ntohl(remote) >> 24 == 127;
 }
 
-// inet_sock_set_state: user space looked for listeners once; these come later.
+// inet_sock_set_state: listeners that appear after user space has read the existing ones.
 int on_listen(struct bpf_raw_tracepoint_args *ctx)
 {
     if (ctx->args[2] != TCP_LISTEN) return 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// Which thread waits on which epoll set or ring, and which accepts from which listener: by thread and descriptor.
-// A call of another kind leaves after a comparison, before any helper is called.
+// Waits on epoll sets and io_uring instances, and accepts from listeners, by thread and file descriptor.
+// Other system calls return after a comparison, before any helper call.
 
 enum { BY_EPOLL, BY_ACCEPT, BY_IO_URING };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// An iterator over the sockets of a network namespace reads the SO_REUSEPORT groups of servers that are already
-// running, and what established connections say about busy polling; probes show the order in time in which a new
-// server's threads join their groups. Nothing is duplicated or opened: the server does not notice.
+// An iterator over the sockets of a network namespace reads the SO_REUSEPORT groups of running servers and the busy-poll
+// parameters of established connections; programs record the order in which the threads of a new server join their
+// groups. No descriptor is duplicated or opened, so there is no effect on the server.
 //
-// A group's sockets stand in sock_reuseport.socks[] in the order in which they joined; the index that a steering
-// program returns is an index into it (net/core/sock_reuseport.c).
+// sock_reuseport.socks[] has the sockets of a group in the order in which they joined; a steering program returns an
+// index into it (net/core/sock_reuseport.c).
 
 #define TCP_ESTABLISHED 1
 #define TCP_LISTEN 10
@@ -48,6 +48,13 @@ struct connection_record {
     u32 busy_poll_us, budget, prefer, port;
 };
 
+_Static_assert(sizeof(struct member_record) == MEMBER_RECORD_SIZE, "member_record differs from probes/sockets.py");
+_Static_assert(sizeof(struct order_record) == ORDER_RECORD_SIZE, "order_record differs from probes/sockets.py");
+_Static_assert(sizeof(struct program_record) == PROGRAM_RECORD_SIZE, "program_record differs from probes/sockets.py");
+_Static_assert(
+    sizeof(struct connection_record) == CONNECTION_RECORD_SIZE, "connection_record differs from probes/sockets.py"
+);
+
 struct bpf_iter__tcp { struct bpf_iter_meta *meta; void *sk_common; u32 uid; };
 struct bpf_iter__udp { struct bpf_iter_meta *meta; void *udp_sk; u32 uid; };
 
@@ -74,8 +81,7 @@ static __always_inline void write_program(struct seq_file *seq, void *program)
     bpf_seq_write(seq, r, sizeof *r);
 }
 
-// The member that begins a chunk of socks[] writes the chunk: no record grows with the group, and no member is
-// looked for one by one.
+// The first member of a chunk of socks[] writes the chunk: records have a fixed size, and no search is needed.
 static __always_inline void write_order(struct seq_file *seq, void *sock, void *group, u32 size)
 {
     u32 zero = 0;
@@ -160,12 +166,12 @@ BPF_ITER(udp)
     return 0;
 }
 
-// ---- Who joins when. Three ways to see it; the engine attaches the first that the kernel allows. ----
+// ---- Order in which listeners join: three attach mechanisms, of which the engine uses the first that attaches. ----
 
 struct joining { u64 ns; u32 tid, cpu; char comm[16]; };
 BPF_TABLE("hash", u64, struct joining, joining, 8192);
 
-static __always_inline int note_joining(u64 sock)
+static __always_inline int record_joining(u64 sock)
 {
     void *task = (void *)bpf_get_current_task_btf();
     if (!slot_of_current(task)) return 0;
@@ -176,20 +182,20 @@ static __always_inline int note_joining(u64 sock)
     return 0;
 }
 
-// At their exits, since a join may be refused: int reuseport_alloc(sk, bind_inany) makes a group with its first
-// member (or none, when a program is attached before the group exists), int reuseport_add_sock(sk, sk2, bind_inany)
+// At function exit, since a join may fail: int reuseport_alloc(sk, bind_inany) creates a group with its first member
+// (or none, when a program is attached before the group exists), int reuseport_add_sock(sk, sk2, bind_inany)
 // adds sk to the group of sk2.
 int on_alloc_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-    return (s32)ctx->args[2] ? 0 : note_joining(ctx->args[0]);
+    return (s32)ctx->args[2] ? 0 : record_joining(ctx->args[0]);
 }
 
 int on_add_sock_exit(struct bpf_raw_tracepoint_args *ctx)
 {
-    return (s32)ctx->args[3] ? 0 : note_joining(ctx->args[0]);
+    return (s32)ctx->args[3] ? 0 : record_joining(ctx->args[0]);
 }
 
-// A return probe does not know the arguments.
+// A return probe does not have the arguments.
 BPF_TABLE("hash", u32, u64, joining_now, 1024);
 
 int on_join_enter(struct pt_regs *ctx)
@@ -205,7 +211,7 @@ int on_join_return(struct pt_regs *ctx)
     u32 tid = bpf_get_current_pid_tgid();
     u64 *sock = joining_now.lookup(&tid);
     if (!sock) return 0;
-    if ((s32)PT_REGS_RC(ctx) == 0) note_joining(*sock);
+    if ((s32)PT_REGS_RC(ctx) == 0) record_joining(*sock);
     joining_now.delete(&tid);
     return 0;
 }
@@ -213,5 +219,5 @@ int on_join_return(struct pt_regs *ctx)
 // The state change to LISTEN: in the listening thread, just before a TCP socket joins.
 int on_set_state(struct bpf_raw_tracepoint_args *ctx)
 {
-    return (u32)ctx->args[2] == TCP_LISTEN ? note_joining(ctx->args[0]) : 0;
+    return (u32)ctx->args[2] == TCP_LISTEN ? record_joining(ctx->args[0]) : 0;
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// Where threads spend their time: stacks of samples, or of the moment in which a thread left its CPU.
-// A stack is known by a 64-bit hash of its addresses. The kernel's own stack map would keep one stack for each
-// value of a short hash, and lose every other stack that falls on it.
+// Stacks of running threads at samples, or of threads at the switch off their CPU.
+// The key of a stack is a 64-bit hash of its addresses. The kernel's stack map has a short hash, and keeps one stack for
+// each value of it.
 
 struct addresses { u64 ip[STACK_DEPTH]; };
 struct stack_key { u32 slot; u32 execs; u64 kernel_stack; u64 user_stack; };
 struct stack_weight { u64 samples, weight; };
 BPF_TABLE("hash", u64, struct addresses, stacks, STACKS);
 BPF_TABLE("hash", struct stack_key, struct stack_weight, stack_weights, STACK_ROWS);
-// A stack does not fit on the BPF stack. An interrupt of one kind does not interrupt itself, so one copy per CPU
-// and kind of program is enough.
+// A stack of addresses is too large for the BPF stack. An interrupt is not interrupted by one of its own kind, so a copy
+// per CPU and kind of program is sufficient.
 BPF_PERCPU_ARRAY(stack_room, struct addresses, 1);
 
 static __always_inline u64 mixed(u64 value)
@@ -20,7 +20,7 @@ static __always_inline u64 mixed(u64 value)
     return value;
 }
 
-// The hash of the running thread's stack, and the stack put where user space finds it; 0 = no stack.
+// Store the stack of the running thread in the map and return its hash; 0: no stack.
 static __always_inline u64 take_stack(void *ctx, u64 flags)
 {
     u32 zero = 0;
@@ -30,7 +30,7 @@ static __always_inline u64 take_stack(void *ctx, u64 flags)
     if (bytes <= 0) return 0;
     u64 hash = bytes;
     for (u32 i = 0; i < STACK_DEPTH; i++) {
-        // The kernel has set what lies behind the stack's end to zero.
+        // The kernel has cleared the rest.
         if (!room->ip[i]) break;
         hash = mixed(hash + room->ip[i]);
     }
@@ -62,7 +62,7 @@ static __always_inline void add_weight(struct stack_key *key, u64 weight)
 static __always_inline void fill_key(struct stack_key *key, void *ctx, void *task, u32 slot)
 {
     key->slot = slot;
-    // An exec changes what the addresses mean; the kernel counts them, and a child goes on from its parent's count.
+    // Addresses have another meaning after an exec. The kernel counts execs; a child continues the count of its parent.
     key->execs = read_u32(task + TASK_EXECS);
 #ifndef USER_STACKS_ONLY
     key->kernel_stack = take_stack(ctx, 0);
@@ -81,7 +81,7 @@ int on_switch_for_stacks(struct bpf_raw_tracepoint_args *ctx)
     void *previous = TYPED_ARGUMENT(ctx, 1), *next = TYPED_ARGUMENT(ctx, 2);
     u64 now = bpf_ktime_get_ns();
     u32 next_slot = slot_of_tid(*(u32 *)(next + TASK_PID));
-    struct blocked *b = next_slot > SHARED_SLOT ? blocked_threads.lookup(&next_slot) : NULL;
+    struct blocked *b = next_slot > OVERFLOW_SLOT ? blocked_threads.lookup(&next_slot) : NULL;
     if (b && b->since_ns) {
         struct stack_key key = b->key;
         u64 ns = now - b->since_ns;
@@ -89,7 +89,7 @@ int on_switch_for_stacks(struct bpf_raw_tracepoint_args *ctx)
         if (ns >= SHORTEST_NS) add_weight(&key, ns);
     }
     u32 slot = slot_of_current(previous);
-    b = slot > SHARED_SLOT ? blocked_threads.lookup(&slot) : NULL;
+    b = slot > OVERFLOW_SLOT ? blocked_threads.lookup(&slot) : NULL;
     if (!b) return 0;
     fill_key(&b->key, ctx, previous, slot);
     b->since_ns = now;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// Context switches by thread, and who ran next; on request how long a thread waited for its CPU.
+// Context switches by thread and by next task; optionally the time that a thread waited for a CPU.
 
 struct switches { u64 voluntary, involuntary; };
 BPF_F_TABLE("array", u32, struct switches, thread_switches, SLOTS, MMAPABLE);
 
 struct next_task_key { u32 slot; u32 cpu; u32 next_tid; };
 struct next_task { u64 voluntary, involuntary; u64 next_user_tid; char next_comm[16]; };
-BPF_TABLE("hash", struct next_task_key, struct next_task, next_tasks, TAKEOVERS);
+BPF_TABLE("hash", struct next_task_key, struct next_task, next_tasks, NEXT_TASKS);
 
 #ifdef RUN_QUEUE
 struct run_queue { u64 total_ns; u64 buckets[LOG_LINEAR_BUCKETS]; };
@@ -16,7 +16,7 @@ BPF_F_TABLE("array", u32, u64, runnable_since, SLOTS, MMAPABLE);
 static __always_inline void becomes_runnable(u32 slot)
 {
     u64 *since = runnable_since.lookup(&slot);
-    if (since && slot != SHARED_SLOT) *since = bpf_ktime_get_ns();
+    if (since && slot != OVERFLOW_SLOT) *since = bpf_ktime_get_ns();
 }
 
 static __always_inline void starts_running(u32 slot)
@@ -41,8 +41,7 @@ int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
 }
 #endif
 
-// Who ran next is one look-up by thread, CPU and successor. The value belongs to the thread that leaves the
-// CPU, so its counters need no atomic.
+// One lookup by thread, CPU and next task. Only the previous thread writes to the value, so it needs no atomic.
 static __always_inline void count_next_task(u32 slot, void *next, u32 next_tid, bool voluntary)
 {
     struct next_task_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id(), .next_tid = next_tid};
@@ -57,7 +56,7 @@ static __always_inline void count_next_task(u32 slot, void *next, u32 next_tid, 
     if (t)
         add(slot, voluntary ? &t->voluntary : &t->involuntary, 1);
     else
-        count_dropped(DROPPED_TAKEOVER);
+        count_dropped(DROPPED_NEXT_TASK);
 }
 
 int on_switch(struct bpf_raw_tracepoint_args *ctx)
@@ -71,7 +70,7 @@ int on_switch(struct bpf_raw_tracepoint_args *ctx)
 #endif
     u32 slot = slot_of_current(previous);
     if (!slot) return 0;
-    // As in __schedule(): only a switch that nobody forced, of a thread that goes to sleep, is voluntary.
+    // As in __schedule(): a switch is voluntary if the thread goes to sleep and was not preempted.
     bool preempted = ctx->args[0];
     bool asleep = SWITCH_STATE;
     bool voluntary = !preempted && asleep;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// System calls by thread and number; the waiting ones also by timeout; failures and latency on request.
+// System calls by thread and number; calls that can wait also by timeout; optionally failures and latency.
 
 // Numbers of the native table; all others (32-bit, x32, invalid) are counted in other_calls.
 #define SYSCALLS 512
-// struct thread_info.status: the call came in through a 32-bit entry (arch/x86/include/asm/thread_info.h).
+// struct thread_info.status: the call came through a 32-bit entry (arch/x86/include/asm/thread_info.h).
 #define TS_COMPAT 2
 
 struct calls { u64 by_number[SYSCALLS]; };
@@ -12,16 +12,16 @@ BPF_F_TABLE("array", u32, struct calls, syscall_calls, SLOTS, MMAPABLE);
 struct other_call { u32 slot; u32 number; u32 compat; };
 BPF_TABLE("hash", struct other_call, u64, other_calls, 4096);
 
-// ---- How long a waiting call may wait. ----
+// ---- Timeouts of calls that can wait. ----
 
 enum { EPOLL_WAIT, EPOLL_PWAIT, EPOLL_PWAIT2, POLL, PPOLL, SELECT, PSELECT6, IO_URING_ENTER, WAITS };
 enum timeout_class { ZERO, INFINITE, UNREADABLE, POSITIVE };
-#define OCTAVES 24
+#define LOG2_BUCKETS 24
 
 struct wait {
     u64 by_class[3];
-    // Positive timeouts by octave of microseconds. The sum makes the median exact where all are equal.
-    struct { u64 calls, sum_ns; } positive[OCTAVES];
+    // Positive timeouts by log2 of their microseconds. The sum makes the median exact where all are equal.
+    struct { u64 calls, sum_ns; } positive[LOG2_BUCKETS];
 };
 struct waits { struct wait by_call[WAITS]; };
 BPF_F_TABLE("array", u32, struct waits, syscall_waits, SLOTS, MMAPABLE);
@@ -41,9 +41,9 @@ static __always_inline int wait_of(u32 number)
     return -1;
 }
 
-// io_uring_enter(2): it waits only with IORING_ENTER_GETEVENTS and min_complete > 0; a timeout comes in
-// struct io_uring_getevents_arg, or in a registered region that cannot be read from here.
-// Gives the class, or POSITIVE with the address of a struct timespec.
+// io_uring_enter(2) waits only with IORING_ENTER_GETEVENTS and min_complete > 0. The timeout is in struct
+// io_uring_getevents_arg, or in a registered region that a BPF program cannot read.
+// Returns the class, or POSITIVE with the address of a struct timespec.
 static __always_inline enum timeout_class io_uring_timeout(void *regs, u64 *address)
 {
     u64 flags = syscall_argument(regs, SYSCALL_ARG_3);
@@ -54,19 +54,19 @@ static __always_inline enum timeout_class io_uring_timeout(void *regs, u64 *addr
     return read_user(address, sizeof *address, arg) ? UNREADABLE : POSITIVE;
 }
 
-// A user's struct timespec (unit = 1) or struct timeval (unit = 1000).
+// A struct timespec (unit = 1) or struct timeval (unit = 1000) in user memory.
 static __always_inline enum timeout_class user_timeout(u64 address, u64 unit, u64 *timeout_ns)
 {
     s64 time[2] = {};
     if (!address) return INFINITE;
     if (read_user(time, sizeof time, (void *)address)) return UNREADABLE;
-    // Sums must not overflow; beyond an hour a timeout is a long one, whatever its length.
+    // Sums must not overflow: timeouts count as an hour at most.
     if (time[0] > 3600) time[0] = 3600;
     *timeout_ns = time[0] * 1000000000ULL + time[1] * unit;
     return *timeout_ns ? POSITIVE : ZERO;
 }
 
-// Written so that every read stands once: what is inlined eight times takes a fifth of a second to compile.
+// Every read occurs once in the source: code that is inlined eight times takes a fifth of a second to compile.
 static __always_inline enum timeout_class read_timeout(int wait, void *regs, u64 *timeout_ns)
 {
     u64 value = 0;
@@ -99,12 +99,12 @@ static __always_inline void count_wait(u32 slot, int wait, void *regs)
         return;
     }
     u64 us = timeout_ns / 1000;
-    u64 octave = BOUNDED(us ? bpf_log2l(us) : 0, OCTAVES);
-    add(slot, &w->positive[octave].calls, 1);
-    add(slot, &w->positive[octave].sum_ns, timeout_ns);
+    u64 bucket = BOUNDED(us ? bpf_log2l(us) : 0, LOG2_BUCKETS);
+    add(slot, &w->positive[bucket].calls, 1);
+    add(slot, &w->positive[bucket].sum_ns, timeout_ns);
 }
 
-// ---- Failures and latency: what a thread is in the middle of, so that its exit needs no hash look-up. ----
+// ---- Failures and latency: the system call that a thread is in, so that its exit needs no hash lookup. ----
 
 #ifdef ON_SYS_EXIT
 struct in_flight { u64 since_ns; u32 number; u16 compat, under_way; };
@@ -117,14 +117,14 @@ struct timed_call { u32 slot; u32 number; u32 compat; };
 struct latency { u64 total_ns; u64 buckets[LOG_LINEAR_BUCKETS]; };
 #ifdef LATENCY
 BPF_TABLE("hash", struct timed_call, struct latency, syscall_latency, TIMED_CALLS);
-// Too large for the stack; never written, so that it stays zero.
+// Too large for the stack; never written, so it stays zero.
 BPF_ARRAY(no_latency, struct latency, 1);
 #endif
 
 static __always_inline void remember(u32 slot, u32 number, u32 compat)
 {
     struct in_flight *f = syscalls_in_flight.lookup(&slot);
-    if (!f || slot == SHARED_SLOT) return;
+    if (!f || slot == OVERFLOW_SLOT) return;
     f->number = number;
     f->compat = compat != 0;
     f->under_way = 1;
@@ -167,24 +167,24 @@ static __always_inline int count_failure(u32 slot, u32 number, u32 compat, s64 r
     return 0;
 }
 
-// Threads that share a slot: the call's number is still in the registers, but when it began is not known.
-static __always_inline int on_shared_exit(struct bpf_raw_tracepoint_args *ctx)
+// Threads in the overflow slot: the number of the call is still in the registers, but not the time of its entry.
+static __always_inline int on_overflow_exit(struct bpf_raw_tracepoint_args *ctx)
 {
 #ifdef LATENCY
     count_dropped(DROPPED_LATENCY);
 #endif
     void *task = (void *)bpf_get_current_task_btf();
     u32 compat = (*(u32 *)(task + TASK_THREAD_INFO_STATUS) & TS_COMPAT) != 0;
-    return count_failure(SHARED_SLOT, syscall_argument((void *)ctx->args[0], SYSCALL_NUMBER), compat, ctx->args[1]);
+    return count_failure(OVERFLOW_SLOT, syscall_argument((void *)ctx->args[0], SYSCALL_NUMBER), compat, ctx->args[1]);
 }
 
 int on_sys_exit(struct bpf_raw_tracepoint_args *ctx)
 {
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     if (!slot) return 0;
-    if (slot == SHARED_SLOT) return on_shared_exit(ctx);
+    if (slot == OVERFLOW_SLOT) return on_overflow_exit(ctx);
     struct in_flight *f = syscalls_in_flight.lookup(&slot);
-    // A call that was under way when tracing began has no number here.
+    // A call that began before tracing has no number.
     if (!f || !f->under_way) return 0;
     f->under_way = 0;
 #ifdef LATENCY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,16 +22,23 @@ class TcpSocket(NamedTuple):
     inode: int
 
 
-def tcp_sockets(pid: int | str = "self") -> Iterator[TcpSocket]:
-    """The TCP sockets of the network namespace that a process is in; none if the process is gone."""
+def listening_sockets(pid: int | str = "self") -> Iterator[TcpSocket]:
+    """The TCP listeners of the network namespace that a process is in; none if the process has ended.
+
+    The kernel lists listeners before connections, of which there may be a million: those are not read.
+    """
     for name in ("tcp", "tcp6"):
-        try:
-            lines = Path(f"/proc/{pid}/net/{name}").read_text().splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            yield TcpSocket(int(fields[3], 16), int(fields[1].rpartition(":")[2], 16), int(fields[9]))
+        yield from takewhile(lambda found: found.state == TCP_LISTEN, _read_sockets(Path(f"/proc/{pid}/net/{name}")))
+
+
+def _read_sockets(path: Path) -> Iterator[TcpSocket]:
+    try:
+        with path.open() as file:
+            for line in islice(file, 1, None):
+                fields = line.split()
+                yield TcpSocket(int(fields[3], 16), int(fields[1].rpartition(":")[2], 16), int(fields[9]))
+    except OSError:
+        return
 
 
 def descriptor_links(pid: int) -> Iterator[tuple[int, str]]:

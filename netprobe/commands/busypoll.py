@@ -1,4 +1,4 @@
-"""`netprobe busypoll`: busy-poll attempts and hits; if there are none, why not."""
+"""`netprobe busypoll`: busy-poll attempts and hits, and the prerequisites of busy polling."""
 
 from __future__ import annotations
 
@@ -8,23 +8,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
+from netprobe.commands.shared.recording import (
+    ALL_OPTIONS,
+    deliver,
+    print_json,
+    print_notes,
+    record,
+    recording_options,
+)
 
 if TYPE_CHECKING:
     from netprobe.analysis.busypoll import BusyPolling
+    from netprobe.engine.options import RecordOptions
     from netprobe.probes.base import Probe
     from netprobe.run.table import Table
 
 
-@click.command(short_help="Busy-poll attempts and hits by thread and NAPI instance; if none, why not.")
-@recording_options
-@click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Rows; 0 = all.")
-def command(request: Request, top: int) -> None:
-    """Judge busy polling.
+@click.command(short_help="Busy-poll attempts and hits by thread and NAPI instance, and missing prerequisites.")
+@recording_options(*ALL_OPTIONS)
+@click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Number of rows; 0: all.")
+def command(options: RecordOptions, top: int) -> None:
+    """Evaluate busy polling.
 
-    Busy polling needs a chain of conditions. netprobe counts every poll of every NAPI instance, by busy-polling
-    threads and by the softirq, and checks the chain on the running process: which link is broken, what shows it,
-    and what to do.
+    Busy polling has several prerequisites. netprobe counts every poll of every NAPI instance, by busy-polling threads
+    and by the softirq, and checks the prerequisites on the running process: which one is not met, the evidence, and
+    the fix.
 
     \b
     netprobe busypoll -p $(pgrep -o nginx) -d 10
@@ -36,9 +44,9 @@ def command(request: Request, top: int) -> None:
     from netprobe.render.json import envelope
     from netprobe.render.notes import heading
 
-    observer = PollingObserver(request.options().whole_machine)
+    observer = PollingObserver(options.whole_machine)
     waits = syscalls.SyscallOptions(only=syscalls.WAITS)
-    probes: list[Probe] = [busypoll.Probe(), syscalls.Probe(waits), sockets.Probe(connections=True)]
+    probes: list[Probe] = [busypoll.Probe(), syscalls.Probe(waits), sockets.Probe()]
 
     def interval(tables: Mapping[str, Table], seconds: float) -> None:
         rows, _ = poll_rows(tables)
@@ -46,18 +54,18 @@ def command(request: Request, top: int) -> None:
         packets = sum(row.packets + row.last_poll_packets for row in rows)
         click.echo(f"{time.strftime('[%H:%M:%S]')} {attempts} attempts, {hits} hits, {packets} packets")
 
-    run = record(request, probes, "Counting NAPI polls", interval, [observer])
+    run = record(options, probes, "Counting NAPI polls", [observer], interval)
     found = analyse(run.tables)
 
     def show_result() -> None:
-        if request.as_json:
+        if options.as_json:
             print_json(envelope("busypoll", run, as_json(found)))
         else:
             click.echo(heading(run))
             _show(found, run.seconds, top)
             print_notes(run)
 
-    deliver(request, run, show_result)
+    deliver(options, run, show_result)
 
 
 def _show(found: BusyPolling, seconds: float, top: int) -> None:

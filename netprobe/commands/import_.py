@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from netprobe.commands.shared.requests import RequestCount
-from netprobe.commands.shared.seconds import Seconds
+from netprobe.commands.shared.parameters import RequestCount, Seconds
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:

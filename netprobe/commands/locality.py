@@ -1,32 +1,41 @@
-"""`netprobe locality`: who serves which CPU's packets, and whether locality really happens."""
+"""`netprobe locality`: which thread serves the packets of which CPU, and the share of local messages."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
+from netprobe.commands.shared.recording import (
+    ALL_OPTIONS,
+    deliver,
+    print_json,
+    print_notes,
+    record,
+    recording_options,
+)
 
 if TYPE_CHECKING:
     from netprobe.analysis.locality import Group, Matrix, ThreadMatrix, TxMatrix
+    from netprobe.engine.options import RecordOptions
     from netprobe.probes.base import Probe
     from netprobe.run.table import Table
 
 
-@click.command(short_help="Who serves which CPU's packets, and on which CPU they arrive.")
-@recording_options
-@click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Rows; 0 = all.")
-@click.option("--groups-only", is_flag=True, help="Only who is in which group, at once, without measuring messages.")
-def command(request: Request, top: int, groups_only: bool) -> None:
-    """Judge the locality of a server.
+@click.command(short_help="Reuseport groups, and the CPUs on which messages are received and read.")
+@recording_options(*ALL_OPTIONS)
+@click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Number of rows; 0: all.")
+@click.option("--groups-only", is_flag=True, help="Show the groups at once, without measuring messages.")
+def command(options: RecordOptions, top: int, groups_only: bool) -> None:
+    """Evaluate the locality of a server.
 
-    Perfect locality means that a packet is handled on one CPU from its receive queue to the application. The
-    first table shows each SO_REUSEPORT group: which index a listener has, which CPU's packets the steering sends
-    there, which thread serves it and where that thread may run. The second counts every message by the CPU that
-    received it and the CPU that read it.
+    Locality is perfect when a packet is processed on one CPU from its receive queue to the application. The first
+    table shows each SO_REUSEPORT group: the index of a listener, the CPUs whose packets the steering program sends
+    there, the thread that serves it and the CPUs that this thread may run on. The second counts messages by receiving
+    CPU and reading CPU.
 
     \b
     netprobe locality -p $(pgrep -o nginx) -d 10
@@ -40,15 +49,17 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     from netprobe.render.notes import heading
     from netprobe.render.text import say
 
-    observer = GroupObserver(request.options().whole_machine)
-    probes: list[Probe] = [serving.Probe(), sockets.Probe(), locality.Probe()]
+    observer = GroupObserver(options.whole_machine)
+    probes: list[Probe] = [serving.Probe(), sockets.Probe(connections=False), locality.Probe()]
 
     def interval(tables: Mapping[str, Table], seconds: float) -> None:
         matrix = whole_matrix(thread_matrices(tables))
         share = "-" if matrix.local_pct is None else f"{matrix.local_pct:.1f} %"
         click.echo(f"{time.strftime('[%H:%M:%S]')} {matrix.total} messages, local {share}")
 
-    run = record(request, probes, "Counting messages", interval, [observer], groups_only)
+    if groups_only:
+        options = replace(options, seconds=0.0)
+    run = record(options, probes, "Counting messages", [observer], interval)
     threads = thread_matrices(run.tables)
     whole = whole_matrix(threads)
     found = groups(run.tables, run.info.host.cpus_online or "", threads)
@@ -56,7 +67,7 @@ def command(request: Request, top: int, groups_only: bool) -> None:
     evaluated = verdict(found, whole)
 
     def show_result() -> None:
-        if request.as_json:
+        if options.as_json:
             print_json(envelope("locality", run, as_json(found, threads, tx, evaluated)))
         else:
             click.echo(heading(run))
@@ -66,10 +77,10 @@ def command(request: Request, top: int, groups_only: bool) -> None:
                 _show_matrices(whole, threads, tx, top)
             click.echo("")
             unmeasured = groups_only and evaluated.kind == "inconclusive"
-            say("Messages were not measured, and the groups alone show no fault." if unmeasured else evaluated.sentence)
+            say("Messages were not measured, and the groups show no fault." if unmeasured else evaluated.sentence)
             print_notes(run)
 
-    deliver(request, run, show_result)
+    deliver(options, run, show_result)
 
 
 def _show_groups(found: list[Group], top: int) -> None:
@@ -77,7 +88,7 @@ def _show_groups(found: list[Group], top: int) -> None:
     from netprobe.render.text import say, show
 
     if not found:
-        click.echo("\nNo SO_REUSEPORT group: no listener shares its port with another.")
+        click.echo("\nThere is no SO_REUSEPORT group: no listener shares its port with another one.")
     for group in found:
         click.echo("")
         say(group_heading(group))

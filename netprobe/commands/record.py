@@ -7,51 +7,68 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.shared.everything import record_everything
-from netprobe.commands.shared.recording import Request, check_request, print_json, shared_options, tell
-from netprobe.commands.shared.requests import RequestCount
+from netprobe.commands.shared.everything import LIGHT_SHARE, record_everything
+from netprobe.commands.shared.parameters import RequestCount
+from netprobe.commands.shared.recording import (
+    deliver,
+    print_json,
+    print_notes,
+    recording_options,
+    shared_options,
+    tell,
+)
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
+    from netprobe.engine.options import RecordOptions
     from netprobe.probes.base import Counted
     from netprobe.run.model import Run
 
 
-@click.command(short_help="Everything at once into a Run, and what it says about the server.")
-@shared_options("pid", "comm", "duration")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Where to [run-NAME-TIME].")
+@dataclass(frozen=True)
+class _Settings:
+    """Options that only `netprobe record` has."""
+
+    frequency: int
+    requests: float | None
+    requests_from: Path | None
+
+
+@click.command(short_help="Record everything into a Run, and print findings about the server.")
+@recording_options("pid", "comm", "duration")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Directory [run-NAME-TIME].")
 @click.option(
     "-F",
     "--frequency",
     default=99,
     show_default=True,
     type=click.IntRange(1, 10_000),
-    help="Stack samples a second and CPU.",
+    help="Stack samples per second and CPU.",
 )
-@click.option("--light", is_flag=True, help="Count for 15 % of the time only, at a fraction of the cost.")
+@click.option("--light", is_flag=True, help="Count in sampling windows (15 % of the time), at a fraction of the cost.")
 @click.option(
     "--while",
     "while_command",
     metavar="COMMAND",
-    help="Run a load generator, and record as long as it runs; -d is the most then.",
+    help="Run a load generator, and record as long as it runs, for -d at most.",
 )
 @click.option(
     "--requests",
     type=RequestCount(),
     metavar="N",
-    help="Requests that were served, for numbers by request.",
+    help="Number of requests served, for numbers per request.",
 )
 @click.option(
     "--requests-from",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="… as wrk, wrk2, ab, h2load or hey say in this file at the end.",
+    help="Read that number from a report of wrk, wrk2, ab, h2load or hey when the recording stops.",
 )
 @click.option(
     "--repeat",
@@ -61,113 +78,116 @@ if TYPE_CHECKING:
     help="Record N times, into RUN/1, RUN/2 …: a series.",
 )
 @shared_options("json", "command")
-def command(**arguments: Any) -> None:
-    """Record all that netprobe can see, and say what is wrong.
+def command(
+    options: RecordOptions,
+    frequency: int,
+    light: bool,
+    while_command: str | None,
+    requests: float | None,
+    requests_from: Path | None,
+    repeat: int,
+) -> None:
+    """Record all that netprobe can measure, and print findings.
 
-    One recording has system calls, context switches, locality, busy polling and stacks; `netprobe diff` compares
-    two of them. Numbers by request need to know how many there were: from the load generator (--requests,
-    --requests-from), else they are estimated from what the server read from accepted connections.
+    A recording has system calls, context switches, locality, busy polling and stacks; `netprobe diff` compares two of
+    them. Numbers per request need the number of requests: from the load generator (--requests, --requests-from), or
+    else estimated from messages that the server read from accepted connections.
 
-    What that costs a busy server depends on its CPU: 6 to 11 % of its throughput on those that were measured. Where
-    that is too much, --light looks for 0.15 s of each second: rates and numbers by request mean the same, counts are
-    those of what was seen. A number of requests that is told is scaled to that, which may be off by a tenth.
+    The cost depends on the CPU: 6 to 11 % of the throughput of the busy servers that were measured. With --light,
+    netprobe counts in a sampling window of 0.15 s in each second: rates and numbers per request have the same meaning,
+    counts are those of the sampling windows. A specified number of requests is scaled to them, with an error of up to
+    a tenth.
 
     \b
     netprobe record -p $(pgrep -o nginx) -d 10 -o before
     netprobe record -p $(pgrep -o nginx) --while 'wrk -d 10 http://127.0.0.1/ >wrk.txt' --requests-from wrk.txt
     """
-    request = Request(
-        arguments["pids"],
-        arguments["comm"],
-        arguments["command"],
-        arguments["seconds"],
-        output=arguments["output"] or _free_name(arguments),
-        as_json=arguments["as_json"],
-        while_command=arguments["while_command"],
-        light=arguments["light"],
+    options = replace(
+        options,
+        output=options.output or _free_name(options),
+        while_command=while_command,
+        counted_share=LIGHT_SHARE if light else 1.0,
     )
-    check_request(request)
-    _check(request, arguments)
-    if arguments["repeat"] > 1:
-        _record_series(request, arguments)
+    settings = _Settings(frequency, requests, requests_from)
+    _check(options, settings, repeat)
+    if repeat > 1:
+        _record_series(options, settings, repeat)
     else:
-        _finish(request, _record(request, arguments), arguments)
+        _finish(options, settings, _record(options, settings))
 
 
-def _free_name(arguments: dict[str, Any]) -> Path:
-    target = arguments["comm"] or "-".join(map(str, arguments["pids"]))
-    target = target or Path(*arguments["command"][:1]).name or "machine"
+def _free_name(options: RecordOptions) -> Path:
+    target = options.comm or "-".join(map(str, options.pids))
+    target = target or Path(*options.command[:1]).name or "machine"
     return Path(f"run-{re.sub(r'[^0-9A-Za-z_.-]+', '-', target)}-{time.strftime('%Y%m%d-%H%M%S')}")
 
 
-def _check(request: Request, arguments: dict[str, Any]) -> None:
+def _check(options: RecordOptions, settings: _Settings, repeat: int) -> None:
     from netprobe.run.store import check_destination
 
-    assert request.output is not None
-    if arguments["requests"] and arguments["requests_from"]:
+    assert options.output is not None
+    if settings.requests and settings.requests_from:
+        raise NetprobeError("--requests and --requests-from exclude each other.", hint="Remove one of them.")
+    if repeat > 1 and options.as_json:
         raise NetprobeError(
-            "--requests and --requests-from both say how many requests were served.", hint="Leave out one of them."
+            "--json prints one document, but a series is several Runs.",
+            hint="Remove --json: the Runs contain all data, for netprobe.load() and netprobe diff --series --json.",
         )
-    if arguments["repeat"] > 1 and request.as_json:
-        raise NetprobeError(
-            "--json prints one document, and a series is several Runs.",
-            hint="Leave out --json: the Runs hold it all, for netprobe.load() and netprobe diff --series --json.",
-        )
-    if arguments["repeat"] > 1 and os.path.lexists(request.output):
-        raise NetprobeError(f"{request.output} exists already.", hint="Choose another name for the series.")
-    check_destination(request.output)
+    if repeat > 1 and os.path.lexists(options.output):
+        raise NetprobeError(f"{options.output} exists already.", hint="Choose another name for the series.")
+    check_destination(options.output)
 
 
-def _record_series(request: Request, arguments: dict[str, Any]) -> None:
-    folder, repeat = request.output or Path(), arguments["repeat"]
+def _record_series(options: RecordOptions, settings: _Settings, repeat: int) -> None:
+    folder = options.output or Path()
     for number in range(1, repeat + 1):
         tell(f"Run {number} of {repeat}")
-        once, how = replace(request, output=folder / str(number), in_series=True), ""
+        of_run, ending = replace(options, output=folder / str(number), in_series=True), ""
         try:
-            run = _record(once, arguments)
-            how = ", the last one cut short" if _cut_short(run) else ""
-            _finish(once, run, arguments)
+            run = _record(of_run, settings)
+            ending = ", the last one cut short" if _cut_short(run) else ""
+            _finish(of_run, settings, run)
         except (KeyboardInterrupt, NetprobeError) as error:
             written = number if (folder / str(number)).exists() else number - 1
             if not written:
                 raise
-            tell(_end_of_series(written, repeat, how if written == number else ""))
+            tell(_end_of_series(written, repeat, ending if written == number else ""))
             if isinstance(error, NetprobeError):
                 raise
             return
-        if how:
-            tell(_end_of_series(number, repeat, how))
+        if ending:
+            tell(_end_of_series(number, repeat, ending))
             return
 
 
 def _cut_short(run: Run) -> bool:
-    """By a signal, or as there was nothing left to record: a server that netprobe starts is started for each Run."""
+    """Whether a signal or the end of the target stopped it; a server that netprobe starts is started for each Run."""
     stopped_by = run.info.recording.stopped_by or ""
     return stopped_by.startswith("SIG") or (stopped_by == "target exited" and not run.info.target.command)
 
 
-def _end_of_series(written: int, repeat: int, how: str) -> str:
-    return f"The series ends here, with {written} Run{'' if written == 1 else 's'} of {repeat}{how}."
+def _end_of_series(written: int, repeat: int, ending: str) -> str:
+    return f"The series ends here, with {written} Run{'' if written == 1 else 's'} of {repeat}{ending}."
 
 
-def _record(request: Request, arguments: dict[str, Any]) -> Run:
-    # Where it goes was looked at; the directory of a series is not there yet.
-    return record_everything(replace(request, output=None), arguments["frequency"], _progress(request))
+def _record(options: RecordOptions, settings: _Settings) -> Run:
+    # `_check` has checked the destination; the directory of a series does not exist yet.
+    return record_everything(replace(options, output=None), settings.frequency, _progress(options))
 
 
-def _finish(request: Request, run: Run, arguments: dict[str, Any]) -> None:
+def _finish(options: RecordOptions, settings: _Settings, run: Run) -> None:
     try:
-        run = _with_requests(run, arguments)
+        run = _with_requests(options, settings, run)
     finally:
-        # A report that cannot be read takes nothing of the recording with it.
-        _deliver(request, run)
+        # The recording is kept even if the report of the load generator cannot be read.
+        _deliver(options, run)
 
 
-def _progress(request: Request) -> Callable[[Counted], None] | None:
-    """A line on a terminal that is written over."""
+def _progress(options: RecordOptions) -> Callable[[Counted], None] | None:
+    """A line on a terminal that is overwritten by the next one."""
     if not sys.stderr.isatty():
         return None
-    seconds, share = request.seconds, request.options().counted_share
+    seconds, share = options.seconds, options.counted_share
 
     def show(counted: Counted) -> None:
         interval = counted.intervals[0]
@@ -181,16 +201,16 @@ def _progress(request: Request) -> Callable[[Counted], None] | None:
     return show
 
 
-def _with_requests(run: Run, arguments: dict[str, Any]) -> Run:
-    """The Run with the number of requests, where somebody says it."""
+def _with_requests(options: RecordOptions, settings: _Settings, run: Run) -> Run:
+    """The Run with the number of requests, where that is known."""
     from msgspec.structs import replace as replace_fields
 
     from netprobe.run.description import RequestsInfo
     from netprobe.run.model import Run as Model
 
-    count, source = arguments["requests"], "--requests"
-    if report := arguments["requests_from"]:
-        count, source = _reported(run, report, arguments["while_command"]), report.name
+    count, source = settings.requests, "--requests"
+    if report := settings.requests_from:
+        count, source = _reported(run, report, options.while_command), report.name
     if not count:
         return run
     return Model(replace_fields(run.info, requests=RequestsInfo(count=count, source=source)), run.tables)
@@ -209,22 +229,19 @@ def _reported(run: Run, report: Path, load: str | None) -> int:
         if not load or recording.stopped_by == "command exited":
             raise
         stopped_by = recording.stopped_by or ""
-        stopped_by = {"duration": "-d", "target exited": "the target's end"}.get(stopped_by, stopped_by)
+        stopped_by = {"duration": "-d", "target exited": "the end of the target"}.get(stopped_by, stopped_by)
         raise NetprobeError(
-            f"{report} does not say how many requests were served: {stopped_by} ended the recording before the load "
-            "generator had ended, and so netprobe ended that too.",
-            hint="Let the load generator end by itself, earlier than -d; or give the number with --requests.",
+            f"{report} does not contain the number of requests: {stopped_by} stopped the recording before the load "
+            "generator had ended, so netprobe ended the load generator as well.",
+            hint="Let the load generator end by itself, earlier than -d; or specify the number with --requests.",
         ) from error
 
 
-def _deliver(request: Request, run: Run) -> None:
-    from netprobe.commands.shared.recording import deliver
-
-    deliver(request, run, lambda: _show(request, run))
+def _deliver(options: RecordOptions, run: Run) -> None:
+    deliver(options, run, lambda: _show(options, run))
 
 
-def _show(request: Request, run: Run) -> None:
-    from netprobe.commands.shared.recording import print_notes, tell
+def _show(options: RecordOptions, run: Run) -> None:
     from netprobe.render.findings import as_json, finding_lines, summary
     from netprobe.render.json import envelope
     from netprobe.render.notes import cost_advice, heading
@@ -236,7 +253,7 @@ def _show(request: Request, run: Run) -> None:
 
     context = context_of(run)
     results = evaluate(context)
-    if request.as_json:
+    if options.as_json:
         print_json(envelope("record", run, as_json(results)))
         return
     say(heading(run))
@@ -246,7 +263,7 @@ def _show(request: Request, run: Run) -> None:
         click.echo("")
         show(table)
     click.echo("")
-    for number, finding in enumerate((one for one in results if isinstance(one, Finding)), 1):
+    for number, finding in enumerate((result for result in results if isinstance(result, Finding)), 1):
         for line in finding_lines(number, finding):
             say(line)
         click.echo("")

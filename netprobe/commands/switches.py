@@ -1,4 +1,4 @@
-"""`netprobe switches`: who switches context, voluntarily or not, and who takes over."""
+"""`netprobe switches`: voluntary and involuntary context switches, and the next task."""
 
 from __future__ import annotations
 
@@ -9,23 +9,31 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
+from netprobe.commands.shared.recording import (
+    ALL_OPTIONS,
+    deliver,
+    print_json,
+    print_notes,
+    record,
+    recording_options,
+)
 
 if TYPE_CHECKING:
+    from netprobe.engine.options import RecordOptions
     from netprobe.run.model import Run
     from netprobe.run.table import Table
 
 
-@click.command(short_help="Who switches context, and who takes the CPU from a reactor.")
-@recording_options
-@click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Rows; 0 = all.")
-@click.option("-L", "--latency", is_flag=True, help="How long threads wait for a CPU: p50, p99.")
-@click.option("--no-fold", is_flag=True, help="Each thread by itself: timer-0, timer-1 instead of timer-N.")
-def command(request: Request, top: int, latency: bool, no_fold: bool) -> None:
+@click.command(short_help="Context switches by thread, and the task that runs next.")
+@recording_options(*ALL_OPTIONS)
+@click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Number of rows; 0: all.")
+@click.option("-L", "--latency", is_flag=True, help="Time that threads wait for a CPU: p50, p99.")
+@click.option("--no-fold", is_flag=True, help="One row per thread: timer-0, timer-1 instead of timer-N.")
+def command(options: RecordOptions, top: int, latency: bool, no_fold: bool) -> None:
     """Count context switches.
 
-    First the whole machine by second, as `sar -w 1` does; then the target's threads: how often each left its
-    CPU, of its own will (it went to sleep) or not (it was preempted), and which thread ran next.
+    The first table shows the whole machine by second, like `sar -w 1`. The second shows the threads of the target:
+    voluntary switches (the thread went to sleep), involuntary ones (it was preempted), and the task that ran next.
 
     \b
     netprobe switches -p $(pgrep -o nginx) -d 10
@@ -39,8 +47,10 @@ def command(request: Request, top: int, latency: bool, no_fold: bool) -> None:
         click.echo(time.strftime("[%H:%M:%S]"))
         _show(tables, view, seconds)
 
-    run = record(request, [Probe(SwitchOptions(run_queue=latency))], "Counting context switches", interval)
-    deliver(request, run, lambda: _show_result(request, run, view))
+    run = record(
+        options, [Probe(SwitchOptions(run_queue=latency))], "Counting context switches", print_interval=interval
+    )
+    deliver(options, run, lambda: _show_result(options, run, view))
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,7 @@ class _View:
     latency: bool
 
 
-def _show_result(request: Request, run: Run, view: _View) -> None:
+def _show_result(options: RecordOptions, run: Run, view: _View) -> None:
     from netprobe.analysis.switches import summarise
     from netprobe.render.json import envelope
     from netprobe.render.notes import heading
@@ -58,7 +68,7 @@ def _show_result(request: Request, run: Run, view: _View) -> None:
     from netprobe.render.text import show
 
     intervals = run.columns("intervals")
-    if request.as_json:
+    if options.as_json:
         threads = threads_as_json(summarise(run.tables, view.fold), run.seconds, view.latency)
         print_json(envelope("switches", run, {"machine": machine_as_json(intervals), "threads": threads}))
         return
@@ -76,7 +86,7 @@ def _show(tables: Mapping[str, Table], view: _View, seconds: float) -> None:
 
     rows = summarise(tables, view.fold)
     if not rows:
-        click.echo("No thread of it left a CPU.")
+        click.echo("No thread of the target left a CPU.")
         return
     show(threads_as_text(rows, seconds, view.top, view.fold, view.latency))
     if skipped := rest(rows, view.top):

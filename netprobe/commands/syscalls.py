@@ -1,4 +1,4 @@
-"""`netprobe syscalls`: which system calls, how often, with which timeouts."""
+"""`netprobe syscalls`: system calls, their number and their timeouts."""
 
 from __future__ import annotations
 
@@ -8,25 +8,33 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netprobe.commands.shared.recording import Request, deliver, print_json, print_notes, record, recording_options
+from netprobe.commands.shared.recording import (
+    ALL_OPTIONS,
+    deliver,
+    print_json,
+    print_notes,
+    record,
+    recording_options,
+)
 
 if TYPE_CHECKING:
     from netprobe.analysis.syscalls import By
+    from netprobe.engine.options import RecordOptions
     from netprobe.render.syscalls import SyscallView
     from netprobe.run.model import Run
     from netprobe.run.table import Table
 
 
-@click.command(short_help="Which system calls a server makes, by call, thread or process.")
-@recording_options
-@click.option("-T", "--top", default=10, show_default=True, type=click.IntRange(min=0), help="Rows; 0 = all.")
+@click.command(short_help="System calls of a server, by system call, thread or process.")
+@recording_options(*ALL_OPTIONS)
+@click.option("-T", "--top", default=10, show_default=True, type=click.IntRange(min=0), help="Number of rows; 0: all.")
 @click.option("--by", type=click.Choice(["syscall", "thread", "process"]), default="syscall", show_default=True)
-@click.option("-x", "--failed", is_flag=True, help="Count failed calls only, and say how they failed.")
-@click.option("-e", "--errno", "error", metavar="NAME", help="Count calls that failed with this error: EAGAIN …")
-@click.option("-L", "--latency", is_flag=True, help="Time in the calls: total, mean, p50, p99; longest first.")
-@click.option("--syscall", "only", multiple=True, metavar="NAME", help="Count this call only; may be repeated.")
+@click.option("-x", "--failed", is_flag=True, help="Count failed calls only, by error.")
+@click.option("-e", "--errno", "error", metavar="NAME", help="Count calls that failed with this error only: EAGAIN …")
+@click.option("-L", "--latency", is_flag=True, help="Time in the calls: total, mean, p50, p99; longest total first.")
+@click.option("--syscall", "only", multiple=True, metavar="NAME", help="Count this system call only; repeatable.")
 def command(
-    request: Request,
+    options: RecordOptions,
     top: int,
     by: By,
     failed: bool,
@@ -36,7 +44,7 @@ def command(
 ) -> None:
     """Count system calls.
 
-    Calls that can wait (epoll_wait, poll, …) are told apart by their timeout: 0, positive, none.
+    System calls that can wait (epoll_wait, poll …) are listed by timeout: zero, positive, infinite.
 
     \b
     netprobe syscalls -p $(pgrep -o nginx) -d 10
@@ -60,17 +68,17 @@ def command(
         click.echo(time.strftime("[%H:%M:%S]"))
         _show(tables, view(), seconds)
 
-    run = record(request, [probe], "Counting system calls", interval)
-    deliver(request, run, lambda: _show_result(request, run, view()))
+    run = record(options, [probe], "Counting system calls", print_interval=interval)
+    deliver(options, run, lambda: _show_result(options, run, view()))
 
 
-def _show_result(request: Request, run: Run, view: SyscallView) -> None:
+def _show_result(options: RecordOptions, run: Run, view: SyscallView) -> None:
     from netprobe.analysis.syscalls import summarise
     from netprobe.render.json import envelope
     from netprobe.render.notes import heading
     from netprobe.render.syscalls import as_json
 
-    if request.as_json:
+    if options.as_json:
         rows = as_json(summarise(run.tables, view.by), view, run.seconds)
         print_json(envelope("syscalls", run, {"by": view.by, "syscalls": rows}))
     else:

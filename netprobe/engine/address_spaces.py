@@ -1,4 +1,4 @@
-"""What the addresses of each process mean: its mapped files, kept open so that they can be read when it is gone."""
+"""Mapped files by process and address, kept open so that they can be read after the end of the process."""
 
 from __future__ import annotations
 
@@ -20,55 +20,55 @@ _MISC_COMM_EXEC = 1 << 13
 _MAPPING = struct.Struct("=IIQQQIIQQII")
 _PAIR = struct.Struct("=II")
 _TASK = struct.Struct("=IIII")
-# Files that are held open at the same time; beyond it they are opened when they are needed.
-_MOST_OPEN = 512
-# Address spaces of processes that have ended; the oldest are forgotten, so that memory does not grow with time.
-_MOST_ENDED = 4096
+# Files that are open at the same time; others are opened when they are needed.
+_MAX_OPEN = 512
+# Address spaces of ended processes; older ones are discarded, so that memory does not grow with time.
+_MAX_ENDED = 4096
 
 Life = tuple[int, int]
-"""A process from one exec to the next: its number and its count of execs."""
+"""A process from one exec to the next: its PID and the number of its execs."""
 
 
-class Mapping(NamedTuple):
-    """A file's place in an address space. `held`: netprobe's own descriptor of the file, None if it has none."""
+class ExecutableMapping(NamedTuple):
+    """A file in an address space. `fd`: netprobe's own descriptor of the file, if it has one."""
 
     start: int
     end: int
     offset: int
     path: str
     inode: int
-    held: int | None
+    fd: int | None
 
 
 class AddressSpaces:
-    """Mapped files of processes that were there at the beginning or came later.
+    """Mapped files of processes that existed at the start or were started later.
 
-    `everyone`: of all processes; else of those that `count_from` named and of their descendants, as a machine that
-    starts many others would make the memory grow.
+    `everyone`: all processes; else those specified with `count_from` and their descendants, so that memory does not
+    grow with the number of other processes.
     """
 
     def __init__(self, everyone: bool = True) -> None:
         self._everyone = everyone
-        self._spaces: dict[Life, list[Mapping]] = {}
+        self._spaces: dict[Life, list[ExecutableMapping]] = {}
         self._execs: dict[int, int] = {}
         self._open: dict[tuple[str, int], int | None] = {}
         self._fds: list[int] = []
         self._ended: deque[Life] = deque()
 
     def count_from(self, pid: int, execs: int) -> None:
-        """How many execs a running process, and those that it comes from, have had so far."""
+        """Set the number of execs of a running process and its ancestors so far."""
         self._execs[pid] = execs
 
     def add_running(self, pid: int) -> None:
-        """The files of a process as /proc shows it now; its execs are known."""
+        """Read the mapped files of a process from /proc; the number of its execs is known."""
         execs = self._execs[pid]
         self._spaces[pid, execs] = [
-            Mapping(start, end, offset, path, inode, self._hold(pid, start, end, path, inode))
+            ExecutableMapping(start, end, offset, path, inode, self._hold(pid, start, end, path, inode))
             for start, end, offset, path, inode in read_maps(pid)
         ]
 
     def follow(self, records: Iterable[tuple[int, int, bytes]]) -> None:
-        """Forks, execs and mappings as they happened."""
+        """Apply records of forks, execs, exits and mappings, in their order."""
         for kind, misc, body in records:
             if not self._is_followed(kind, body):
                 continue
@@ -84,7 +84,7 @@ class AddressSpaces:
                 self._end(*_TASK.unpack_from(body))
 
     def _is_followed(self, kind: int, body: bytes) -> bool:
-        """Whether the process, or for a fork its parent, is one of those."""
+        """Whether the process, or for a fork its parent, is one of the followed processes."""
         return self._everyone or _PAIR.unpack_from(body)[1 if kind == _FORK else 0] in self._execs
 
     def _fork(self, pid: int, parent: int) -> None:
@@ -97,30 +97,30 @@ class AddressSpaces:
         if pid != tid or pid not in self._execs:
             return
         self._ended.append((pid, self._execs[pid]))
-        if len(self._ended) > _MOST_ENDED:
+        if len(self._ended) > _MAX_ENDED:
             self._spaces.pop(self._ended.popleft(), None)
 
     def _map(self, body: bytes) -> None:
         pid, _, start, length, offset, _, _, inode, _, _, _ = _MAPPING.unpack_from(body)
         path = intern(kernel_text(body[_MAPPING.size :].split(b"\0", 1)[0]))
         life = (pid, self._execs.setdefault(pid, 0))
-        held = self._hold(pid, start, start + length, path, inode)
-        self._spaces.setdefault(life, []).append(Mapping(start, start + length, offset, path, inode, held))
+        fd = self._hold(pid, start, start + length, path, inode)
+        self._spaces.setdefault(life, []).append(ExecutableMapping(start, start + length, offset, path, inode, fd))
 
     def _hold(self, pid: int, start: int, end: int, path: str, inode: int) -> int | None:
-        """Open the file while the process, and with it its root directory, is there."""
+        """Open the file while the process, and thus its root directory, exists."""
         if not path.startswith("/") or not inode:
             return None
         key = (path, inode)
-        if key not in self._open and len(self._fds) < _MOST_OPEN:
+        if key not in self._open and len(self._fds) < _MAX_OPEN:
             self._open[key] = self._open_file(pid, start, end, path, inode)
         return self._open.get(key)
 
     def _open_file(self, pid: int, start: int, end: int, path: str, inode: int) -> int | None:
-        """map_files is the file itself, deleted or in a container; a name is believed where the inode is right."""
+        """Open through map_files, which also works for deleted files and in containers, else by name and inode."""
         for candidate in (f"/proc/{pid}/map_files/{start:x}-{end:x}", f"/proc/{pid}/root{path}", path):
             with suppress(OSError):
-                # Without blocking: the name may by now belong to a pipe.
+                # Non-blocking: the name may by now be that of a FIFO.
                 fd = os.open(candidate, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
                 if os.fstat(fd).st_ino == inode:
                     self._fds.append(fd)
@@ -129,7 +129,7 @@ class AddressSpaces:
         return None
 
     def space(self, pid: int, execs: int) -> Space:
-        """The mappings of a process between two execs; empty where nothing is known."""
+        """The mappings of a process between two execs; empty if unknown."""
         return Space(self._spaces.get((pid, execs), []))
 
     def close(self) -> None:
@@ -141,16 +141,16 @@ class AddressSpaces:
 
 
 class Space:
-    """One address space; where mappings overlap, the later one stands."""
+    """An address space; of overlapping mappings, the later one is valid."""
 
-    def __init__(self, mappings: list[Mapping]) -> None:
-        self._pieces: list[Mapping] = []
+    def __init__(self, mappings: list[ExecutableMapping]) -> None:
+        self._pieces: list[ExecutableMapping] = []
         for mapping in mappings:
             self._add(mapping)
         self._starts = [piece.start for piece in self._pieces]
 
-    def _add(self, new: Mapping) -> None:
-        kept: list[Mapping] = []
+    def _add(self, new: ExecutableMapping) -> None:
+        kept: list[ExecutableMapping] = []
         for old in self._pieces:
             if old.end <= new.start or old.start >= new.end:
                 kept.append(old)
@@ -162,8 +162,8 @@ class Space:
         kept.append(new)
         self._pieces = sorted(kept)
 
-    def at(self, address: int) -> Mapping | None:
-        """The mapping that holds an address."""
+    def at(self, address: int) -> ExecutableMapping | None:
+        """The mapping that contains an address."""
         index = bisect_right(self._starts, address) - 1
         if index < 0 or address >= self._pieces[index].end:
             return None
@@ -171,7 +171,7 @@ class Space:
 
 
 def read_maps(pid: int) -> list[tuple[int, int, int, str, int]]:
-    """(start, end, offset, path, inode) of a process's executable mappings; none if it is gone."""
+    """(start, end, offset, path, inode) of a process's executable mappings; none if it has ended."""
     found = []
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:

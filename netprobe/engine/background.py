@@ -1,4 +1,4 @@
-"""One piece of work in the background, for calls into C that let Python go on meanwhile."""
+"""A call in a background thread, for C functions that release the interpreter lock."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _T = TypeVar("_T")
 
 
 class Background(Generic[_T]):
-    """Runs a function in a thread at once; `result` waits for it and gives what it returned, or raised."""
+    """Starts a function in a thread; `result` waits for it and returns its result, or raises its exception."""
 
     def __init__(self, work: Callable[[], _T]) -> None:
         self._work = work
@@ -26,7 +26,7 @@ class Background(Generic[_T]):
             self._error = error
 
     def result(self) -> _T:
-        """Wait; may be called again."""
+        """Wait for the result; may be called again."""
         self._thread.join()
         if self._error is not None:
             raise self._error

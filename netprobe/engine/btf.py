@@ -1,4 +1,4 @@
-"""Struct offsets of the running kernel, from its own BTF, through libbpf (a dependency of BCC).
+"""Struct offsets of the running kernel, from its own BTF.
 
 Source: Documentation/bpf/btf.rst in the kernel tree.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from functools import cache, cached_property
+from functools import cached_property
 
+from netprobe.engine.libbpf import load_libbpf
 from netprobe.errors import NotPossibleHereError
 
 PATH = "/sys/kernel/btf/vmlinux"
@@ -23,19 +24,6 @@ class _Type(ctypes.Structure):
 
 class _Member(ctypes.Structure):
     _fields_ = (("name", ctypes.c_uint32), ("type", ctypes.c_uint32), ("offset", ctypes.c_uint32))
-
-
-@cache
-def load_libbpf() -> ctypes.CDLL:
-    """The libbpf that BCC itself uses."""
-    for name in ("libbpf.so.1", "libbpf.so.0"):
-        try:
-            return ctypes.CDLL(name, use_errno=True)
-        except OSError:
-            continue
-    raise NotPossibleHereError(
-        "libbpf, which BCC depends on, cannot be loaded.", hint="Install it: libbpf1 (Debian) or libbpf."
-    )
 
 
 class Btf:
@@ -66,7 +54,7 @@ class Btf:
             raise NotPossibleHereError(f"{path} holds no BTF that this libbpf can read.", hint="Update libbpf.")
 
     def close(self) -> None:
-        """Give back its memory (some 10 MB)."""
+        """Free its memory (about 10 MB)."""
         if self._btf:
             self._lib.btf__free(self._btf)
             self._btf = None

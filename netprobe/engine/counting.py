@@ -1,6 +1,7 @@
-"""Reads cumulative counters and gives what was added since the last look. Nothing is cleared, so nothing is lost.
+"""Read cumulative counters and return the differences since the previous snapshot.
 
-The one exception: when a thread has ended for good, its counters are set to zero for the slot's next owner.
+Counters are never cleared, so no event is lost. The exception: the counters of a thread that has ended are reset before
+its slot is reused.
 """
 
 from __future__ import annotations
@@ -21,23 +22,23 @@ if TYPE_CHECKING:
 
     Words = npt.NDArray[np.uint32]
     Counts = npt.NDArray[np.uint64]
-    Places = npt.NDArray[np.intp]
+    Positions = npt.NDArray[np.intp]
 
 
-class Reader(Protocol):
+class CounterReader(Protocol):
     """Differences of one map's counters."""
 
     def added(self, target: Target) -> Rows:
-        """What was added since the last call, in rows."""
+        """Rows with the differences since the last call."""
 
     def reset(self, slots: Sequence[int]) -> None:
-        """Zero the counters of these slots, whose owners have ended."""
+        """Reset the counters of these slots, whose threads have ended."""
 
     def close(self) -> None:
-        """Give back what it holds."""
+        """Free its memory."""
 
 
-def open_reader(program: Program, counters: Counters) -> Reader:
+def open_reader(program: Program, counters: Counters) -> CounterReader:
     """The reader for a probe's map."""
     if isinstance(counters, ThreadCounters):
         return _ThreadReader(program, counters)
@@ -45,20 +46,19 @@ def open_reader(program: Program, counters: Counters) -> Reader:
 
 
 class ScratchCleaner:
-    """Zeroes what programs kept for a thread that has ended, before the slot's next owner finds it."""
+    """Clears the scratch memory of a thread that has ended, before its slot is reused."""
 
     def __init__(self, memory: MappedArray) -> None:
         self._memory = memory
 
     def reset(self, slots: Sequence[int]) -> None:
-        """Zero it for these slots."""
+        """Clear the memory of these slots."""
         self._memory.view[slots] = 0
 
 
-def open_scratch(program: Program, kept: ThreadScratch) -> ScratchCleaner:
+def open_scratch(program: Program, scratch: ThreadScratch) -> ScratchCleaner:
     """The cleaner for a probe's map."""
-    entries = program.map_entries(kept.map)
-    return ScratchCleaner(MappedArray(program.map_fd(kept.map), entries, ("u8", (kept.words,))))
+    return ScratchCleaner(MappedArray(program.map(scratch.map), ("u8", (scratch.words,))))
 
 
 THREAD_ROWS = np.dtype([("thread", "u4"), ("cell", "u4"), ("count", "u8")])
@@ -66,10 +66,10 @@ THREAD_ROWS = np.dtype([("thread", "u4"), ("cell", "u4"), ("count", "u8")])
 
 class _ThreadReader:
     def __init__(self, program: Program, counters: ThreadCounters) -> None:
-        entries = program.map_entries(counters.map)
-        self._map = MappedArray(program.map_fd(counters.map), entries, ("u8", (counters.width,)))
-        # Pages of it that are never written take no memory.
-        self._before = np.zeros((entries, counters.width), np.uint64)
+        bpf_map = program.map(counters.map)
+        self._map = MappedArray(bpf_map, ("u8", (counters.width,)))
+        # Pages that are never written take no memory.
+        self._before = np.zeros((bpf_map.entries, counters.width), np.uint64)
 
     def added(self, target: Target) -> Rows:
         slots = target.used_slots()
@@ -95,16 +95,15 @@ class _KeyedReader:
     def __init__(self, program: Program, counters: KeyedCounters) -> None:
         key = np.dtype([("slot", "u4"), *counters.key])
         value = np.dtype([("count", "u8", (counters.counters,)), *counters.extra])
-        entries = program.map_entries(counters.map)
-        self._reader = HashReader(program.map_fd(counters.map), entries, key, value)
+        self._reader = HashReader(program.map(counters.map), key, value)
         self._counters = counters
         self._words = key.itemsize // 4
-        self._before = Totals(self._words, counters.counters)
+        self._before = KeyedSnapshot(self._words, counters.counters)
         self.rows = np.dtype([("thread", "u4"), *counters.key, ("count", "u8", (counters.counters,)), *counters.extra])
 
     def added(self, target: Target) -> Rows:
         keys, values = self._reader.read()
-        # Only now: every slot that stands in a key has its thread number then.
+        # After the read: every slot in a key then has its thread number.
         target.used_slots()
         difference = self._before.replace(keys.view("u4").reshape(len(keys), self._words), values["count"])
         changed = difference.any(axis=1)
@@ -125,17 +124,17 @@ class _KeyedReader:
         self._before.reset_all()
 
 
-class Totals:
-    """What each key stood at when it was last seen. Keys are rows of u32 words, the first of them a slot.
+class KeyedSnapshot:
+    """The counters of each key at the last read. Keys are rows of u32 words, the first of which is a slot.
 
-    In two arrays: a recording may see ten thousands of keys, each of which would be several Python objects.
+    Two arrays: a recording may have tens of thousands of keys, each of which would be several Python objects.
     """
 
     def __init__(self, words: int, counters: int) -> None:
         self._keys, self._counts = np.empty((0, words), np.uint32), np.empty((0, counters), np.uint64)
 
     def replace(self, keys: Words, counts: Counts) -> Counts:
-        """How much more each of these keys has than before; a key that was not there before has all of it."""
+        """Store a new snapshot; return its differences to the previous one. A new key had zeros before."""
         old, new = self._matching(keys)
         difference = counts.copy()
         difference[new] -= self._counts[old]
@@ -145,16 +144,16 @@ class Totals:
         self._counts = np.concatenate((self._counts[kept], counts))
         return difference
 
-    def _matching(self, keys: Words) -> tuple[Places, Places]:
-        """Places of equal keys, among those from before and among these."""
+    def _matching(self, keys: Words) -> tuple[Positions, Positions]:
+        """Positions of equal keys in the previous snapshot and in the new one."""
         both = np.concatenate((self._keys, keys))
-        # Stable: of two equal ones, the one from before comes first.
+        # The sort is stable: of two equal keys, that of the previous snapshot comes first.
         order = np.lexsort(both.T[::-1])
         again = np.flatnonzero((both[order[1:]] == both[order[:-1]]).all(axis=1))
         return order[again], order[again + 1] - len(self._keys)
 
     def reset(self, slots: Sequence[int]) -> Words:
-        """Forget the keys of these slots, and say which they were."""
+        """Remove the keys of these slots and return them."""
         if not len(slots):
             return self._keys[:0]
         gone = np.isin(self._keys[:, 0], np.array(slots, np.uint32))
@@ -163,12 +162,12 @@ class Totals:
         return keys
 
     def reset_all(self) -> None:
-        """Forget every key."""
+        """Remove all keys."""
         self._keys, self._counts = self._keys[:0].copy(), self._counts[:0].copy()
 
 
 def merged(parts: Sequence[Rows]) -> Rows:
-    """Rows of several intervals as those of one: counts of equal keys added up."""
+    """Merge the rows of several intervals: counts of equal keys are added up."""
     rows = np.concatenate(parts)
     if not len(rows):
         return rows

@@ -1,15 +1,16 @@
-"""Who has which socket open, and which epoll set holds it, from /proc."""
+"""Open sockets, epoll sets and io_uring instances of processes, and the system calls that threads wait in."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from netprobe.probes.syscall_names import native_number
+from netprobe.procfs import descriptor_links, socket_inode, stat_fields
 
-_SOCKET = re.compile(r"socket:\[(\d+)\]")
 # Documentation/filesystems/proc.rst, "Eventpoll files"; ino is hexadecimal.
 _WATCHED = re.compile(r"^tfd:.* ino:([0-9a-f]+) ", re.MULTILINE)
 _SHOWN = 5
@@ -17,7 +18,7 @@ _SHOWN = 5
 
 @dataclass
 class Descriptors:
-    """Of one process: socket inode by descriptor, the inodes in each epoll set by descriptor, and its io_urings."""
+    """Of one process, by descriptor: inodes of sockets, inodes in each epoll set; and the io_uring instances."""
 
     sockets: dict[int, int] = field(default_factory=dict)
     epolls: dict[int, set[int]] = field(default_factory=dict)
@@ -25,31 +26,23 @@ class Descriptors:
 
 
 def read_descriptors(pid: int) -> Descriptors:
-    """What the process has open now; nothing for a process that is gone."""
+    """The open descriptors of a process; none if it has ended."""
     found = Descriptors()
-    try:
-        names = os.listdir(f"/proc/{pid}/fd")
-    except OSError:
-        return found
-    for name in names:
-        try:
-            link = os.readlink(f"/proc/{pid}/fd/{name}")
-            if match := _SOCKET.match(link):
-                found.sockets[int(name)] = int(match[1])
-            elif link == "anon_inode:[eventpoll]":
-                with open(f"/proc/{pid}/fdinfo/{name}") as file:
-                    found.epolls[int(name)] = {int(inode, 16) for inode in _WATCHED.findall(file.read())}
-            elif link == "anon_inode:[io_uring]":
-                found.rings.append(int(name))
-        except OSError:
-            continue
+    for fd, link in descriptor_links(pid):
+        if (inode := socket_inode(link)) is not None:
+            found.sockets[fd] = inode
+        elif link == "anon_inode:[eventpoll]":
+            with suppress(OSError), open(f"/proc/{pid}/fdinfo/{fd}") as file:
+                found.epolls[fd] = {int(inode, 16) for inode in _WATCHED.findall(file.read())}
+        elif link == "anon_inode:[io_uring]":
+            found.rings.append(fd)
     return found
 
 
 def unreadable(pids: Iterable[int]) -> list[str]:
-    """In words, the processes whose descriptors the kernel does not show: those of other users, without a capability.
+    """A sentence on the processes whose descriptors netprobe may not read, if there are any.
 
-    Their directory /proc/PID/fd is their user's alone, which CAP_SYS_PTRACE does not change (fs/proc/fd.c).
+    Only the user of a process may read /proc/PID/fd, which CAP_SYS_PTRACE does not change (fs/proc/fd.c).
     """
     refused = []
     for pid in sorted(pids):
@@ -63,17 +56,17 @@ def unreadable(pids: Iterable[int]) -> list[str]:
         return []
     shown = ", ".join(refused[:_SHOWN]) + (" …" if len(refused) > _SHOWN else "")
     return [
-        f"sockets and epoll sets of processes of other users ({shown}), so that who serves what is not known: run "
-        "netprobe as their user, or give it CAP_DAC_READ_SEARCH as well."
+        f"sockets and epoll sets of processes of other users ({shown}), so the threads that serve them are not known: "
+        "run netprobe as their user, or give it CAP_DAC_READ_SEARCH as well."
     ]
 
 
 def blocked_call(pid: int, tid: int) -> tuple[int, int] | None:
-    """(number, first argument) of the system call that a thread sleeps in; None if it runs or is gone."""
+    """(number, first argument) of the system call that a thread sleeps in; None if it runs or has ended."""
     try:
         with open(f"/proc/{pid}/task/{tid}/syscall") as file:
-            words = file.read().split()
-        return int(words[0]), int(words[1], 16) & 0xFFFFFFFF
+            fields = file.read().split()
+        return int(fields[0]), int(fields[1], 16) & 0xFFFFFFFF
     except (OSError, ValueError, IndexError):
         return None
 
@@ -91,9 +84,6 @@ def waiting_calls(threads: Iterable[tuple[int, int]]) -> list[tuple[int, int, in
 
 
 def last_cpu(pid: int, tid: int) -> int:
-    """The CPU that the thread ran on last, -1 if it is gone (field 39 of proc_pid_stat(5))."""
-    try:
-        with open(f"/proc/{pid}/task/{tid}/stat") as file:
-            return int(file.read().rpartition(")")[2].split()[36])
-    except (OSError, ValueError, IndexError):
-        return -1
+    """The CPU that the thread ran on last, -1 if it has ended (field 39 of proc_pid_stat(5))."""
+    fields = stat_fields(f"/proc/{pid}/task/{tid}/stat")
+    return int(fields[36]) if fields else -1

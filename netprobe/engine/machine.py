@@ -1,20 +1,60 @@
-"""What the kernel counts for the whole machine anyway."""
+"""This machine: its description for a Run, its CPUs, and the kernel's own counters for all of it."""
 
 from __future__ import annotations
 
+import os
+import platform
+import socket
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from netprobe.run.description import HostInfo
+
+
+def describe_host() -> HostInfo:
+    """Host name, kernel, boot parameters, CPUs and memory."""
+    from netprobe.run.description import HostInfo
+
+    return HostInfo(
+        hostname=socket.gethostname(),
+        kernel=platform.release(),
+        kernel_version=platform.version(),
+        architecture=platform.machine(),
+        boot_parameters=_read("/proc/cmdline"),
+        cpus_online=_read("/sys/devices/system/cpu/online"),
+        cpu_model=_first_field("/proc/cpuinfo", "model name"),
+        memory_kib=int(_first_field("/proc/meminfo", "MemTotal").split()[0] or 0),
+        page_size=os.sysconf("SC_PAGE_SIZE"),
+    )
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(errors="backslashreplace").strip()
+    except OSError:
+        return ""
+
+
+def _first_field(path: str, name: str) -> str:
+    for line in _read(path).splitlines():
+        key, _, value = line.partition(":")
+        if key.strip() == name:
+            return value.strip()
+    return "0"
 
 
 @dataclass(frozen=True)
 class MachineCounters:
-    """Cumulative, since boot: context switches and forks of the whole machine (`ctxt`, `processes`)."""
+    """Context switches and forks of the whole machine since boot."""
 
     switches: int
     forks: int
 
 
 def read_machine(path: str = "/proc/stat") -> MachineCounters:
-    """The counters that `sar -w` shows as rates."""
+    """The counters `ctxt` and `processes`, which `sar -w` shows as rates."""
     fields = {}
     with open(path) as file:
         for line in file:

@@ -1,4 +1,8 @@
-"""Reads BPF maps: arrays through a memory map, hashes in batches. Never one system call an element."""
+"""BPF maps: arrays through a memory map, hashes in batches, never with one system call per element.
+
+A map whose key or value has another size than its NumPy type is refused: the C structure and the type are declared in
+two languages, and must not differ.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from netprobe.engine.btf import load_libbpf
+from netprobe.engine.libbpf import BpfMap, load_libbpf
 from netprobe.errors import NetprobeError
 
 _BATCH_BYTES = 1 << 17
@@ -20,15 +24,16 @@ _BATCH_BYTES = 1 << 17
 class MappedArray:
     """A BPF array map made with MMAPABLE, as a NumPy view of its live memory.
 
-    `dtype` is the element's; the kernel rounds each element up to 8 bytes.
+    `dtype` is that of an element; the kernel rounds each element up to 8 bytes.
     """
 
-    def __init__(self, fd: int, entries: int, dtype: npt.DTypeLike) -> None:
+    def __init__(self, bpf_map: BpfMap, dtype: npt.DTypeLike) -> None:
         element = np.dtype(dtype)
+        bpf_map.check("value", element.itemsize)
         stride = (element.itemsize + 7) // 8 * 8
-        size = (entries * stride + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
-        self._memory = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
-        self.view: npt.NDArray[Any] = np.ndarray(entries, element, self._memory, strides=(stride,))
+        size = (bpf_map.entries * stride + mmap.PAGESIZE - 1) // mmap.PAGESIZE * mmap.PAGESIZE
+        self._memory = mmap.mmap(bpf_map.fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        self.view: npt.NDArray[Any] = np.ndarray(bpf_map.entries, element, self._memory, strides=(stride,))
 
     def close(self) -> None:
         """Unmap; the view must not be used any more."""
@@ -37,21 +42,23 @@ class MappedArray:
 
 
 class HashReader:
-    """All of a BPF hash map in a few system calls.
+    """Reads a whole BPF hash map in a few system calls.
 
     Source: BPF_MAP_LOOKUP_BATCH, kernel 5.6 (commit cb4d03ab499d).
     """
 
-    def __init__(self, fd: int, entries: int, key: npt.DTypeLike, value: npt.DTypeLike) -> None:
-        self._lib, self._fd = load_libbpf(), fd
+    def __init__(self, bpf_map: BpfMap, key: npt.DTypeLike, value: npt.DTypeLike) -> None:
+        self._lib, self._fd = load_libbpf(), bpf_map.fd
         self.key, self.value = np.dtype(key), np.dtype(value)
-        # A hash bucket that does not fit into one call's room makes the kernel refuse: never less than 64.
-        self._room = max(64, min(entries, _BATCH_BYTES // self.value.itemsize))
-        # For all reads: a recording makes several each second, and the C library would let holes grow between them.
+        bpf_map.check("key", self.key.itemsize)
+        bpf_map.check("value", self.value.itemsize)
+        # The kernel refuses a call whose room is smaller than a hash bucket: never less than 64 elements.
+        self._room = max(64, min(bpf_map.entries, _BATCH_BYTES // self.value.itemsize))
+        # Shared by all reads: a recording reads several times a second, and new buffers would fragment the heap.
         self._keys, self._values = np.empty(self._room, self.key), np.empty(self._room, self.value)
 
     def read(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        """(keys, values), copied; one call at a time, as all share the room."""
+        """Copies of all keys and values. Not thread-safe: reads share their buffers."""
         keys, values = [], []
         position, following = ctypes.create_string_buffer(8), ctypes.create_string_buffer(8)
         start = None
@@ -78,7 +85,7 @@ class HashReader:
             start = position
 
     def delete(self, key: bytes) -> None:
-        """Remove one element, if it is there."""
+        """Remove an element, if it exists."""
         self._lib.bpf_map_delete_elem(self._fd, key)
 
 

@@ -1,19 +1,22 @@
-"""Observes reuseport groups while a recording runs: who is at which index, and which thread serves it."""
+"""Observer of reuseport groups: the index of each member, and the thread that serves it."""
 
 from __future__ import annotations
 
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from netprobe.engine.descriptors import Descriptors, last_cpu, read_descriptors, waiting_calls
-from netprobe.engine.listening import mark_listening
-from netprobe.engine.socket_tables import Group, Member, read_socket_tables
+from netprobe.engine.maps import MappedArray
+from netprobe.engine.options import RecordOptions
+from netprobe.engine.socket_tables import SocketGroup, SocketMember, network_namespaces, read_socket_tables
 from netprobe.engine.target import cpu_list
-from netprobe.probes.base import Counted, Thread
+from netprobe.probes.base import Counted, TracedThread
+from netprobe.probes.locality import LISTENING_MAP
 from netprobe.probes.serving import HOW
+from netprobe.procfs import listening_sockets
 from netprobe.run.schema.tables import TABLES
 from netprobe.run.table import Table, declared_table
 
@@ -24,7 +27,7 @@ Serving = tuple[int, int, int, str]
 
 
 @dataclass(frozen=True)
-class Server:
+class ServingThread:
     """A thread that serves a member."""
 
     pid: int
@@ -37,40 +40,46 @@ class Server:
 
 
 @dataclass
-class _Look:
-    """The groups at one moment, what the processes had open, and who slept where."""
+class _Snapshot:
+    """The groups, the descriptors of the processes, and the calls that threads waited in."""
 
-    groups: list[Group] = field(default_factory=list)
+    groups: list[SocketGroup] = field(default_factory=list)
     descriptors: dict[int, Descriptors] = field(default_factory=dict)
     waiting: list[Serving] = field(default_factory=list)
-    threads: dict[tuple[int, int], Thread] = field(default_factory=dict)
-    places: dict[tuple[int, int], tuple[str, int]] = field(default_factory=dict)
+    threads: dict[tuple[int, int], TracedThread] = field(default_factory=dict)
+    # CPUs that a thread may run on, and the CPU that it ran on last.
+    cpus: dict[tuple[int, int], tuple[str, int]] = field(default_factory=dict)
+
+
+def observer(options: RecordOptions) -> GroupObserver:
+    """The observer of a recording."""
+    return GroupObserver(options.whole_machine)
 
 
 class GroupObserver:
-    """Looks at the beginning and at the end; the later look counts, unless the target is gone by then."""
+    """Snapshots at start and stop. The one at stop is used, unless the target has ended by then."""
 
     probe = "sockets"
 
     def __init__(self, whole_machine: bool) -> None:
         self._whole_machine = whole_machine
-        self._first = self._last = _Look()
+        self._first = self._last = _Snapshot()
 
-    def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
-        """Look once the probes are attached."""
-        self._first = self._last = self._look(program, threads)
-        mark_listening(program, self._first.descriptors)
+    def begin(self, program: Program, threads: Sequence[TracedThread], suspended: int | None) -> None:
+        """The snapshot at start; the locality probe gets the ports that have a listener already."""
+        self._first = self._last = self._take(program, threads)
+        _mark_listening(program, self._first.descriptors)
 
     def mark(self) -> None:
-        """Nothing is counted at the window's edges."""
+        """Nothing is read here."""
 
-    def end(self, program: Program, threads: Sequence[Thread]) -> None:
-        """Look again before they are detached."""
-        look = self._look(program, threads)
-        if look.groups or not self._first.groups:
-            self._last = look
+    def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """The snapshot at stop."""
+        snapshot = self._take(program, threads)
+        if snapshot.groups or not self._first.groups:
+            self._last = snapshot
 
-    def _look(self, program: Program, threads: Sequence[Thread]) -> _Look:
+    def _take(self, program: Program, threads: Sequence[TracedThread]) -> _Snapshot:
         alive = [thread for thread in threads if thread.tid and not thread.exit_ns]
         pids = all_processes() if self._whole_machine else {thread.pid for thread in alive}
         descriptors = {pid: read_descriptors(pid) for pid in pids}
@@ -81,7 +90,7 @@ class GroupObserver:
             if any(member.inode in owned for member in group.members)
         ]
         ids = _threads_of(pids) if groups else []
-        return _Look(
+        return _Snapshot(
             groups,
             descriptors,
             waiting_calls(ids),
@@ -90,30 +99,30 @@ class GroupObserver:
         )
 
     def tables(self, counted: Counted, started_ns: int) -> list[Table]:
-        """`reuseport_groups` and `reuseport_members`, one row a member and serving thread."""
-        look = self._last
-        serving = {*look.waiting, *self._first.waiting, *_counted_serving(counted)}
+        """`reuseport_groups` and `reuseport_members`."""
+        snapshot = self._last
+        serving = {*snapshot.waiting, *self._first.waiting, *_counted_serving(counted)}
         groups: list[dict[str, Any]] = []
         members: list[dict[str, Any]] = []
-        for number, group in enumerate(look.groups):
+        for number, group in enumerate(snapshot.groups):
             groups.append(_group_row(number, group) | {"changed_while_recording": self._changed(group)})
             for member in group.members:
                 owners = sorted(
-                    pid for pid, found in look.descriptors.items() if member.inode in found.sockets.values()
+                    pid for pid, found in snapshot.descriptors.items() if member.inode in found.sockets.values()
                 )
                 common = _member_row(number, member, owners, started_ns)
-                servers: list[Server | None] = [*_servers(look, member, serving)]
-                for server in servers or [None]:
-                    members.append(common | _server_row(server))
+                served_by: list[ServingThread | None] = [*_serving_threads(snapshot, member, serving)]
+                for thread in served_by or [None]:
+                    members.append(common | _thread_row(thread))
         return [_table("reuseport_groups", groups), _table("reuseport_members", members)]
 
-    def _changed(self, group: Group) -> bool:
+    def _changed(self, group: SocketGroup) -> bool:
         for before in self._first.groups:
             if (before.protocol, before.address, before.port, before.network_namespace) == (
                 group.protocol, group.address, group.port, group.network_namespace
             ):  # fmt: skip
                 return [member.sock for member in before.members] != [member.sock for member in group.members]
-        # A group that was not there at first has not changed: it is new.
+        # A group that did not exist at start has not changed: it is new.
         return False
 
 
@@ -122,7 +131,7 @@ def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
     return declared_table(name, {column: [row[column] for row in rows] for column in columns})
 
 
-def _group_row(number: int, group: Group) -> dict[str, Any]:
+def _group_row(number: int, group: SocketGroup) -> dict[str, Any]:
     program = group.steering
     if program is not None:
         steering = "cbpf" if program.classic else "ebpf"
@@ -140,11 +149,11 @@ def _group_row(number: int, group: Group) -> dict[str, Any]:
         "program_id": program.program_id if program else 0,
         "program_name": program.name if program else "",
         "program": json.dumps(program.classic) if program else "[]",
-        "program_omitted": program.cut if program else 0,
+        "program_omitted": program.omitted if program else 0,
     }
 
 
-def _member_row(number: int, member: Member, owners: Sequence[int], started_ns: int) -> dict[str, Any]:
+def _member_row(number: int, member: SocketMember, owners: Sequence[int], started_ns: int) -> dict[str, Any]:
     joining = member.joining
     return {
         "group": number,
@@ -159,34 +168,31 @@ def _member_row(number: int, member: Member, owners: Sequence[int], started_ns: 
     }
 
 
-def _server_row(server: Server | None) -> dict[str, Any]:
-    if server is None:
-        server = Server(-1, -1, "", "", "", "", -1)
-    names = ("pid", "tid", "process", "thread", "how", "cpus_allowed", "last_cpu")
-    return {name: getattr(server, name) for name in names}
+def _thread_row(thread: ServingThread | None) -> dict[str, Any]:
+    return asdict(thread or ServingThread(-1, -1, "", "", "", "", -1))
 
 
-def _servers(look: _Look, member: Member, serving: set[Serving]) -> list[Server]:
-    """The threads that wait on an epoll set with the member in it, or accept from it."""
-    found: dict[tuple[int, int], Server] = {}
-    # "epoll" comes after "accept": a thread that does both is one that waits in its epoll set.
-    for pid, tid, fd, how in sorted(serving, key=lambda one: (one[3], one)):
-        opened = look.descriptors.get(pid)
+def _serving_threads(snapshot: _Snapshot, member: SocketMember, serving: set[Serving]) -> list[ServingThread]:
+    """The threads that wait on an epoll set that contains the member, or accept from it."""
+    found: dict[tuple[int, int], ServingThread] = {}
+    # "epoll" sorts after "accept": a thread that does both counts as one that waits in its epoll set.
+    for pid, tid, fd, how in sorted(serving, key=lambda call: (call[3], call)):
+        opened = snapshot.descriptors.get(pid)
         if opened is None:
             continue
         in_set = how == "epoll" and member.inode in opened.epolls.get(fd, ())
         accepts = how == "accept" and opened.sockets.get(fd) == member.inode
         if in_set or accepts:
-            found[pid, tid] = _server(look, pid, tid, how)
+            found[pid, tid] = _serving_thread(snapshot, pid, tid, how)
     return list(found.values())
 
 
-def _server(look: _Look, pid: int, tid: int, how: str) -> Server:
-    thread = look.threads.get((pid, tid))
-    allowed, cpu = look.places.get((pid, tid), ("", -1))
+def _serving_thread(snapshot: _Snapshot, pid: int, tid: int, how: str) -> ServingThread:
+    thread = snapshot.threads.get((pid, tid))
+    allowed, cpu = snapshot.cpus.get((pid, tid), ("", -1))
     name = thread.name if thread else _comm(f"/proc/{pid}/task/{tid}/comm")
     process = thread.process if thread else _comm(f"/proc/{pid}/comm")
-    return Server(pid, tid, process, name, how, allowed, cpu)
+    return ServingThread(pid, tid, process, name, how, allowed, cpu)
 
 
 def _counted_serving(counted: Counted) -> Iterable[Serving]:
@@ -196,6 +202,15 @@ def _counted_serving(counted: Counted) -> Iterable[Serving]:
     for number, fd, how in zip(rows["thread"].tolist(), rows["fd"].tolist(), rows["how"].tolist(), strict=True):
         thread = counted.threads[number]
         yield thread.pid, thread.tid, fd, HOW[how]
+
+
+def _mark_listening(program: Program, pids: Iterable[int]) -> None:
+    """Set the bit of every port with a listener in the network namespaces of these processes."""
+    bits = MappedArray(program.map(LISTENING_MAP), "u8")
+    for pid in network_namespaces(sorted(pids)).values():
+        for listener in listening_sockets(pid):
+            bits.view[listener.port >> 6] |= 1 << (listener.port & 63)
+    bits.close()
 
 
 def all_processes() -> set[int]:

@@ -1,4 +1,4 @@
-"""Observes what stands between a server and busy polling: settings, NAPI ids, the kernel's own counter."""
+"""Observer of the prerequisites of busy polling: settings, NAPI ids, the counters of the kernel."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from netprobe.engine.descriptors import read_descriptors
 from netprobe.engine.maps import HashReader
 from netprobe.engine.observe_groups import all_processes
+from netprobe.engine.options import RecordOptions
 from netprobe.engine.polling_settings import (
     PollParameters,
     busy_poll_packets,
@@ -21,7 +22,7 @@ from netprobe.engine.polling_settings import (
     voluntary_switches,
 )
 from netprobe.engine.socket_tables import Connection, network_namespaces, read_socket_tables
-from netprobe.probes.base import Counted, Thread
+from netprobe.probes.base import Counted, TracedThread
 from netprobe.probes.kernel_text import kernel_text
 from netprobe.run.table import Table, table_of_rows
 
@@ -34,7 +35,7 @@ _NAPI = np.dtype([("queue", "u8"), ("defer_hard_irqs", "u8"), ("gro_flush_timeou
 
 @dataclass(frozen=True)
 class _Set:
-    """An epoll set or a ring: its parameters, and its connections by NAPI id."""
+    """An epoll set or an io_uring: its parameters, and its connections by NAPI id."""
 
     pid: int
     fd: int
@@ -44,15 +45,20 @@ class _Set:
 
 
 @dataclass
-class _Edge:
-    """What the kernel counted at one end of the window."""
+class _KernelCounters:
+    """Counters of the kernel at start or stop of the counted time."""
 
     packets: dict[int, int | None] = field(default_factory=dict)
     switches: dict[tuple[int, int], int] = field(default_factory=dict)
 
 
+def observer(options: RecordOptions) -> PollingObserver:
+    """The observer of a recording."""
+    return PollingObserver(options.whole_machine)
+
+
 class PollingObserver:
-    """Looks at settings and connections at the beginning and at the end; the richer look counts."""
+    """Snapshots of settings and connections at start and stop. The last one with connections is used."""
 
     probe = "busypoll"
 
@@ -60,32 +66,32 @@ class PollingObserver:
         self._whole_machine = whole_machine
         self._connections: list[tuple[int, Connection]] = []
         self._sets: list[_Set] = []
-        self._edges: list[_Edge] = []
+        self._marks: list[_KernelCounters] = []
         self._alive: list[tuple[int, int]] = []
         self._namespaces: dict[int, int] = {}
         self._napis: list[tuple[int, Any]] = []
         self._settings: dict[str, int | None] = {}
 
-    def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
-        """Look once the probes are attached."""
-        self._look(program, threads)
+    def begin(self, program: Program, threads: Sequence[TracedThread], suspended: int | None) -> None:
+        """The snapshot at start."""
+        self._take(program, threads)
 
     def mark(self) -> None:
-        """Called at both edges of what is counted."""
-        self._edges.append(
-            _Edge(
+        """Read the counters of the kernel."""
+        self._marks.append(
+            _KernelCounters(
                 {namespace: busy_poll_packets(pid) for namespace, pid in self._namespaces.items()},
                 {key: voluntary_switches(*key) for key in self._alive},
             )
         )
 
-    def end(self, program: Program, threads: Sequence[Thread]) -> None:
-        """Look again: by now the connections are those of the load."""
-        self._look(program, threads)
-        keys, values = HashReader(program.map_fd("napis"), program.map_entries("napis"), "u4", _NAPI).read()
+    def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """The snapshot at stop, with the connections of the load."""
+        self._take(program, threads)
+        keys, values = HashReader(program.map("napis"), "u4", _NAPI).read()
         self._napis = list(zip(keys.tolist(), values.tolist(), strict=True))
 
-    def _look(self, program: Program, threads: Sequence[Thread]) -> None:
+    def _take(self, program: Program, threads: Sequence[TracedThread]) -> None:
         alive = [(thread.pid, thread.tid) for thread in threads if thread.tid and not thread.exit_ns]
         pids = sorted(all_processes() if self._whole_machine else {pid for pid, _ in alive})
         self._settings = {
@@ -124,10 +130,10 @@ class PollingObserver:
         ]
 
     def _kernel_counts(self) -> tuple[Counter[int], Counter[tuple[int, int]]]:
-        """Packets by network namespace, and sleeps by thread, between the edges of what was counted."""
+        """Packets by network namespace, and sleeps by thread, in the counted time."""
         packets: Counter[int] = Counter()
         sleeps: Counter[tuple[int, int]] = Counter()
-        for first, last in zip(self._edges[::2], self._edges[1::2], strict=False):
+        for first, last in zip(self._marks[::2], self._marks[1::2], strict=False):
             packets.update(dict(_differences(first.packets, last.packets)))
             sleeps.update({key: count - first.switches.get(key, 0) for key, count in last.switches.items()})
         return packets, sleeps
@@ -139,7 +145,7 @@ def _describe(pid: int, fd: int, kind: str, inodes: Iterable[int], napi_ids: dic
 
 
 def _set_rows(found: _Set) -> Iterable[tuple[Any, ...]]:
-    """One row a NAPI id in the set; a set without connections has one with NAPI id -1."""
+    """A row per NAPI id in the set; a set without connections has a row with NAPI id -1."""
     parameters = found.parameters or PollParameters(0, 0, False)
     settings = (parameters.busy_poll_us, parameters.budget, parameters.prefer)
     head = (found.pid, found.fd, found.kind, found.parameters is not None, *settings)

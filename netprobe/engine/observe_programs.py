@@ -1,4 +1,4 @@
-"""Observes which programs the target runs, so that two Runs can tell whether they are of the same one."""
+"""Observer of the programs that the target runs, so that a comparison can tell whether both sides ran the same one."""
 
 from __future__ import annotations
 
@@ -6,45 +6,51 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from netprobe.probes.base import Counted, Thread
+from netprobe.engine.options import RecordOptions
+from netprobe.probes.base import Counted, TracedThread
 from netprobe.probes.kernel_text import kernel_text
 from netprobe.run.table import Table, table_of_rows
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
 
-# Of a whole machine's processes, those that are looked at.
-_MOST = 64
+# Limit for a recording of the whole machine.
+_MAX_PROCESSES = 64
+
+
+def observer(options: RecordOptions) -> ProgramObserver:
+    """The observer of a recording."""
+    return ProgramObserver()
 
 
 class ProgramObserver:
-    """Looks at both ends: a server that netprobe starts is not there at the beginning."""
+    """Snapshots at start and stop: a server that netprobe starts does not run at start."""
 
     probe = ""
 
     def __init__(self) -> None:
         self._programs: dict[int, tuple[str, str, int]] = {}
 
-    def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
-        """Look once the probes are attached."""
-        self._look(threads)
+    def begin(self, program: Program, threads: Sequence[TracedThread], suspended: int | None) -> None:
+        """The snapshot at start."""
+        self._take(threads)
 
     def mark(self) -> None:
-        """Nothing is read at the window's edges."""
+        """Nothing is read here."""
 
-    def end(self, program: Program, threads: Sequence[Thread]) -> None:
-        """Look again."""
-        self._look(threads)
+    def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """The snapshot at stop."""
+        self._take(threads)
 
-    def _look(self, threads: Sequence[Thread]) -> None:
+    def _take(self, threads: Sequence[TracedThread]) -> None:
         for pid in sorted({thread.pid for thread in threads if thread.pid and not thread.exit_ns}):
-            if len(self._programs) >= _MOST:
+            if len(self._programs) >= _MAX_PROCESSES:
                 return
             if found := _program(pid):
                 self._programs[pid] = found
 
     def tables(self, counted: Counted, started_ns: int) -> list[Table]:
-        """`programs`: pid, path, build_id ("" without one), size_bytes."""
+        """`programs`."""
         return [table_of_rows("programs", ((pid, *found) for pid, found in sorted(self._programs.items())))]
 
 

@@ -1,4 +1,4 @@
-"""Observes what the addresses of stacks mean while they are counted, and makes a profile of them."""
+"""Observer of processes and mapped files while stacks are counted; symbolizes the stacks and makes a profile."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from flamegraph.frames import UNKNOWN, Frame, Kind
-from netprobe.engine.address_spaces import AddressSpaces, Life, Mapping
+from netprobe.engine.address_spaces import AddressSpaces, ExecutableMapping, Life
 from netprobe.engine.maps import HashReader
+from netprobe.engine.options import RecordOptions
 from netprobe.engine.perf_events import RECORD_LOST, TaskEvents
 from netprobe.engine.tasks import read_tasks
-from netprobe.probes.base import Counted, Thread
+from netprobe.probes.base import Counted, TracedThread
 from netprobe.probes.stacks import DEPTH_DROPPED, SAMPLES_DROPPED, STACK_DEPTH, STACKS_DROPPED, STACKS_MAP, WEIGHTS_MAP
 from netprobe.run.profile import profile_tables
 from netprobe.run.table import Table
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 Addresses = npt.NDArray[np.uint64]
 
 OFF_CPU = "off-cpu"
-NOWHERE = Frame(UNKNOWN, "", Kind.UNKNOWN)
-# Every wait ends in the scheduler, and above that in netprobe's own program: neither says what is waited for.
+UNMAPPED = Frame(UNKNOWN, "", Kind.UNKNOWN)
+# The leaf of every wait is the scheduler, and netprobe's own program above it: neither tells what is waited for.
 _SWITCH = "__schedule"
 _SCHEDULER = ("__schedule", "schedule", "io_schedule", "preempt_schedule", "__cond_resched")
 _MOST_OWN_FRAMES = 8
@@ -47,15 +48,20 @@ class _Stacks:
         return self.addresses.get(stack, np.empty(0, np.uint64))
 
 
+def observer(options: RecordOptions) -> StackObserver:
+    """The observer of a recording of running threads."""
+    return StackObserver(options.whole_machine or bool(options.comm))
+
+
 class StackObserver:
-    """Follows processes and files from the first moment on; names addresses when the recording is over."""
+    """Follows processes and mapped files from the start on; symbolizes addresses after the recording."""
 
     probe = "stacks"
 
     def __init__(self, everyone: bool, event: str = "") -> None:
-        """`everyone`: any process may be counted, also one that comes later and descends from none of the target's.
+        """`everyone`: any process may be counted, including later ones that are no descendants of the target.
 
-        `event`: what the weight is, where it is not a sampling event's.
+        `event`: name of the weight, where it is not that of a sampling event.
         """
         self._everyone, self._event = everyone, event
         self._spaces = AddressSpaces(everyone)
@@ -64,10 +70,10 @@ class StackObserver:
         self._dropped: dict[str, int] = {}
         self._stop = threading.Event()
 
-    def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
-        """Start to follow, then look at who is there already."""
+    def begin(self, program: Program, threads: Sequence[TracedThread], suspended: int | None) -> None:
+        """Start to follow new processes, then read the existing ones."""
         self._events = TaskEvents()
-        wanted = {thread.pid for thread in threads} | {held}
+        wanted = {thread.pid for thread in threads} | {suspended}
         for task in read_tasks(program).tasks:
             if task.tid == task.tgid and task.user_tgid and (self._everyone or task.user_tgid in wanted):
                 self._spaces.count_from(task.user_tgid, task.execs)
@@ -89,17 +95,15 @@ class StackObserver:
         self._spaces.follow(records)
 
     def mark(self) -> None:
-        """Nothing is read at the window's edges."""
+        """Nothing is read here."""
 
-    def end(self, program: Program, threads: Sequence[Thread]) -> None:
-        """Take the stacks out of the kernel."""
+    def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """Read the stacks from the kernel."""
         self._stop.set()
         self._follower.join()
         self._drain()
         self._events.close()
-        reader = HashReader(
-            program.map_fd(STACKS_MAP), program.map_entries(STACKS_MAP), "u8", np.dtype(("u8", (STACK_DEPTH,)))
-        )
+        reader = HashReader(program.map(STACKS_MAP), "u8", np.dtype(("u8", (STACK_DEPTH,))))
         keys, values = reader.read()
         depths = (values != 0).sum(axis=1).tolist() if len(values) else []
         self._stacks = _Stacks(
@@ -141,7 +145,7 @@ class StackObserver:
         if self._event == "cpu-clock":
             notes.append(
                 "Sampled by a timer, as the CPU's cycle counter is not available here: code that runs with interrupts "
-                "off appears where it lets them in again, as in _raw_spin_unlock_irqrestore."
+                "off appears where it enables them again, as in _raw_spin_unlock_irqrestore."
             )
         if count := self._dropped.get(STACKS_DROPPED):
             notes.append(f"{STACKS_DROPPED.format(count=count)}.")
@@ -150,33 +154,33 @@ class StackObserver:
         return notes
 
 
-def _profiled(thread: Thread) -> Profiled:
+def _profiled(thread: TracedThread) -> Profiled:
     from flamegraph.frames import Thread as Profiled
 
     return Profiled(thread.pid or -1, thread.tid or -1, thread.name)
 
 
 class _Naming:
-    """Names every address that occurs, each once, and puts stacks together from them."""
+    """Symbolizes every address once, and builds the stacks."""
 
-    def __init__(self, spaces: AddressSpaces, stacks: _Stacks, threads: Sequence[Thread], off_cpu: bool) -> None:
-        from flamegraph.symbols.symboliser import Symboliser
+    def __init__(self, spaces: AddressSpaces, stacks: _Stacks, threads: Sequence[TracedThread], off_cpu: bool) -> None:
+        from flamegraph.symbols.symbolizer import Symbolizer
 
-        self._symboliser = Symboliser()
+        self._symbolizer = Symbolizer()
         self._spaces, self._stacks, self._threads = spaces, stacks, threads
         self._off_cpu = off_cpu
         self._kernel: dict[int, Frame] = {}
         self._user: dict[tuple[Life, int], Frame] = {}
 
     def learn(self, rows: Rows) -> None:
-        """Name all addresses of these rows' stacks, file by file."""
-        kernel = [_looked_up(self._stacks[stack]) for stack in np.unique(rows["kernel_stack"]).tolist()]
+        """Symbolize all addresses in the stacks of these rows, file by file."""
+        kernel = [_call_addresses(self._stacks[stack]) for stack in np.unique(rows["kernel_stack"]).tolist()]
         addresses = np.unique(np.concatenate([*kernel, np.empty(0, np.uint64)]))
-        frames = self._symboliser.kernel_frames(addresses)
+        frames = self._symbolizer.kernel_frames(addresses)
         self._kernel = dict(zip(addresses.tolist(), frames, strict=True))
         by_life: dict[Life, set[int]] = {}
         for life, stack in self._user_stacks(rows):
-            by_life.setdefault(life, set()).update(_looked_up(self._stacks[stack]).tolist())
+            by_life.setdefault(life, set()).update(_call_addresses(self._stacks[stack]).tolist())
         self._learn_files(by_life)
 
     def _user_stacks(self, rows: Rows) -> set[tuple[Life, int]]:
@@ -188,38 +192,38 @@ class _Naming:
         }
 
     def _learn_files(self, by_life: dict[Life, set[int]]) -> None:
-        from flamegraph.symbols.symboliser import MappedFile
+        from flamegraph.symbols.symbolizer import MappedFile
 
         places: dict[MappedFile, list[tuple[Life, int, int]]] = {}
         for life, addresses in by_life.items():
             space = self._spaces.space(*life)
-            written: list[int] = []
+            jit: list[int] = []
             for address in addresses:
                 mapping = space.at(address)
                 if mapping is None:
-                    # Without frame pointers the kernel takes what lies on the stack for a caller.
-                    self._user[life, address] = NOWHERE
+                    # Without frame pointers, the kernel takes data on the stack for return addresses.
+                    self._user[life, address] = UNMAPPED
                     continue
                 if not mapping.path.startswith(("/", "[")) or mapping.path.startswith("//"):
-                    written.append(address)
+                    jit.append(address)
                     continue
                 pid = None if mapping.path == "[vdso]" else life[0]
-                file = MappedFile(mapping.path, None, pid, mapping.held)
+                file = MappedFile(mapping.path, None, pid, mapping.fd)
                 places.setdefault(file, []).append((life, address, _offset(mapping, address)))
-            self._learn_written(life, written)
+            self._learn_jit(life, jit)
         for file, found in places.items():
-            frames = self._symboliser.file_frames(file, np.array([offset for _, _, offset in found], np.int64))
+            frames = self._symbolizer.file_frames(file, np.array([offset for _, _, offset in found], np.int64))
             self._user |= {(life, address): frame for (life, address, _), frame in zip(found, frames, strict=True)}
 
-    def _learn_written(self, life: Life, addresses: list[int]) -> None:
-        """Code that no file holds: a JIT's."""
+    def _learn_jit(self, life: Life, addresses: list[int]) -> None:
+        """Code in no file: that of a JIT compiler."""
         if not addresses:
             return
-        frames = self._symboliser.jit_frames(life[0], np.array(addresses, np.uint64))
+        frames = self._symbolizer.jit_frames(life[0], np.array(addresses, np.uint64))
         self._user |= {(life, address): frame for address, frame in zip(addresses, frames, strict=True)}
 
     def stacks(self, builder: Builder, rows: Rows) -> list[int]:
-        """The builder's number of each row's stack."""
+        """The number in the builder of the stack of each row."""
         known: dict[tuple[Life, int, int], int] = {}
         numbers: list[int] = []
         pids = [self._threads[number].pid for number in rows["thread"].tolist()]
@@ -233,21 +237,21 @@ class _Naming:
         return numbers
 
     def _user_frames(self, life: Life, stack: int) -> list[Frame]:
-        return [self._user[life, address] for address in reversed(_looked_up(self._stacks[stack]).tolist())]
+        return [self._user[life, address] for address in reversed(_call_addresses(self._stacks[stack]).tolist())]
 
     def _kernel_frames(self, stack: int) -> list[Frame]:
-        frames = [self._kernel[address] for address in _looked_up(self._stacks[stack]).tolist()]
+        frames = [self._kernel[address] for address in _call_addresses(self._stacks[stack]).tolist()]
         if self._off_cpu:
-            frames = _from_the_wait_on(frames)
+            frames = _without_scheduler(frames)
         return frames[::-1]
 
     def notes(self) -> list[str]:
-        """What has no name, and why."""
-        return list(self._symboliser.notes())
+        """Sentences on frames without a name."""
+        return list(self._symbolizer.notes())
 
 
-def _from_the_wait_on(frames: list[Frame]) -> list[Frame]:
-    """A stack, leaf first, without the scheduler's functions at its leaf."""
+def _without_scheduler(frames: list[Frame]) -> list[Frame]:
+    """A stack, leaf first, without the functions of the scheduler at the leaf."""
     names = [frame.name for frame in frames]
     begin = names.index(_SWITCH) if _SWITCH in names[:_MOST_OWN_FRAMES] else 0
     end = begin
@@ -256,12 +260,12 @@ def _from_the_wait_on(frames: list[Frame]) -> list[Frame]:
     return frames[end:]
 
 
-def _offset(mapping: Mapping, address: int) -> int:
+def _offset(mapping: ExecutableMapping, address: int) -> int:
     return address - mapping.start + mapping.offset
 
 
-def _looked_up(addresses: Addresses) -> Addresses:
-    """A caller's address is where it goes on: the call itself stands before it."""
+def _call_addresses(addresses: Addresses) -> Addresses:
+    """Addresses to look up: a return address is behind the call, which may be the end of the function."""
     found = addresses.copy()
     found[1:] -= np.uint64(1)
     return found

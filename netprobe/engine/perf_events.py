@@ -1,6 +1,6 @@
-"""perf_event_open(2): events that call a BPF program, and those that tell of new processes and mapped files.
+"""perf_event_open(2): events that call a BPF program, and side-band events of new processes and mapped files.
 
-Source: include/uapi/linux/perf_event.h; BCC's own call cannot ask for mapping records.
+Source: include/uapi/linux/perf_event.h; the function of BCC cannot request mapping records.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def online_cpus() -> list[int]:
 
 
 def attach_samples(point: PerfEvent, program: int) -> tuple[int, ...]:
-    """Let the event call the program on every CPU; descriptors to be closed. Raises `NotPossibleHereError`."""
+    """Attach a program to an event on every CPU; return descriptors to close. Raises `NotPossibleHereError`."""
     kind, config = _EVENTS[point.event]
     links: list[int] = []
     try:
@@ -58,7 +58,7 @@ def attach_samples(point: PerfEvent, program: int) -> tuple[int, ...]:
         limit = _setting("perf_event_max_sample_rate")
         if point.frequency > (limit or point.frequency):
             raise NetprobeError(
-                f"The kernel takes at most {limit} samples a second, not {point.frequency}.",
+                f"The kernel takes at most {limit} samples per second, not {point.frequency}.",
                 hint="Use a lower -F, or raise the sysctl kernel.perf_event_max_sample_rate.",
             ) from error
         raise NotPossibleHereError(
@@ -68,23 +68,23 @@ def attach_samples(point: PerfEvent, program: int) -> tuple[int, ...]:
 
 
 def pause_samples(links: Sequence[int]) -> None:
-    """Take none until they go on: on a virtual machine a sample costs tens of microseconds, counted or not."""
+    """Stop sampling: on a virtual machine a sample costs tens of microseconds, whether or not it is counted."""
     for link in links:
         fcntl.ioctl(link, _IOC_DISABLE, 0)
 
 
 def continue_samples(links: Sequence[int]) -> None:
-    """Take them again, at the frequency that was asked for."""
+    """Continue sampling."""
     for link in links:
         fcntl.ioctl(link, _IOC_ENABLE, 0)
 
 
 def _advice(error: OSError) -> str:
-    """Debian's and Ubuntu's kernels know levels above 2, which take CAP_SYS_ADMIN for granted."""
+    """Kernels of Debian and Ubuntu have levels above 2, which require CAP_SYS_ADMIN."""
     level = _setting("perf_event_paranoid")
     if error.errno == errno.EACCES and level is not None and level > 2:
         return (
-            f" The sysctl kernel.perf_event_paranoid is {level}, which keeps perf events for CAP_SYS_ADMIN: "
+            f" The sysctl kernel.perf_event_paranoid is {level}, which restricts perf events to CAP_SYS_ADMIN: "
             "set it to 2, or record as root."
         )
     return ""
@@ -107,7 +107,7 @@ def _open(kind: int, config: int, cpu: int, *, frequency: int = 0, flags: int = 
 
 
 class TaskEvents:
-    """Forks, execs, exits and executable mappings of the whole machine, as perf's own side-band tells them."""
+    """Forks, execs, exits and executable mappings of the whole machine: the side-band events of perf."""
 
     def __init__(self) -> None:
         self._rings: list[_Ring] = []
@@ -127,12 +127,12 @@ class TaskEvents:
         return [ring.fd for ring in self._rings]
 
     def read(self) -> Iterator[tuple[int, int, bytes]]:
-        """(type, misc, body) of every record that came since the last call."""
+        """(type, misc, body) of every new record."""
         for ring in self._rings:
             yield from _records(ring.read())
 
     def close(self) -> None:
-        """Give everything back."""
+        """Close all events."""
         for ring in self._rings:
             ring.close()
         self._rings.clear()

@@ -1,4 +1,4 @@
-"""What a running process is set to do about busy polling, seen from outside: sysctls, epoll sets, rings."""
+"""Busy-poll settings of a running process, read from outside: sysctls, epoll sets, io_uring instances."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAPI_LINE = re.compile(r"^(NAPI|napi_busy_poll_to|napi_prefer_busy_poll|napi_bu
 
 @dataclass(frozen=True)
 class PollParameters:
-    """Microseconds to poll (0 = off), packets a poll, and whether the softirq leaves packets to the poller."""
+    """Microseconds to poll (0: off), packets per poll, and whether busy polling is preferred over interrupts."""
 
     busy_poll_us: int
     budget: int
@@ -27,7 +27,7 @@ class PollParameters:
 
 
 def sysctl(name: str) -> int | None:
-    """net.core.busy_poll or busy_read; None where it cannot be read (they exist in the first namespace only)."""
+    """net.core.busy_poll or busy_read; None where it cannot be read (they exist in the initial namespace only)."""
     try:
         with open(f"/proc/sys/net/core/{name}") as file:
             return int(file.read())
@@ -36,9 +36,9 @@ def sysctl(name: str) -> int | None:
 
 
 def epoll_parameters(pid: int, fd: int) -> PollParameters | None:
-    """An epoll set's own parameters; None where the kernel has none, or the descriptor is out of reach.
+    """The parameters of an epoll set; None where the kernel has none, or the descriptor cannot be duplicated.
 
-    The set is duplicated for the moment of the question; an epoll set, unlike a socket, sends nothing when closed.
+    Closing the duplicate has no effect: an epoll set, unlike a socket, sends nothing when it is closed.
     """
     try:
         process = os.pidfd_open(pid)
@@ -62,7 +62,7 @@ def epoll_parameters(pid: int, fd: int) -> PollParameters | None:
 
 
 def ring_parameters(pid: int, fd: int) -> PollParameters | None:
-    """An io_uring's NAPI polling, from its fdinfo (kernel 6.9; shown since 6.11); None where it does not show."""
+    """NAPI parameters of an io_uring, from its fdinfo (kernel 6.11); None where they are not there."""
     try:
         with open(f"/proc/{pid}/fdinfo/{fd}") as file:
             found = dict(_NAPI_LINE.findall(file.read()))
@@ -73,13 +73,13 @@ def ring_parameters(pid: int, fd: int) -> PollParameters | None:
     if found["NAPI"] == "disabled":
         return PollParameters(0, 0, False)
     prefer = found.get("napi_prefer_busy_poll") in ("true", "1", "yes")
-    # Nanoseconds in the one, microseconds in the other, by kernel version (io_uring/fdinfo.c).
+    # By kernel version, one field in nanoseconds or the other in microseconds (io_uring/fdinfo.c).
     busy_poll_us = int(found.get("napi_busy_poll_dt") or 0) // 1000 or int(found.get("napi_busy_poll_to") or 0)
     return PollParameters(busy_poll_us, 0, prefer)
 
 
 def busy_poll_packets(pid: int) -> int | None:
-    """BusyPollRxPackets of the process's network namespace since it was made; None if it cannot be read."""
+    """BusyPollRxPackets of the process's network namespace since its creation; None if it cannot be read."""
     try:
         with open(f"/proc/{pid}/net/netstat") as file:
             lines = file.read().splitlines()
@@ -93,7 +93,7 @@ def busy_poll_packets(pid: int) -> int | None:
 
 
 def voluntary_switches(pid: int, tid: int) -> int:
-    """How often the thread has gone to sleep since it was made, 0 if it is gone."""
+    """Voluntary context switches of a thread since its creation, 0 if it has ended."""
     try:
         with open(f"/proc/{pid}/task/{tid}/status") as file:
             for line in file:

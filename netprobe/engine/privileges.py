@@ -1,4 +1,4 @@
-"""What netprobe needs to be allowed, asked before anything else so that the answer is a clear one."""
+"""Checks of privileges, made before a recording starts so that the error is a clear one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def effective_capabilities(status: str = "/proc/self/status") -> int:
 
 
 def require_tracing() -> None:
-    """Raise `NotPossibleHereError` unless BPF programs may be loaded and other processes be looked at."""
+    """Raise `NotPossibleHereError` unless netprobe may load BPF programs and inspect other processes."""
     if sys.platform != "linux":
         raise NotPossibleHereError(
             "Recording needs Linux.", hint="Record on the server, and read the Run here with netprobe.load()."
@@ -38,9 +38,9 @@ def require_tracing() -> None:
     needed = {"CAP_BPF": _BPF, "CAP_PERFMON": _PERFMON, "CAP_SYS_PTRACE": _SYS_PTRACE}
     missing = [name for name, bit in needed.items() if not held >> bit & 1]
     if missing:
-        who = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
+        user = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
         raise NotPossibleHereError(
-            f"netprobe runs as {who} without {', '.join(missing)}, so the kernel does not let it load its "
+            f"netprobe runs as {user} without {', '.join(missing)}, so the kernel does not let it load its "
             "tracing programs.",
             hint="Run it as root (sudo), or give it CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE "
             "(in a container: --cap-add, or --privileged).",

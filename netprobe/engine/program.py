@@ -1,4 +1,4 @@
-"""All selected probes as one BPF program: compiled by BCC, loaded, attached, accounted for."""
+"""All selected probes as one BPF program: compiled by BCC, loaded, attached, with its run time."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from netprobe.engine.background import Background
-from netprobe.engine.bcc_module import import_bcc
-from netprobe.engine.btf import Btf, load_libbpf
-from netprobe.engine.btf_program import TRACE_FENTRY, TRACE_FEXIT, TRACE_RAW_TP, attach_typed, load_typed
-from netprobe.engine.compiler_noise import compiler_noise
-from netprobe.engine.kallsyms_mask import mask_kallsyms
+from netprobe.engine.bcc_compiler import captured_messages, import_bcc, mask_kallsyms
+from netprobe.engine.btf import Btf
+from netprobe.engine.libbpf import TRACE_FENTRY, TRACE_FEXIT, TRACE_RAW_TP, BpfMap, attach_typed, load_typed
 from netprobe.engine.machine import possible_cpus
+from netprobe.engine.options import RecordOptions
 from netprobe.engine.perf_events import attach_samples, continue_samples, pause_samples
-from netprobe.engine.program_source import THREAD_DROPPED, ProgramOptions, source_of
+from netprobe.engine.program_source import THREAD_DROPPED, pid_limit, slots_for, source_of
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import (
     AttachPoint,
@@ -34,11 +33,11 @@ from netprobe.probes.base import (
     RawTracepoint,
 )
 
-# Tests force one of several ways in by its name.
+# Tests force an attach mechanism by its name.
 TEST_ATTACH_MECHANISM = "NETPROBE_TEST_ATTACH_MECHANISM"
 _TRACING = 26  # BPF_PROG_TYPE_TRACING, which BCC has no name for
-# What verifiers say of a helper that lockdown withholds (LOCKDOWN_BPF_READ_KERNEL, kernel/trace/bpf_trace.c).
-_WITHHELD = re.compile(r"(unknown func|cannot use helper) bpf_probe_read")
+# Message of the verifier about a helper that lockdown disables (LOCKDOWN_BPF_READ_KERNEL, kernel/trace/bpf_trace.c).
+_LOCKED_DOWN = re.compile(r"(unknown func|cannot use helper) bpf_probe_read")
 _LIFE_CYCLE = (
     RawTracepoint("on_fork", "sched_process_fork"),
     RawTracepoint("on_exec", "sched_process_exec"),
@@ -56,7 +55,7 @@ _ATTACH_TYPES: dict[type[_Typed], int] = {
 
 @dataclass(frozen=True)
 class Cost:
-    """What one BPF program took, by the kernel's own account, while the account was switched on."""
+    """Run time of a BPF program while the kernel's BPF run-time statistics were enabled."""
 
     program: str
     attached_to: str
@@ -76,7 +75,7 @@ def _all_points(probes: Sequence[Probe]) -> Iterator[AttachPoint]:
 
 
 def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[AttachPoint, int]:
-    """BTF ids of what typed programs attach to, where this kernel has it."""
+    """BTF ids of the tracepoints and functions that typed programs attach to, where this kernel has them."""
     ids: dict[AttachPoint, int] = {}
     for point in _all_points(probes):
         with suppress(NotPossibleHereError):
@@ -107,16 +106,19 @@ class _Attached:
 
 
 class Program:
-    """A compiled program. Close it to detach: nothing of it stays in the kernel, not even after SIGKILL."""
+    """A compiled program. Nothing of it stays in the kernel after `close`, not even after SIGKILL.
 
-    def __init__(self, probes: Sequence[Probe], options: ProgramOptions) -> None:
+    `slots`: how many threads it can tell apart. `pid_max`: one more than the largest thread number.
+    """
+
+    def __init__(self, probes: Sequence[Probe], options: RecordOptions) -> None:
         bcc = import_bcc()
         self._bcc_class = bcc.BPF
-        self.options = options
+        self.slots, self.pid_max = slots_for(options), pid_limit()
         self.lib: Any = bcc.lib
         btf = Btf()
         try:
-            source = source_of(probes, options, btf)
+            source = source_of(probes, options, self.slots, self.pid_max, btf)
             self._btf_ids = _btf_ids(probes, btf)
         finally:
             btf.close()
@@ -128,29 +130,29 @@ class Program:
         self._windows = 0
         self._refused: Counter[str] = Counter()
         self._attached: list[_Attached] = []
-        # Those that are not attached now: duty-cycled ones, and outside of windows the frequent ones.
+        # Programs that are detached for the moment: duty-cycled ones, and frequent ones outside of sampling windows.
         self._resting: list[_Attached] = []
-        # Descriptors of programs that BCC does not know of.
+        # Descriptors of programs that BCC does not know.
         self._owned: list[int] = []
         self._bpf: Any = None
         self._compiling = Background(lambda: self._compile(source))
 
     def wait_until_compiled(self) -> None:
-        """The compiler runs in the background from the beginning on; raises `NetprobeError` if it failed."""
+        """Wait for the compiler, which runs in the background; raises `NetprobeError` if it failed."""
         self._bpf = self._compiling.result()
 
     def _compile(self, source: str) -> Any:
         mask_kallsyms()
-        with compiler_noise() as noise:
+        with captured_messages() as messages:
             try:
                 return self._bcc_class(text=source.encode())
-            except Exception as error:  # BCC knows one kind of error only
+            except Exception as error:  # BCC raises nothing more specific
                 failure = error
-        raise _explain(failure, "compile its probes for this kernel", noise[0]) from failure
+        raise _explain(failure, "compile its probes for this kernel", messages[0]) from failure
 
     def _load(self, function: str, kind: int) -> int:
         if function not in self._loaded:
-            with compiler_noise() as noise:
+            with captured_messages() as messages:
                 try:
                     self._loaded[function] = self._bpf.load_func(function.encode(), kind).fd
                 except Exception as error:  # as above
@@ -158,14 +160,14 @@ class Program:
                 else:
                     failure = None
             if failure:
-                raise _explain(failure, f"load its program {function}", noise[0]) from failure
+                raise _explain(failure, f"load its program {function}", messages[0]) from failure
         return self._loaded[function]
 
     def _load_typed(self, point: _Typed) -> int:
         if point in self._typed:
             return self._typed[point]
         if point not in self._btf_ids:
-            raise NotPossibleHereError(f"This kernel does not have what {point} needs.")
+            raise NotPossibleHereError(f"This kernel does not support {point}.")
         name = point.function
         start = self.lib.bpf_function_start(self._bpf.module, name.encode())
         size = self.lib.bpf_function_size(self._bpf.module, name.encode())
@@ -175,7 +177,7 @@ class Program:
         return program
 
     def attach_life_cycle(self) -> None:
-        """From here on, children and new threads of traced threads are traced."""
+        """Attach the programs that trace children and new threads of traced threads."""
         for point in _LIFE_CYCLE:
             self.attach(point)
 
@@ -203,82 +205,85 @@ class Program:
 
     @contextmanager
     def with_duty_cycled(self) -> Iterator[None]:
-        """Let the duty-cycled programs see what happens inside."""
-        self._wake([one for one in self._resting if one.duty_cycled])
+        """Attach the duty-cycled programs inside the context."""
+        self._attach_again([program for program in self._resting if program.duty_cycled])
         try:
             yield
         finally:
-            self._rest([one for one in self._attached if one.duty_cycled])
+            self._rest([program for program in self._attached if program.duty_cycled])
 
     @contextmanager
-    def window(self) -> Iterator[None]:
-        """Of a program that counts in windows: what happens inside is counted, by all probes from one moment on."""
-        self._wake([one for one in self._resting if one.frequent])
-        for one in self._samples():
-            continue_samples(one.links)
+    def sampling_window(self) -> Iterator[None]:
+        """In a duty-cycled recording: count events inside the context, starting at the same moment for all probes."""
+        self._attach_again([program for program in self._resting if program.frequent])
+        for sampler in self._samplers():
+            continue_samples(sampler.links)
         self._windows += 1
-        self._open_window(self._windows)
+        self._set_window(self._windows)
         try:
             yield
         finally:
-            self._open_window(0)
+            self._set_window(0)
             self.rest()
 
-    def _open_window(self, number: int) -> None:
+    def _set_window(self, number: int) -> None:
         key, value = ctypes.c_uint32(0), ctypes.c_uint32(number)
-        self.lib.bpf_update_elem(self.map_fd("open_window"), ctypes.byref(key), ctypes.byref(value), 0)
+        self.lib.bpf_update_elem(self.map("sampling_window").fd, ctypes.byref(key), ctypes.byref(value), 0)
 
     def rest(self) -> None:
-        """Detach the frequent ones and take no samples, until the next window."""
-        self._rest([one for one in self._attached if one.frequent])
-        for one in self._samples():
-            pause_samples(one.links)
+        """Detach the frequent programs and pause sampling until the next sampling window."""
+        self._rest([program for program in self._attached if program.frequent])
+        for sampler in self._samplers():
+            pause_samples(sampler.links)
 
-    def _samples(self) -> list[_Attached]:
-        return [one for one in self._attached if isinstance(one.point, PerfEvent)]
+    def _samplers(self) -> list[_Attached]:
+        return [program for program in self._attached if isinstance(program.point, PerfEvent)]
 
-    def _wake(self, those: Sequence[_Attached]) -> None:
-        for one in those:
+    def _attach_again(self, programs: Sequence[_Attached]) -> None:
+        for program in programs:
             try:
-                self.attach(one.point)
+                self.attach(program.point)
             except NotPossibleHereError:
-                # What the kernel allowed once it may refuse now, and allow again. Part-time programs see the same
-                # again and again; of the others, counts are missing.
-                self._refused[str(one.point)] += one.frequent
+                # The kernel may refuse an attachment once and allow the next one. Duty-cycled programs see the same
+                # calls in every interval; counts of the others are missing.
+                self._refused[str(program.point)] += program.frequent
             else:
-                self._resting.remove(one)
+                self._resting.remove(program)
 
     def refused(self) -> list[str]:
-        """What is missing because a program could not be attached again, in sentences."""
+        """Sentences on counts that are missing because a program could not be attached again."""
         return [
-            f"{count} windows lack what {point} counts: the kernel did not let netprobe attach to it again"
+            f"{count} sampling windows lack the counts of {point}: the kernel did not let netprobe attach to it again"
             for point, count in self._refused.items()
             if count
         ]
 
-    def _rest(self, those: Sequence[_Attached]) -> None:
-        for one in those:
-            one.detach()
-            self._attached.remove(one)
-            self._resting.append(one)
+    def _rest(self, programs: Sequence[_Attached]) -> None:
+        for program in programs:
+            program.detach()
+            self._attached.remove(program)
+            self._resting.append(program)
 
     def _attach_kprobe(self, point: Kprobe, program: int) -> int:
         name = f"netprobe_{os.getpid()}_{'r' if point.at_return else 'p'}_{point.kernel_function}"
-        with compiler_noise():
+        with captured_messages():
             return int(
                 self.lib.bpf_attach_kprobe(
                     program, int(point.at_return), name.encode(), point.kernel_function.encode(), 0, 0
                 )
             )
 
-    def attach_fallback(self, choice: FallbackChain) -> tuple[str, list[str]]:
-        """Attach the best way that the kernel allows: its name, and why those before it were refused."""
-        refused: list[str] = []
+    def attach_fallback(self, chain: FallbackChain) -> str:
+        """Attach the first mechanism of a fallback chain that the kernel allows; return its name.
+
+        Raises `NotPossibleHereError` with all reasons if there is none.
+        """
+        reasons: list[str] = []
         wanted = os.environ.get(TEST_ATTACH_MECHANISM)
-        kinds = [name.partition(",")[0] for name, _ in choice.mechanisms]
-        # A choice that has no way of this name is not what the test is about, unless it can do without.
-        forced = bool(wanted) and (wanted in kinds or choice.optional)
-        for kind, (name, points) in zip(kinds, choice.mechanisms, strict=True):
+        kinds = [name.partition(",")[0] for name, _ in chain.mechanisms]
+        # A chain without a mechanism of this name is not the subject of the test, unless the chain is optional.
+        forced = bool(wanted) and (wanted in kinds or chain.optional)
+        for kind, (name, points) in zip(kinds, chain.mechanisms, strict=True):
             if forced and wanted != kind:
                 continue
             before = len(self._attached)
@@ -286,34 +291,27 @@ class Program:
                 for point in points:
                     self.attach(point)
             except NotPossibleHereError as error:
-                refused.append(error.message.splitlines()[0])
+                reasons.append(error.message.splitlines()[0])
                 for attached in self._attached[before:]:
                     attached.detach()
                 del self._attached[before:]
             else:
-                return name, refused
-        raise NotPossibleHereError(f"There is no way to see the {choice.what}: {' '.join(refused)}")
+                return name
+        raise NotPossibleHereError(f"No attach mechanism works for the {chain.purpose}: {' '.join(reasons)}")
 
     def attached(self) -> list[str]:
-        """What is attached, in words."""
-        return [f"{one.point.function}: {one.point}" for one in (*self._attached, *self._resting)]
+        """Programs and their attach points."""
+        return [f"{program.point.function}: {program.point}" for program in (*self._attached, *self._resting)]
 
-    def map_fd(self, name: str) -> int:
-        """File descriptor of a map."""
+    def map(self, name: str) -> BpfMap:
+        """A map of the program."""
         fd: int = self.lib.bpf_table_fd(self._bpf.module, name.encode())
         if fd < 0:
             raise NetprobeError(f"netprobe's program has no map {name}.")
-        return fd
+        return BpfMap.of(name, fd)
 
-    def map_entries(self, name: str) -> int:
-        """How many elements a map can hold."""
-        return int(self.lib.bpf_table_max_entries_id(self._bpf.module, self._table_id(name)))
-
-    def _table_id(self, name: str) -> int:
-        return int(self.lib.bpf_table_id(self._bpf.module, name.encode()))
-
-    def iterate(self, function: str, link_info: bytes | None = None) -> bytes:
-        """Run a BPF iterator once and give all that it wrote."""
+    def iterate(self, function: str) -> bytes:
+        """Run a BPF iterator once and return its output."""
         program = self._load(function, _TRACING)
         self.lib.bcc_iter_attach.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint]
         link = self.lib.bcc_iter_attach(program, None, 0)
@@ -330,17 +328,17 @@ class Program:
             os.close(link)
 
     def dropped_counts(self) -> Mapping[str, int]:
-        """What could not be counted where it belongs: explanation with {count} -> count."""
-        counts = {}
+        """Events that were not counted: sentence with {count} -> count."""
+        counts, fd = {}, self.map("dropped").fd
         for index, (_, text) in enumerate(self.dropped):
             values = (ctypes.c_uint64 * possible_cpus())()
             key = ctypes.c_uint32(index)
-            self.lib.bpf_lookup_elem(self.map_fd("dropped"), ctypes.byref(key), ctypes.byref(values))
+            self.lib.bpf_lookup_elem(fd, ctypes.byref(key), ctypes.byref(values))
             counts[text] = sum(values)
         return counts
 
     def costs(self) -> list[Cost]:
-        """Time in the kernel by program, from the descriptors' fdinfo (Documentation/bpf, bpf_stats)."""
+        """Run time of each program, from the fdinfo of its descriptor (Documentation/bpf, bpf_stats)."""
         costs = []
         for attached in (*self._attached, *self._resting):
             point = attached.point
@@ -361,39 +359,24 @@ class Program:
         self.detach()
         while self._owned:
             os.close(self._owned.pop())
-        # While the compiler runs, standard error is not itself: no message may be written before its end.
+        # Standard error is redirected while the compiler runs: no message may be written before its end.
         with suppress(Exception):
             self._compiling.result().cleanup()
 
 
-def _explain(error: Exception, step: str, noise: str) -> NetprobeError:
-    if _WITHHELD.search(noise):
+def _explain(error: Exception, step: str, messages: str) -> NetprobeError:
+    if _LOCKED_DOWN.search(messages):
         return NotPossibleHereError(
-            "The kernel is locked down for confidentiality: it lets no program read its memory, from which netprobe "
-            "takes which threads and sockets there are.",
-            hint="Boot without lockdown=confidentiality; lockdown=integrity is no hindrance.",
+            "The kernel is locked down for confidentiality: BPF programs may not read its memory, which holds the list "
+            "of threads and sockets.",
+            hint="Boot without lockdown=confidentiality; lockdown=integrity is supported.",
         )
     text = f"netprobe could not {step}: {error}"
-    if noise.strip():
-        text += f"\nThe compiler and the kernel said:\n{noise.strip()}"
-    if "super-user" in str(error) or "Operation not permitted" in noise:
+    if messages.strip():
+        text += f"\nMessages of the compiler and the kernel:\n{messages.strip()}"
+    if "super-user" in str(error) or "Operation not permitted" in messages:
         return NotPossibleHereError(
             text,
             hint="Run as root. If you are root, the kernel is locked down or a container withholds CAP_BPF.",
         )
     return NetprobeError(text, hint="Please report this with the output of `uname -r`.")
-
-
-@contextmanager
-def kernel_accounting() -> Iterator[bool]:
-    """Let the kernel account for BPF run times while inside; False where it cannot.
-
-    The setting is a file descriptor's, so that it goes with netprobe however netprobe ends.
-    Source: BPF_ENABLE_STATS, kernel 5.8 (commit d46edd671a14).
-    """
-    fd = load_libbpf().bpf_enable_stats(0)
-    try:
-        yield fd >= 0
-    finally:
-        if fd >= 0:
-            os.close(fd)

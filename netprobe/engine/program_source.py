@@ -1,60 +1,45 @@
-"""The C text of all selected probes together, and the sizes that it is compiled for."""
+"""The C source of a program: constants of kernel and options, the common part, the file of each probe."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from netprobe.engine.btf import Btf
 from netprobe.engine.options import RecordOptions
+from netprobe.engine.tasks import TASK_RECORD_SIZE
 from netprobe.probes.base import Probe
 from netprobe.probes.histogram import LOG_LINEAR_BUCKETS
 from netprobe.resources import resource
 
 # PROC_PID_INIT_INO in include/linux/proc_ns.h; PID_MAX_LIMIT in include/linux/threads.h, for 64 bits.
-_FIRST_PID_NAMESPACE, _LARGEST_PID_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
+_INITIAL_PID_NAMESPACE, _PID_MAX_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
 THREAD_DROPPED = {
     "DROPPED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
 }
 
 
-@dataclass(frozen=True)
-class ProgramOptions:
-    """What the program is compiled for."""
-
-    slots: int
-    pid_max: int
-    whole_machine: bool
-    in_windows: bool = False
-
-    @classmethod
-    def of(cls, options: RecordOptions) -> ProgramOptions:
-        """For what the user asked, on this machine."""
-        return cls(slots_for(options), pid_limit(), options.whole_machine, options.in_windows)
-
-
 def pid_limit() -> int:
-    """One more than the largest thread number, as the kernel itself counts them.
+    """One more than the largest thread number, as the kernel itself numbers threads.
 
-    pid_max belongs to the PID namespace since 6.14 (commit 7863dcc72d0f): only the first one's says it.
+    pid_max belongs to the PID namespace since 6.14 (commit 7863dcc72d0f): only the initial namespace shows the limit.
     """
-    if os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE:
-        return _LARGEST_PID_LIMIT
+    if os.stat("/proc/self/ns/pid").st_ino != _INITIAL_PID_NAMESPACE:
+        return _PID_MAX_LIMIT
     return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
 
 
 def slots_for(options: RecordOptions) -> int:
-    """How many threads can be told apart: twice what the machine runs now, within bounds of memory.
+    """How many threads can be told apart: twice the present threads of the machine, within a limit of memory.
 
-    A slot takes some 8 KiB in the kernel with both counting probes.
+    A slot takes about 8 KiB in the kernel with both counting probes.
     """
     if options.slots:
         return options.slots
     threads = int(Path("/proc/loadavg").read_text().split()[3].split("/")[1])
-    most = 16384 if options.whole_machine else 4096
-    return min(most, max(1024, 1 << (2 * threads).bit_length()))
+    limit = 16384 if options.whole_machine else 4096
+    return min(limit, max(1024, 1 << (2 * threads).bit_length()))
 
 
 def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
@@ -72,15 +57,16 @@ def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
         "UPID_NR": btf.offset("upid", "nr"),
         "UPID_NS": btf.offset("upid", "ns"),
         "LOG_LINEAR_BUCKETS": LOG_LINEAR_BUCKETS,
+        "TASK_RECORD_SIZE": TASK_RECORD_SIZE,
     }
 
 
-def source_of(probes: Sequence[Probe], options: ProgramOptions, btf: Btf) -> str:
-    """The C text: what the kernel and the options say as constants, the common part, and each probe's file."""
-    defines = _life_cycle_defines(btf) | {"SLOTS": options.slots, "PID_MAX": options.pid_max}
+def source_of(probes: Sequence[Probe], options: RecordOptions, slots: int, pid_max: int, btf: Btf) -> str:
+    """The C source."""
+    defines = _life_cycle_defines(btf) | {"SLOTS": slots, "PID_MAX": pid_max}
     if options.whole_machine:
         defines["WHOLE_MACHINE"] = 1
-    if options.in_windows:
+    if options.duty_cycled:
         defines["WINDOWS"] = 1
     dropped = list(THREAD_DROPPED)
     for probe in probes:

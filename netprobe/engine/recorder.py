@@ -1,51 +1,51 @@
-"""Records from beginning to end: compiles and attaches the probes, lets the intervals run, gathers what is known."""
+"""A recording from start to stop: compile and attach the probes, run the interval loop, collect the result."""
 
 from __future__ import annotations
 
+import importlib
 import resource
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from netprobe.engine.descriptors import unreadable
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.privileges import require_tracing
 from netprobe.engine.program import Cost, Program
-from netprobe.engine.program_source import ProgramOptions
-from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
-from netprobe.engine.while_command import WhileCommand
+from netprobe.engine.started_commands import StartedServer, WhileCommand
 from netprobe.errors import NotPossibleHereError
-from netprobe.probes.base import AttachPoint, Counted, FallbackChain, Probe, Thread
+from netprobe.probes.base import AttachPoint, Counted, FallbackChain, Probe, TracedThread
 
 if TYPE_CHECKING:
-    from netprobe.engine.counting import Reader
-    from netprobe.engine.intervals import IntervalLoop, OnBlock
+    from netprobe.engine.counting import CounterReader
+    from netprobe.engine.interval_loop import IntervalLoop, OnInterval
     from netprobe.engine.target import Target
     from netprobe.run.table import Table
 
-_Held = TypeVar("_Held", bound=HeldServer)
+_Started = TypeVar("_Started", bound=StartedServer)
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What a recording gave: counters, and all that must be known to trust them."""
+    """The counts of a recording, and its conditions."""
 
     counted: Counted
     started_at: float  # seconds since the epoch
-    started_ns: int  # of the monotonic clock, as the threads' times
+    started_ns: int  # of the monotonic clock, as the times of threads
     seconds: float  # that were counted
-    elapsed_seconds: float  # from beginning to end
+    elapsed_seconds: float  # from start to stop
     attach_seconds: float
-    stopped_by: str  # "time", "target exited", "command exited" or a signal's name
+    stopped_by: str  # "duration", "target exited", "command exited" or the name of a signal
     attached: Sequence[str]
     dropped: Sequence[str]
     unavailable: Sequence[str]
-    # Names of probes that the kernel refused, and without which there is a result.
+    # Names of optional probes that the kernel refused.
     skipped: Collection[str]
-    # What can be seen in several ways -> the way that was used.
+    # Purpose of a fallback chain -> the attach mechanism that was used.
     mechanisms: Mapping[str, str]
     costs: Sequence[Cost]
     accounted_seconds: float
@@ -55,39 +55,35 @@ class Recording:
 
 
 class Observer(Protocol):
-    """Looks at what cannot be counted, once when the probes are attached and once before they go."""
+    """Reads state that cannot be counted: when the probes are attached, and before they are detached."""
 
     probe: str
-    """Name of the probe without which it has nothing to look at; empty where it needs none."""
+    """Name of the probe that it needs; empty: none."""
 
-    def begin(self, program: Program, threads: Sequence[Thread], held: int | None) -> None:
-        """The first look. `held`: a process that is none of the traced yet, and will be once it is let go."""
+    def begin(self, program: Program, threads: Sequence[TracedThread], suspended: int | None) -> None:
+        """The first snapshot. `suspended`: PID of the suspended server, which is not traced before its release."""
 
     def mark(self) -> None:
-        """Called at both edges of the time that is counted, as close to the counters as can be.
+        """Called at start and stop of the counted time; in a duty-cycled recording, of each sampling window."""
 
-        Of a recording in windows: of each of them.
-        """
-
-    def end(self, program: Program, threads: Sequence[Thread]) -> None:
-        """The last look."""
+    def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """The last snapshot."""
 
     def tables(self, counted: Counted, started_ns: int) -> list[Table]:
-        """What was seen."""
+        """Its tables of a Run."""
+
+
+def all_observers(options: RecordOptions) -> list[Observer]:
+    """The observers of `netprobe record`: one from each file observe_*.py."""
+    names = sorted(path.stem for path in Path(__file__).parent.glob("observe_*.py"))
+    return [importlib.import_module(f"netprobe.engine.{name}").observer(options) for name in names]
 
 
 class Recorder:
     """One recording."""
 
-    def __init__(
-        self,
-        options: RecordOptions,
-        probes: Sequence[Probe],
-        observers: Sequence[Observer] = (),
-        dispensable: Collection[str] = (),
-    ) -> None:
-        """`dispensable`: names of probes without which there is a result, should the kernel refuse them."""
-        self._options, self._probes, self._observers, self._dispensable = options, probes, observers, dispensable
+    def __init__(self, options: RecordOptions, probes: Sequence[Probe], observers: Sequence[Observer] = ()) -> None:
+        self._options, self._probes, self._observers = options, probes, observers
         self._unavailable: list[str] = []
         self._skipped: set[str] = set()
         self._mechanisms: dict[str, str] = {}
@@ -95,24 +91,24 @@ class Recorder:
     def run(
         self,
         on_attached: Callable[[float], None] = lambda seconds: None,
-        on_interval: OnBlock = lambda counted: None,
+        on_interval: OnInterval = lambda counted: None,
     ) -> Recording:
-        """Record; `on_attached` is told the seconds it took, `on_interval` each interval as it ends.
+        """Record. `on_attached` gets the seconds until the probes were attached, `on_interval` each interval.
 
-        Raises `NetprobeError` when it cannot begin. A signal or the target's end ends it early.
+        Raises `NetprobeError` when the recording cannot start. A signal or the end of the target stops it early.
         """
         began = time.monotonic()
         require_tracing()
         with ExitStack() as stack:
             command, load = self._options.command, self._options.while_command
-            server = _held_within(stack, HeldServer(command)) if command else None
-            companion = _held_within(stack, WhileCommand(load)) if load else None
+            server = _ended_with(stack, StartedServer(command)) if command else None
+            companion = _ended_with(stack, WhileCommand(load)) if load else None
             signals = stack.enter_context(Interruptible(companion.forward if companion else None))
-            program = Program(self._probes, ProgramOptions.of(self._options))
+            program = Program(self._probes, self._options)
             stack.callback(program.close)
-            # NumPy takes as long to load as a third of the compilation, which goes on meanwhile.
+            # NumPy takes a third of the time of the compilation to load, which runs in the background.
             from netprobe.engine.counting import open_scratch
-            from netprobe.engine.intervals import IntervalLoop
+            from netprobe.engine.interval_loop import IntervalLoop
             from netprobe.engine.target import Target
 
             program.wait_until_compiled()
@@ -122,13 +118,13 @@ class Recorder:
             readers = self._attach(program)
             for reader in readers.values():
                 stack.callback(reader.close)
-            self._observers = [one for one in self._observers if one.probe not in self._skipped]
-            scratch = [open_scratch(program, kept) for probe in self._probes for kept in probe.scratch()]
+            self._observers = [observer for observer in self._observers if observer.probe not in self._skipped]
+            scratch = [open_scratch(program, memory) for probe in self._probes for memory in probe.scratch()]
             if self._observers:
                 self._unavailable += unreadable({thread.pid for thread in target.describe_all() if thread.pid})
             for observer in self._observers:
                 observer.begin(program, target.describe_all(), server.pid if server else None)
-            if self._options.in_windows:
+            if self._options.duty_cycled:
                 program.rest()
             marks = [observer.mark for observer in self._observers]
             loop = IntervalLoop(
@@ -139,36 +135,36 @@ class Recorder:
                 server,
                 on_interval,
                 program.with_duty_cycled,
-                program.window,
+                program.sampling_window,
                 scratch,
                 marks,
                 companion,
             )
             stack.callback(loop.store.close)
-            # The window opens before anyone can know that it does: whoever waits for the word is counted from the
-            # first event on.
+            # Counting starts before the message that it has started: a load that waits for the message is counted from
+            # its first event on.
             loop.begin()
             attach_seconds = time.monotonic() - began
             if signals.interrupted:
                 raise KeyboardInterrupt
             if server:
-                target.adopt_held()
+                target.trace_suspended()
                 server.release()
             on_attached(attach_seconds)
             if companion:
                 companion.release()
             stopped_by = loop.run()
-            return self._gather(program, target, loop, stopped_by, attach_seconds)
+            return self._collect(program, target, loop, stopped_by, attach_seconds)
 
-    def _attach(self, program: Program) -> dict[str, Reader]:
+    def _attach(self, program: Program) -> dict[str, CounterReader]:
         from netprobe.engine.counting import open_reader
 
         readers = {}
         for probe in self._probes:
-            refused = [text for point in probe.attach_points() if (text := self._attach_point(program, point))]
+            refused = [reason for point in probe.attach_points() if (reason := self._attach_point(program, point))]
             self._unavailable += refused
             if len(refused) == len(probe.attach_points()):
-                if probe.name not in self._dispensable:
+                if not probe.optional or len(self._probes) == 1:
                     raise NotPossibleHereError(
                         f"Nothing of the probe `{probe.name}` could be attached. " + " ".join(refused)
                     )
@@ -180,20 +176,20 @@ class Recorder:
         return readers
 
     def _attach_point(self, program: Program, point: AttachPoint | FallbackChain) -> str:
-        """Attach it; the reason if that was not possible, else nothing."""
+        """Attach; return the reason if that was not possible, else an empty string."""
         try:
             if isinstance(point, FallbackChain):
-                self._mechanisms[point.what], _ = program.attach_fallback(point)
+                self._mechanisms[point.purpose] = program.attach_fallback(point)
             else:
                 program.attach(point)
         except NotPossibleHereError as error:
             if isinstance(point, FallbackChain) and point.optional:
-                self._mechanisms[point.what] = "not on this kernel"
+                self._mechanisms[point.purpose] = "not on this kernel"
                 return ""
             return error.message
         return ""
 
-    def _gather(
+    def _collect(
         self, program: Program, target: Target, loop: IntervalLoop, stopped_by: str, attach_seconds: float
     ) -> Recording:
         attached, costs = program.attached(), program.costs()
@@ -223,6 +219,6 @@ class Recorder:
         )
 
 
-def _held_within(stack: ExitStack, held: _Held) -> _Held:
-    stack.callback(held.end)
-    return held
+def _ended_with(stack: ExitStack, started: _Started) -> _Started:
+    stack.callback(started.end)
+    return started

@@ -1,4 +1,4 @@
-"""Ends a recording early on SIGINT, SIGTERM or SIGHUP, and wakes whoever waits."""
+"""Stops a recording early on SIGINT, SIGTERM or SIGHUP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Interruptible:
     """While entered, the signals set `interrupted` instead of ending the program."""
 
     def __init__(self, forward: Callable[[int], None] | None = None) -> None:
-        """`forward` is given each signal that comes."""
+        """`forward` is called with each signal that is received."""
         self.interrupted: signal.Signals | None = None
         self._forward = forward
 
@@ -39,7 +39,7 @@ class Interruptible:
             self._forward(number)
 
     def wait(self, seconds: float, others: Iterable[int] = ()) -> list[int]:
-        """Sleep until the time is over, a signal came or one of the descriptors is readable: these."""
+        """Sleep until the time is over, a signal is received or a descriptor is readable; return those descriptors."""
         if self.interrupted:
             return []
         poll = select.poll()

@@ -1,10 +1,9 @@
-"""Reads the kernel's socket tables as they stand: the SO_REUSEPORT groups of running servers, their connections."""
+"""A snapshot of the kernel's socket tables: SO_REUSEPORT groups and connections."""
 
 from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,19 +15,21 @@ from netprobe.engine.machine import possible_cpus
 from netprobe.engine.maps import HashReader
 from netprobe.errors import NetprobeError
 from netprobe.probes.kernel_text import kernel_text
+from netprobe.probes.sockets import (
+    CONNECTION_RECORD,
+    FILTER,
+    FILTER_LENGTH,
+    MEMBER_RECORD,
+    ORDER_RECORD,
+    PROGRAM_RECORD,
+    PROGRAM_RECORD_SIZE,
+)
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
 
-# The records of bpf/sockets.c.
+# Kinds of records in bpf/sockets.c.
 _MEMBER, _ORDER, _PROGRAM, _CONNECTION = 1, 2, 3, 4
-_MEMBER_RECORD = struct.Struct("=II4Q16siIHHII4x")
-_ORDER_RECORD = struct.Struct("=IIQ32Q")
-_PROGRAM_RECORD = struct.Struct("=IIQII16s")
-_CONNECTION_RECORD = struct.Struct("=IIQIIII")
-_FILTER = struct.Struct("=HBBI")
-_FILTER_LENGTH = 24
-_PROGRAM_SIZE = _PROGRAM_RECORD.size + _FILTER_LENGTH * _FILTER.size
 _JOINING = np.dtype([("ns", "u8"), ("tid", "u4"), ("cpu", "u4"), ("comm", "S16")])
 _CLONE_NEWNET = 0x40000000
 
@@ -44,7 +45,7 @@ class Joining:
 
 
 @dataclass
-class Member:
+class SocketMember:
     """A socket in a group. `index` is None when the group changed while it was read."""
 
     sock: int
@@ -61,13 +62,13 @@ class Steering:
     program_id: int
     name: str
     classic: list[tuple[int, int, int, int]]
-    # Instructions that it has beyond those that were read.
-    cut: int = 0
+    # Instructions beyond those in `classic`.
+    omitted: int = 0
 
 
 @dataclass
-class Group:
-    """A group; `steering` None = the kernel's hash."""
+class SocketGroup:
+    """A reuseport group; `steering` None: the kernel's hash."""
 
     protocol: str
     address: str
@@ -76,13 +77,13 @@ class Group:
     ipv6_only: bool
     network_namespace: int
     size: int
-    members: list[Member] = field(default_factory=list)
+    members: list[SocketMember] = field(default_factory=list)
     steering: Steering | None = None
 
 
 @dataclass(frozen=True)
 class Connection:
-    """What an established TCP socket says about busy polling; `napi_id` 0 = its packets come from no NAPI instance."""
+    """Busy-poll parameters of an established TCP socket; `napi_id` 0: its packets come from no NAPI instance."""
 
     inode: int
     port: int
@@ -94,14 +95,14 @@ class Connection:
 
 @dataclass
 class SocketTables:
-    """Groups with their members by index, and (if the probe was made for it) connections."""
+    """Groups with their members by index; connections, if the probe was compiled for them."""
 
-    groups: list[Group] = field(default_factory=list)
+    groups: list[SocketGroup] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
 
 
 def read_socket_tables(program: Program, pids: Iterable[int]) -> SocketTables:
-    """What stands in the network namespaces of these processes (PIDs as the user sees them)."""
+    """The sockets in the network namespaces of these processes (PIDs of netprobe's own PID namespace)."""
     tables = SocketTables()
     for namespace, pid in network_namespaces(pids).items():
         found = _parse(_read_in(program, namespace, pid), namespace)
@@ -132,7 +133,7 @@ def _read_in(program: Program, namespace: int, pid: int) -> bytes:
     if os.stat("/proc/self/ns/net").st_ino == namespace:
         return read()
 
-    # setns() changes the calling thread only: netprobe itself stays where it is.
+    # setns() affects the calling thread only.
     def read_inside() -> bytes:
         _enter_network(pid)
         return read()
@@ -154,11 +155,11 @@ def _enter_network(pid: int) -> None:
 
 @dataclass
 class _Records:
-    """What the iterators wrote: members by group, places by group, programs by address."""
+    """Records of the iterators: members by group, indexes by group, programs by address."""
 
-    groups: dict[int, Group] = field(default_factory=dict)
+    groups: dict[int, SocketGroup] = field(default_factory=dict)
     programs_of: dict[int, int] = field(default_factory=dict)
-    places: dict[int, dict[int, int]] = field(default_factory=dict)
+    indexes: dict[int, dict[int, int]] = field(default_factory=dict)
     programs: dict[int, Steering] = field(default_factory=dict)
     connections: list[Connection] = field(default_factory=list)
 
@@ -169,24 +170,24 @@ def _parse(data: bytes, namespace: int) -> SocketTables:
         kind = int.from_bytes(data[position : position + 4], "little")
         if kind == _MEMBER:
             _take_member(records, data, position, namespace)
-            position += _MEMBER_RECORD.size
+            position += MEMBER_RECORD.size
         elif kind == _ORDER:
-            _, first, group, *socks = _ORDER_RECORD.unpack_from(data, position)
-            places = records.places.setdefault(group, {})
+            _, first, group, *socks = ORDER_RECORD.unpack_from(data, position)
+            indexes = records.indexes.setdefault(group, {})
             for offset, sock in enumerate(socks):
-                # A socket that moved into a closed one's place may still stand behind the group's end as well.
-                places.setdefault(sock, first + offset)
-            position += _ORDER_RECORD.size
+                # A socket that took the index of a closed one may still be listed behind the end of the group.
+                indexes.setdefault(sock, first + offset)
+            position += ORDER_RECORD.size
         elif kind == _PROGRAM:
             _take_program(records, data, position)
-            position += _PROGRAM_SIZE
+            position += PROGRAM_RECORD_SIZE
         elif kind == _CONNECTION:
-            _, napi_id, inode, busy_poll_us, budget, prefer, port = _CONNECTION_RECORD.unpack_from(data, position)
-            # Where there is none, the field of the packet holds the sender's CPU + 1 (struct sk_buff.sender_cpu); real
-            # ids begin above the number of CPUs that the kernel was built for (MIN_NAPI_ID).
+            _, napi_id, inode, busy_poll_us, budget, prefer, port = CONNECTION_RECORD.unpack_from(data, position)
+            # Without a NAPI id, the field has the CPU of the sender + 1 (struct sk_buff.sender_cpu); real ids begin
+            # above the number of CPUs that the kernel was built for (MIN_NAPI_ID).
             napi_id = napi_id if napi_id > cpus else 0
             records.connections.append(Connection(inode, port, napi_id, busy_poll_us, budget, bool(prefer)))
-            position += _CONNECTION_RECORD.size
+            position += CONNECTION_RECORD.size
         else:
             raise NetprobeError(f"netprobe's socket iterator wrote a record of unknown kind {kind}.")
     return _joined(records)
@@ -194,41 +195,40 @@ def _parse(data: bytes, namespace: int) -> SocketTables:
 
 def _take_member(records: _Records, data: bytes, position: int, namespace: int) -> None:
     (_, udp, sock, group, program, inode, address, incoming_cpu, size, family, port, device, ipv6_only) = (
-        _MEMBER_RECORD.unpack_from(data, position)
+        MEMBER_RECORD.unpack_from(data, position)
     )
     if group not in records.groups:
         version = 4 if family == socket.AF_INET else 16
         text = socket.inet_ntop(family, address[:version])
-        records.groups[group] = Group(
+        records.groups[group] = SocketGroup(
             "udp" if udp else "tcp", text, port, device, bool(ipv6_only) or family == socket.AF_INET, namespace, size
         )
-    records.groups[group].members.append(Member(sock, inode, incoming_cpu))
+    records.groups[group].members.append(SocketMember(sock, inode, incoming_cpu))
     records.programs_of[group] = program
 
 
 def _take_program(records: _Records, data: bytes, position: int) -> None:
-    _, _, program, number, length, name = _PROGRAM_RECORD.unpack_from(data, position)
-    start, read = position + _PROGRAM_RECORD.size, min(length, _FILTER_LENGTH)
-    classic = [_FILTER.unpack_from(data, start + index * _FILTER.size) for index in range(read)]
+    _, _, program, number, length, name = PROGRAM_RECORD.unpack_from(data, position)
+    start, read = position + PROGRAM_RECORD.size, min(length, FILTER_LENGTH)
+    classic = [FILTER.unpack_from(data, start + index * FILTER.size) for index in range(read)]
     text = kernel_text(name)
     records.programs[program] = Steering(number, text, classic, length - read)
 
 
 def _joined(records: _Records) -> SocketTables:
     for address, group in records.groups.items():
-        places = records.places.get(address, {})
+        indexes = records.indexes.get(address, {})
         for member in group.members:
-            place = places.get(member.sock)
-            # Behind the group's size stand sockets that have been closed.
-            member.index = place if place is not None and place < group.size else None
+            index = indexes.get(member.sock)
+            # Entries behind the size of the group are closed sockets.
+            member.index = index if index is not None and index < group.size else None
         group.members.sort(key=lambda member: (member.index is None, member.index))
         group.steering = records.programs.get(records.programs_of[address])
     return SocketTables(list(records.groups.values()), records.connections)
 
 
 def _read_joining(program: Program) -> dict[int, Joining]:
-    name = "joining"
-    keys, values = HashReader(program.map_fd(name), program.map_entries(name), "u8", _JOINING).read()
+    keys, values = HashReader(program.map("joining"), "u8", _JOINING).read()
     return {
         sock: Joining(ns, tid, cpu, kernel_text(comm))
         for sock, (ns, tid, cpu, comm) in zip(keys.tolist(), values.tolist(), strict=True)

@@ -1,4 +1,4 @@
-"""The traced threads: found, given their slots, followed and, when long gone, their slots used again."""
+"""The traced threads: resolving them, assigning slots, following them, and reusing the slots of ended threads."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from netprobe.engine.tasks import (
     with_descendants,
 )
 from netprobe.errors import NetprobeError
-from netprobe.probes.base import Thread
+from netprobe.probes.base import TracedThread
 from netprobe.probes.kernel_text import kernel_text
 
 # As in bpf/common.h.
-SHARED_SLOT = 1
-_FIRST_OWN_SLOT = 2
-_HOLD = 0xFFFFFFFF
+OVERFLOW_SLOT = 1
+_FIRST_THREAD_SLOT = 2
+_UNTRACED = 0xFFFFFFFF
 _THREAD = np.dtype(
     [
         ("start_ns", "u8"),
@@ -40,33 +40,33 @@ _THREAD = np.dtype(
     ]
 )
 _CONFIG = np.dtype([("pid_namespace", "u8"), ("pid_level", "u4"), ("match_comm", "u4"), ("comm", "S16")])
-# Slots that user space keeps for threads that appear between its two looks at the task list.
+# Slots that user space reserves for threads that appear between two reads of the task list.
 _SPARE_SLOTS = 64
-_ROUNDS = 20
-SHARED_NAME = "(other threads)"
+_MAX_READS = 20
+OVERFLOW_NAME = "(other threads)"
 
 
 class Target:
-    """Who is traced. Rows of counters belong to a thread number of its own, counted up from 0 and never reused.
+    """The traced threads. Rows of counters have a thread number, counted up from 0 and never reused.
 
-    Thread 0 stands for all threads that had to share a slot.
+    Thread 0 stands for all threads in the overflow slot.
     """
 
-    def __init__(self, program: Program, options: RecordOptions, held_pid: int | None) -> None:
-        self._program, self._options, self._held_pid = program, options, held_pid
-        self._slots = program.options.slots
-        self._slot_of = MappedArray(program.map_fd("slot_of"), program.options.pid_max, "u4")
-        self._threads = MappedArray(program.map_fd("threads"), self._slots, _THREAD)
-        # -1 where a slot has no owner.
+    def __init__(self, program: Program, options: RecordOptions, suspended_pid: int | None) -> None:
+        self._program, self._options, self._suspended_pid = program, options, suspended_pid
+        self._slots = program.slots
+        self._slot_of = MappedArray(program.map("slot_of"), "u4")
+        self._threads = MappedArray(program.map("threads"), _THREAD)
+        # -1: the slot has no thread.
         self.thread_of_slot = np.full(self._slots, -1, np.int64)
-        self.thread_of_slot[SHARED_SLOT] = 0
-        self._known: list[Thread] = [Thread(0, 0, 0, SHARED_NAME, SHARED_NAME, 0, 0)]
+        self.thread_of_slot[OVERFLOW_SLOT] = 0
+        self._known: list[TracedThread] = [TracedThread(0, 0, 0, OVERFLOW_NAME, OVERFLOW_NAME, 0, 0)]
         self._records: dict[int, np.void] = {}
         self._leaders: dict[int, str] = {}
         self._ending: list[int] = []
         self._roots = self._resolve()
 
-    # ---- Finding them ----
+    # ---- Resolving ----
 
     def _resolve(self) -> set[int]:
         """The processes that the user means, as the kernel numbers them; writes what the programs must know."""
@@ -84,7 +84,7 @@ class Target:
         return roots
 
     def _configure(self, tasks: Tasks) -> None:
-        config = MappedArray(self._program.map_fd("config"), 1, _CONFIG)
+        config = MappedArray(self._program.map("config"), _CONFIG)
         name = os.fsencode(self._options.comm or "")[:15]
         config.view[0] = (tasks.pid_namespace, tasks.pid_level, bool(name), name)
         config.close()
@@ -96,43 +96,43 @@ class Target:
         own = {task.tgid for task in tasks if task.user_tid == os.getpid()}
         return [task for task in tasks if task.tgid in tgids - own]
 
-    # ---- Giving them slots ----
+    # ---- Assigning slots ----
 
     def follow(self) -> None:
-        """Attach the programs that follow forks, and give a slot to every thread that is there already."""
+        """Attach the programs that follow forks, and assign a slot to every existing thread."""
         wanted = self._wanted(self._seen.tasks)
-        reserved = min(self._slots, _FIRST_OWN_SLOT + len(wanted) + _SPARE_SLOTS)
+        reserved = min(self._slots, _FIRST_THREAD_SLOT + len(wanted) + _SPARE_SLOTS)
         if self._options.whole_machine:
-            reserved = _FIRST_OWN_SLOT
+            reserved = _FIRST_THREAD_SLOT
         self._fill_queue(range(reserved, self._slots))
-        free = list(range(_FIRST_OWN_SLOT, reserved))
-        self._hold_back(self._seen.tasks)
+        free = list(range(_FIRST_THREAD_SLOT, reserved))
+        self._exclude_own(self._seen.tasks)
         self._program.attach_life_cycle()
-        for _ in range(_ROUNDS):
+        for _ in range(_MAX_READS):
             tasks = read_tasks(self._program).tasks
             self._leaders |= {task.tgid: kernel_text(task.comm) for task in tasks if task.tid == task.tgid}
             missing = [task for task in self._wanted(tasks) if not self._slot_of.view[task.tid]]
             if not missing:
                 break
             for task in missing:
-                self._give_slot(task, free.pop(0) if free else SHARED_SLOT)
-        self._slot_of_held = free.pop() if free and self._held_pid is not None else SHARED_SLOT
+                self._assign(task, free.pop(0) if free else OVERFLOW_SLOT)
+        self._slot_of_suspended = free.pop() if free and self._suspended_pid is not None else OVERFLOW_SLOT
         self._fill_queue(free)
 
-    def _hold_back(self, tasks: Sequence[Task]) -> None:
-        """netprobe itself is never traced, nor the server before it is let go."""
+    def _exclude_own(self, tasks: Sequence[Task]) -> None:
+        """netprobe itself is never traced, and the suspended server not before its release."""
         for task in tasks:
-            if task.user_tgid in (os.getpid(), self._held_pid):
-                self._slot_of.view[task.tid] = _HOLD
+            if task.user_tgid in (os.getpid(), self._suspended_pid):
+                self._slot_of.view[task.tid] = _UNTRACED
 
-    def adopt_held(self) -> None:
-        """From here on the server is traced: its next system call is the exec that starts it."""
+    def trace_suspended(self) -> None:
+        """Trace the suspended server from now on: its next system call is the exec."""
         for task in self._seen.tasks:
-            if task.user_tid == self._held_pid:
-                self._give_slot(task, self._slot_of_held)
+            if task.user_tid == self._suspended_pid:
+                self._assign(task, self._slot_of_suspended)
 
-    def _give_slot(self, task: Task, slot: int) -> None:
-        if slot != SHARED_SLOT:
+    def _assign(self, task: Task, slot: int) -> None:
+        if slot != OVERFLOW_SLOT:
             self._threads.view[slot] = (
                 time.monotonic_ns(), 0, task.tid, task.tgid, task.user_tid, task.user_tgid, task.comm
             )  # fmt: skip
@@ -141,21 +141,21 @@ class Target:
     def _fill_queue(self, slots: Sequence[int] | range) -> None:
         import ctypes
 
-        fd = self._program.map_fd("free_slots")
+        fd = self._program.map("free_slots").fd
         value = ctypes.c_uint32()
         for slot in slots:
             value.value = slot
             self._program.lib.bpf_update_elem(fd, None, ctypes.byref(value), 0)
 
-    # ---- Following them ----
+    # ---- Following ----
 
     def used_slots(self) -> npt.NDArray[np.int64]:
-        """Slots that have an owner now, the shared one always; new owners get their thread number here."""
+        """Slots that have a thread now, and the overflow slot; new threads get their number here."""
         taken = np.flatnonzero(self._threads.view["tid"])
         for slot in taken[self.thread_of_slot[taken] < 0].tolist():
             self.thread_of_slot[slot] = len(self._known)
             self._known.append(self._describe(slot))
-        return np.concatenate(([SHARED_SLOT], taken[taken != SHARED_SLOT]))
+        return np.concatenate(([OVERFLOW_SLOT], taken[taken != OVERFLOW_SLOT]))
 
     def alive(self) -> bool:
         """Whether any traced thread still lives."""
@@ -163,9 +163,9 @@ class Target:
         return bool((taken & (self._threads.view["exit_ns"] == 0)).any())
 
     def release_ended(self) -> list[int]:
-        """Slots whose threads had ended an interval ago: their counters stand still and may be used again."""
+        """Slots whose threads had ended an interval ago: their counters do not change any more."""
         taken = self._threads.view
-        # An exec from another thread brings the first one back to life.
+        # An exec in another thread revives the first thread of the process.
         ready = [slot for slot in self._ending if taken["exit_ns"][slot]]
         for slot in ready:
             number = int(self.thread_of_slot[slot])
@@ -176,15 +176,15 @@ class Target:
         return ready
 
     def reuse(self, slots: Sequence[int]) -> None:
-        """Give slots back, once all counters in them are zero."""
+        """Make slots available to new threads, once all counters in them are zero."""
         self._fill_queue(slots)
 
-    def _describe(self, slot: int, number: int | None = None) -> Thread:
+    def _describe(self, slot: int, number: int | None = None) -> TracedThread:
         record = self._threads.view[slot]
         tgid, name = int(record["tgid"]), kernel_text(bytes(record["comm"]))
         if int(record["tid"]) == tgid:
             self._leaders[tgid] = name
-        return Thread(
+        return TracedThread(
             thread=len(self._known) if number is None else number,
             tid=int(record["user_tid"]),
             pid=int(record["user_tgid"]),
@@ -194,14 +194,14 @@ class Target:
             exit_ns=int(record["exit_ns"]),
         )
 
-    def known(self) -> list[Thread]:
-        """Every thread that was traced so far, under the name it had when it was first seen."""
+    def known(self) -> list[TracedThread]:
+        """Every thread that was traced so far, with the name that it had at first."""
         return self._known
 
-    def describe_all(self) -> list[Thread]:
-        """Every thread that was traced, with its last name and, where it lives, the CPUs it may use."""
+    def describe_all(self) -> list[TracedThread]:
+        """Every thread that was traced, with its last name and, if it is alive, the CPUs that it may run on."""
         names = {task.tid: task.comm for task in read_tasks(self._program).tasks}
-        used = [slot for slot in self.used_slots().tolist() if slot != SHARED_SLOT]
+        used = [slot for slot in self.used_slots().tolist() if slot != OVERFLOW_SLOT]
         for slot in used:
             record = self._threads.view[slot]
             if not record["exit_ns"] and int(record["tid"]) in names:
@@ -214,12 +214,12 @@ class Target:
         return self._known
 
     def close(self) -> None:
-        """Unmap what is shared with the kernel."""
+        """Unmap the memory shared with the kernel."""
         self._slot_of.close()
         self._threads.close()
 
 
-def _with_affinity(thread: Thread) -> Thread:
+def _with_affinity(thread: TracedThread) -> TracedThread:
     from dataclasses import replace
 
     if thread.exit_ns or not thread.tid:

@@ -1,4 +1,4 @@
-"""Which threads there are: one pass of a BPF iterator over all tasks that this PID namespace shows."""
+"""The threads of the machine: one pass of a BPF iterator over all tasks that this PID namespace shows."""
 
 from __future__ import annotations
 
@@ -7,33 +7,30 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
 
-# struct task_record in bpf/common.h
-_RECORD = np.dtype(
-    [
-        ("pid_namespace", "u8"),
-        ("pid_level", "u4"),
-        ("tid", "u4"),
-        ("tgid", "u4"),
-        ("parent_tgid", "u4"),
-        ("user_tid", "u4"),
-        ("user_tgid", "u4"),
-        ("execs", "u4"),
-        ("unused", "u4"),
-        ("comm", "S16"),
-    ]
+# struct task_record in bpf/common.h, which is compiled with its size.
+_FIELDS = (
+    ("pid_namespace", "u8"),
+    ("pid_level", "u4"),
+    ("tid", "u4"),
+    ("tgid", "u4"),
+    ("parent_tgid", "u4"),
+    ("user_tid", "u4"),
+    ("user_tgid", "u4"),
+    ("execs", "u4"),
+    ("unused", "u4"),
+    ("comm", "S16"),
 )
+TASK_RECORD_SIZE = sum(int(kind[1:]) for _, kind in _FIELDS)
 
 
 @dataclass(frozen=True)
 class Task:
-    """A thread. `tid`, `tgid`, `parent_tgid` as the kernel numbers them, `user_…` as this PID namespace does."""
+    """A thread. `tid`, `tgid` and `parent_tgid` as the kernel numbers them, `user_…` as this PID namespace does."""
 
     tid: int
     tgid: int
@@ -41,13 +38,13 @@ class Task:
     user_tid: int
     user_tgid: int
     comm: bytes
-    # How often its process, and those that it was forked from, called exec.
+    # How many times its process, and the processes that it was forked from, called exec.
     execs: int = 0
 
 
 @dataclass(frozen=True)
 class Tasks:
-    """All visible threads, and where their numbers are counted."""
+    """All visible threads, and the PID namespace of their numbers."""
 
     tasks: Sequence[Task]
     pid_namespace: int
@@ -56,7 +53,9 @@ class Tasks:
 
 def read_tasks(program: Program) -> Tasks:
     """All threads that netprobe's PID namespace shows."""
-    records = np.frombuffer(program.iterate("bpf_iter__task"), _RECORD)
+    import numpy as np
+
+    records = np.frombuffer(program.iterate("bpf_iter__task"), np.dtype(list(_FIELDS)))
     if not len(records):
         raise NetprobeError("The kernel's task iterator returned nothing.")
     names = ("tid", "tgid", "parent_tgid", "user_tid", "user_tgid", "comm", "execs")
@@ -65,13 +64,13 @@ def read_tasks(program: Program) -> Tasks:
 
 
 def processes_named(tasks: Iterable[Task], name: str) -> set[int]:
-    """The tgids of processes that have this name, or a thread of this name."""
-    wanted = os.fsencode(name)[:15]
-    return {task.tgid for task in tasks if task.comm == wanted}
+    """The tgids of processes with this name, or with a thread of this name."""
+    comm = os.fsencode(name)[:15]
+    return {task.tgid for task in tasks if task.comm == comm}
 
 
 def processes_numbered(tasks: Iterable[Task], pids: Sequence[int]) -> set[int]:
-    """The tgids of the processes that the user means; raises `NetprobeError` naming those that do not exist."""
+    """The tgids of the processes with these PIDs; raises `NetprobeError` for a PID that is not a process."""
     by_user_tid = {task.user_tid: task for task in tasks}
     found = set()
     for pid in pids:
@@ -94,13 +93,13 @@ def _no_such_process(pid: int) -> NetprobeError:
 
 
 def with_descendants(tasks: Iterable[Task], tgids: set[int]) -> set[int]:
-    """The processes and all that descend from them."""
+    """The processes and all their descendants."""
     children: dict[int, set[int]] = {}
     for task in tasks:
         children.setdefault(task.parent_tgid, set()).add(task.tgid)
     found, new = set(tgids), list(tgids)
     while new:
-        fresh = children.get(new.pop(), set()) - found
-        found |= fresh
-        new += fresh
+        unseen = children.get(new.pop(), set()) - found
+        found |= unseen
+        new += unseen
     return found

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from netprobe.procfs import TCP_LISTEN, descriptor_links, socket_inode, stat_fields, tcp_sockets
+from netprobe.procfs import descriptor_links, listening_sockets, socket_inode, stat_fields
 
 _BUSY_SHARE = 0.05
 _PPID, _UTIME, _STIME = 1, 11, 12  # of /proc/PID/stat, counted from the state
@@ -33,7 +33,7 @@ def _can_bind(family: int, address: str) -> bool:
 
 def listening_processes(port: int) -> list[int]:
     """Processes that hold a TCP listener on this port, except those whose parent holds one as well."""
-    inodes = {one.inode for one in tcp_sockets() if one.state == TCP_LISTEN and one.port == port}
+    inodes = {found.inode for found in listening_sockets() if found.port == port}
     if not inodes:
         return []
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]

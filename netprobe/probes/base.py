@@ -1,6 +1,6 @@
-"""What a probe tells the engine: its programs, its maps, what it can miss; and what its counters mean.
+"""The interface between probes and the engine: attach points, maps, dropped events, and tables from counters.
 
-Probes import NumPy where they make tables: the engine loads it while their programs are being compiled.
+Probes import NumPy where they make tables: the engine loads it while the programs are being compiled.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class KernelLayout(Protocol):
-    """What the running kernel's BTF can tell a probe."""
+    """The running kernel's BTF, as far as probes need it."""
 
     def offset(self, struct: str, path: str) -> int:
         """Byte offset of a field."""
@@ -39,8 +39,8 @@ class KernelLayout(Protocol):
 class RawTracepoint:
     """A function of the probe's C file and the raw tracepoint that calls it.
 
-    `duty_cycled`: attached for a small part of each interval only, for what shows again and again. `frequent`: so many
-    events that a recording in windows attaches it for these only.
+    `duty_cycled`: attached for a small part of each interval only, for events that repeat. `frequent`: a duty-cycled
+    recording attaches it in sampling windows only, because of the number of events.
     """
 
     function: str
@@ -54,7 +54,7 @@ class RawTracepoint:
 
 @dataclass(frozen=True)
 class BtfTracepoint:
-    """The same, with arguments typed by BTF: kernel structures can be read without a helper call."""
+    """A raw tracepoint whose arguments are typed by BTF: the program reads kernel structures without a helper call."""
 
     function: str
     tracepoint: str
@@ -100,7 +100,7 @@ class Kprobe:
 
 @dataclass(frozen=True)
 class PerfEvent:
-    """A function of the probe's C file, called `frequency` times a second on every CPU that is busy with `event`."""
+    """A function of the probe's C file, called `frequency` times per second on every CPU that is busy with `event`."""
 
     function: str
     event: str  # "cycles" or "cpu-clock"
@@ -115,19 +115,19 @@ AttachPoint = RawTracepoint | BtfTracepoint | FunctionEntry | FunctionExit | Kpr
 
 @dataclass(frozen=True)
 class FallbackChain:
-    """Several ways to see the same, best first: the first of which every point attaches is used and reported.
+    """Attach mechanisms for the same purpose, best first. The first one that attaches is used and reported.
 
-    `optional`: the probe is whole without it.
+    `optional`: the probe is complete without it.
     """
 
-    what: str
+    purpose: str
     mechanisms: tuple[tuple[str, tuple[AttachPoint, ...]], ...]
     optional: bool = False
 
 
 @dataclass(frozen=True)
 class ThreadCounters:
-    """A memory-mapped array map: one row of `width` u64 counters for each thread slot.
+    """A memory-mapped array map: a row of `width` u64 counters per thread slot.
 
     Its rows in an interval: (thread, cell, count), without the zeros.
     """
@@ -138,10 +138,10 @@ class ThreadCounters:
 
 @dataclass(frozen=True)
 class KeyedCounters:
-    """A hash map whose key begins with the u32 slot of a thread, and whose value begins with counters.
+    """A hash map whose key begins with the u32 slot of a thread, and whose value begins with u64 counters.
 
-    `key` and `extra` name the other u32 fields of the key and the fields behind the counters, as NumPy
-    formats. Its rows in an interval: (thread, *key, count: u64[counters], *extra).
+    `key` and `extra` name the other fields of the key and the fields behind the counters, as NumPy formats. Its rows in
+    an interval: (thread, *key, count: u64[counters], *extra).
     """
 
     map: str
@@ -155,15 +155,15 @@ Counters = ThreadCounters | KeyedCounters
 
 @dataclass(frozen=True)
 class ThreadScratch:
-    """A memory-mapped array map in which programs keep `words` u64 by thread slot, from one event to the next."""
+    """A memory-mapped array map: `words` u64 per thread slot that programs keep from one event to the next."""
 
     map: str
     words: int
 
 
 @dataclass(frozen=True)
-class Thread:
-    """A traced thread; times in nanoseconds of the monotonic clock, tid and pid as the user sees them."""
+class TracedThread:
+    """A traced thread: times in nanoseconds of the monotonic clock, tid and pid as in netprobe's PID namespace."""
 
     thread: int
     tid: int
@@ -177,10 +177,10 @@ class Thread:
 
 @dataclass(frozen=True)
 class Interval:
-    """What was counted in one stretch of time.
+    """The counts of one time interval.
 
-    Rows by map name, as the counters' classes describe them; and, for the whole machine, the context
-    switches and forks that the kernel itself counted.
+    `rows` by name of the map, as the classes of counters describe them; and the context switches and forks of the
+    whole machine, which the kernel itself counts.
     """
 
     start_s: float
@@ -192,13 +192,13 @@ class Interval:
 
 @dataclass
 class Counted:
-    """All that a recording counted, before a probe turns it into tables."""
+    """All counts of a recording, before probes make tables of them."""
 
-    threads: Sequence[Thread]
+    threads: Sequence[TracedThread]
     intervals: list[Interval] = field(default_factory=list)
 
     def rows(self, map_name: str) -> tuple[npt.NDArray[np.int64], Rows]:
-        """Interval number of each row, and the rows, of one map over all intervals."""
+        """The rows of one map over all intervals, and the interval of each row."""
         import numpy as np
 
         parts = [interval.rows[map_name] for interval in self.intervals]
@@ -207,12 +207,17 @@ class Counted:
 
 
 class Probe(Protocol):
-    """One C file's counterpart."""
+    """The Python part of a probe; the other part is the C file of the same name.
+
+    Without arguments, the constructor makes the probe as `netprobe record` uses it.
+    """
 
     name: str
     source: str
-    # Name of a DROPPED_… constant in the C file -> what the user is told, with {count}.
+    # Name of a DROPPED_… constant in the C file -> the sentence for the user, with {count}.
     dropped: Mapping[str, str]
+    # Whether a recording with several probes goes on if the kernel refuses this one.
+    optional: bool
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
         """The constants that its C file is compiled with."""
@@ -221,10 +226,10 @@ class Probe(Protocol):
         """Its programs, in the order in which they are attached."""
 
     def counters(self) -> tuple[Counters, ...]:
-        """The maps that are read once an interval."""
+        """The maps that are read once per interval."""
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
-        """The maps to be zeroed for a slot before it gets another owner."""
+        """The maps that are cleared for a slot before its next thread."""
 
     def tables(self, counted: Counted) -> list[Table]:
-        """Its part of a Run."""
+        """Its tables of a Run."""

@@ -1,4 +1,4 @@
-"""Busy polls by thread and NAPI instance, and what the softirq took from the same instances."""
+"""Busy polls by thread and NAPI instance, and polls of the same instances by the softirq."""
 
 from __future__ import annotations
 
@@ -25,22 +25,23 @@ from netprobe.run.table import Table, declared_table
 if TYPE_CHECKING:
     from netprobe.probes.base import Rows
 
-# io_uring polls through the second one.
+# io_uring uses the second function.
 _LOOPS = ("napi_busy_loop", "napi_busy_loop_rcu")
 
 
 class Probe:
-    """Counts every poll of every NAPI instance, busy or not. A poll that finds nothing costs some 15 ns."""
+    """Counts every poll of every NAPI instance. A poll without packets costs about 15 ns."""
 
     name = "busypoll"
     source = "busypoll.c"
+    optional = False
     dropped: Mapping[str, str] = {
         "DROPPED_BUSY_POLL": "{count} busy-poll episodes are not counted: their map was full",
         "DROPPED_SOFTIRQ_POLL": "{count} softirq polls are not counted: their map was full",
     }
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
-        """Where the kernel keeps a NAPI instance's owner, state and deferral."""
+        """Offsets of the owner, the state and the deferral parameters of a NAPI instance."""
         defines: dict[str, str | int] = {
             "NAPI_STATE": kernel.offset("napi_struct", "state"),
             "NAPI_ID": kernel.offset("napi_struct", "napi_id"),
@@ -53,7 +54,7 @@ class Probe:
             "TASK_STACK": kernel.offset("task_struct", "stack"),
             "TASK_FLAGS": kernel.offset("task_struct", "flags"),
         }
-        # Of the instance since 6.13 (kernel commit f15e3b3ddb9f), of the device before.
+        # Fields of the instance since 6.13 (kernel commit f15e3b3ddb9f), of the device before.
         own = kernel.has_field("napi_struct", "defer_hard_irqs")
         struct, prefix = ("napi_struct", "") if own else ("net_device", "napi_")
         defines["DEFERRAL_OWNER"] = "napi" if own else "device"
@@ -66,7 +67,7 @@ class Probe:
         return defines
 
     def attach_points(self) -> tuple[AttachPoint | FallbackChain, ...]:
-        """Every poll; and where the kernel allows it, the loops that poll."""
+        """Every poll; and the busy-poll loop, where the kernel allows to trace it."""
         typed: tuple[AttachPoint, ...] = tuple(
             point
             for loop in _LOOPS
@@ -78,7 +79,7 @@ class Probe:
             for point in (Kprobe("on_loop_enter", loop), Kprobe("on_loop_exit", loop, at_return=True))
         )
         # napi_busy_loop_rcu is newer than some kernels (6.9).
-        ways = (
+        mechanisms = (
             ("fentry", typed),
             ("fentry, no io_uring", typed[:2]),
             ("kprobe", kprobes),
@@ -86,7 +87,7 @@ class Probe:
         )
         return (
             BtfTracepoint("on_napi_poll", "napi_poll", frequent=True),
-            FallbackChain("entries into the poll loop", ways, optional=True),
+            FallbackChain("entries into the poll loop", mechanisms, optional=True),
         )
 
     def counters(self) -> tuple[Counters, ...]:
@@ -98,11 +99,11 @@ class Probe:
         )
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
-        """Since when a thread is in the poll loop."""
+        """When a thread entered the busy-poll loop."""
         return (ThreadScratch("busy_loop_since", 1),)
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`busy_polls`, `softirq_polls`, `busy_loops` (empty where the loops cannot be seen)."""
+        """`busy_polls`, `softirq_polls`, `busy_loops` (empty where the loop cannot be traced)."""
         interval, rows = counted.rows("busy_polls")
         names = ("attempts", "hits", "packets", "episodes", "last_poll_packets", "polling_ns")
         busy = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}

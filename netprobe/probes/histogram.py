@@ -1,4 +1,4 @@
-"""The buckets of times: a quarter of an octave each (`log_linear_bucket` in bpf/common.h)."""
+"""Log-linear buckets of times, four per power of two (`log_linear_bucket` in bpf/common.h)."""
 
 from __future__ import annotations
 

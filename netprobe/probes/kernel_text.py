@@ -1,8 +1,8 @@
-"""Names as the kernel keeps them: bytes, ended by a zero, with whatever was there before behind it."""
+"""Names in kernel memory: bytes up to a zero, behind which there may be older ones."""
 
 from __future__ import annotations
 
 
 def kernel_text(name: bytes) -> str:
-    """A name as text; bytes that are not UTF-8 stay readable as escapes."""
+    """A name as text; bytes that are not UTF-8 are escaped."""
     return name.split(b"\0", 1)[0].decode("utf-8", "backslashreplace")

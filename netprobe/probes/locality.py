@@ -1,4 +1,4 @@
-"""Messages by the CPU that received them and the CPU that read them; packets by sending CPU and TX queue."""
+"""Messages by receiving CPU and reading CPU; packets by sending CPU and TX queue."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ _SENT_CELLS = 16384
 class Probe:
     """Counts every read of data from a TCP socket, and every packet sent on a device with several TX queues.
 
-    The CPU that received is the one that processed the socket's last packet (`sk_incoming_cpu`).
+    The receiving CPU is the one that processed the last packet of the socket (`sk_incoming_cpu`).
     """
 
     name = "locality"
     source = "locality.c"
+    optional = False
     dropped: Mapping[str, str] = {
         "DROPPED_MESSAGE": "{count} messages are missing from the matrix: its map was full",
         "DROPPED_SENT": "{count} sent packets are missing: their map was full",
     }
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
-        """Where the kernel keeps CPU, device and queue."""
+        """Offsets of CPU, device and queue."""
         defines: dict[str, str | int] = {
             "MESSAGE_CELLS": _MESSAGE_CELLS,
             "SENT_CELLS": _SENT_CELLS,
@@ -63,7 +64,7 @@ class Probe:
         return defines
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
-        """Where data is copied to the reader, and where a packet is given to its device."""
+        """Reads of data, and transmissions of packets."""
         return (
             BtfTracepoint("on_listen", "inet_sock_set_state"),
             BtfTracepoint("on_read", "tcp_rcv_space_adjust", frequent=True),
@@ -87,12 +88,10 @@ class Probe:
         return ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`messages`: by receiving and reading CPU, with how many of them came on accepted connections, and
-        how many from this host; `sent_packets`: by device, TX queue and sending CPU.
-        """
+        """`messages` and `sent_packets`."""
         interval, rows = counted.rows("messages")
         messages = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
-        # As signed: -1 where no packet has been processed since the socket was made.
+        # Signed: -1 if no packet of the socket has been processed.
         messages |= {"rx_cpu": rows["rx_cpu"].astype("i4"), "cpu": rows["cpu"]}
         messages |= {name: rows["count"][:, place] for place, name in enumerate(("messages", "accepted", "same_host"))}
         interval, rows = counted.rows("sent_packets")

@@ -1,4 +1,4 @@
-"""Which thread waits on which epoll set or ring, and which accepts from which listener."""
+"""Threads that wait on an epoll set or an io_uring, or accept from a listener, by file descriptor."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ _CALLS = ("epoll_wait", "epoll_pwait", "epoll_pwait2", "accept", "accept4", "io_
 
 
 class Probe:
-    """Sees waits and accepts by thread and descriptor, for a part of each interval.
+    """Counts waits and accepts by thread and descriptor, duty-cycled.
 
-    The question is who, not how often: a thread that never sleeps in its wait calls it thousands of times a second, and
-    one that sleeps is found there by the observers' looks. To have any program on system-call entry costs a busy server
-    several percent of its throughput, as the kernel then takes the slow way into every call.
+    The counts matter less than the threads: a thread that does not sleep in its wait calls it thousands of times per
+    second, and a thread that sleeps is found by the snapshots of the observers. Any program on system call entry costs
+    a busy server several percent of its throughput, as the kernel then uses the slow path of every system call.
     """
 
     name = "serving"
     source = "serving.c"
+    optional = False
     dropped: Mapping[str, str] = {
-        "DROPPED_SERVED": "{count} waits are missing from who serves what: their map was full"
+        "DROPPED_SERVED": "{count} waits are missing from the serving threads: their map was full"
     }
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
@@ -44,7 +45,7 @@ class Probe:
         return (RawTracepoint("on_serving_call", "sys_enter", duty_cycled=True),)
 
     def counters(self) -> tuple[Counters, ...]:
-        """Calls that were seen, by thread, descriptor and kind."""
+        """Calls by thread, descriptor and kind."""
         return (KeyedCounters("served", (("fd", "u4"), ("how", "u4")), 1),)
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
@@ -52,7 +53,7 @@ class Probe:
         return ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`serving`: interval, thread, fd, how (epoll, accept, io_uring), calls that were seen."""
+        """`serving`."""
         interval, rows = counted.rows("served")
         columns = {"interval": interval, **thread_columns(counted.threads, rows["thread"])}
         columns |= {"fd": rows["fd"], "how": [HOW[how] for how in rows["how"].tolist()], "calls": rows["count"][:, 0]}

@@ -1,7 +1,8 @@
-"""Sockets as they stand: reuseport groups, connections. The engine reads them (netprobe/engine/socket_tables.py)."""
+"""Reuseport groups and connections, which the engine reads through iterators (netprobe/engine/socket_tables.py)."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 
 from netprobe.probes.base import (
@@ -45,29 +46,47 @@ _FIELDS = {
 _POLL_FIELDS = ("SOCK_NAPI_ID", "SOCK_LL_USEC", "SOCK_PREFER_BUSY_POLL", "SOCK_BUSY_POLL_BUDGET")
 
 
+# The records that the iterators of bpf/sockets.c write. It is compiled with these sizes.
+MEMBER_RECORD = struct.Struct("=II4Q16siIHHII4x")
+ORDER_RECORD = struct.Struct("=IIQ32Q")
+PROGRAM_RECORD = struct.Struct("=IIQII16s")
+CONNECTION_RECORD = struct.Struct("=IIQIIII")
+FILTER = struct.Struct("=HBBI")
+FILTER_LENGTH = 24
+PROGRAM_RECORD_SIZE = PROGRAM_RECORD.size + FILTER_LENGTH * FILTER.size
+
+
 class Probe:
-    """Reads groups, and on request connections, through iterators; sees who joins a group as it happens."""
+    """Reads groups and, unless disabled, connections through iterators; records which thread joins a group."""
 
     name = "sockets"
     source = "sockets.c"
     dropped: Mapping[str, str] = {"DROPPED_JOINING": "{count} listeners are missing from the order in time"}
 
-    def __init__(self, connections: bool = False) -> None:
+    optional = False
+
+    def __init__(self, connections: bool = True) -> None:
         self._connections = connections
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
-        """Where the kernel keeps groups and their members."""
-        # A kernel without CONFIG_NET_RX_BUSY_POLL has no such fields, and its connections nothing to say.
+        """Offsets of groups and their members; sizes of records."""
+        # A kernel without CONFIG_NET_RX_BUSY_POLL does not have these fields.
         polls = kernel.has_field("sock", "sk_napi_id")
         fields = _FIELDS if polls else {name: field for name, field in _FIELDS.items() if name not in _POLL_FIELDS}
         defines: dict[str, str | int] = {name: kernel.offset(*field) for name, field in fields.items()}
         # From a struct socket to the inode number of the file that it belongs to (struct socket_alloc).
         inode = kernel.offset("socket_alloc", "vfs_inode") + kernel.offset("inode", "i_ino")
         defines["SOCKET_TO_INODE"] = inode - kernel.offset("socket_alloc", "socket")
+        defines |= {
+            "MEMBER_RECORD_SIZE": MEMBER_RECORD.size,
+            "ORDER_RECORD_SIZE": ORDER_RECORD.size,
+            "PROGRAM_RECORD_SIZE": PROGRAM_RECORD_SIZE,
+            "CONNECTION_RECORD_SIZE": CONNECTION_RECORD.size,
+        }
         return defines | ({"CONNECTIONS": 1} if self._connections and polls else {})
 
     def attach_points(self) -> tuple[AttachPoint | FallbackChain, ...]:
-        """Who joins when."""
+        """Functions that add a socket to a group."""
         functions = ("reuseport_alloc", "reuseport_add_sock")
         exits = (FunctionExit("on_alloc_exit", functions[0]), FunctionExit("on_add_sock_exit", functions[1]))
         kprobes = tuple(
@@ -76,8 +95,8 @@ class Probe:
             for point in (Kprobe("on_join_enter", function), Kprobe("on_join_return", function, at_return=True))
         )
         listen = (RawTracepoint("on_set_state", "inet_sock_set_state"),)
-        ways = (("fentry", exits), ("kprobe", kprobes), ("tracepoint", listen))
-        return (FallbackChain("order in which listeners join", ways),)
+        mechanisms = (("fentry", exits), ("kprobe", kprobes), ("tracepoint", listen))
+        return (FallbackChain("order in which listeners join", mechanisms),)
 
     def counters(self) -> tuple[Counters, ...]:
         """None: groups are read, not counted."""

@@ -1,4 +1,4 @@
-"""Stacks by thread: samples of running threads, or the time for which threads were off their CPUs."""
+"""Stacks by thread: samples of running threads, or the time for which threads were off-CPU."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from netprobe.probes.base import (
 )
 from netprobe.run.table import Table
 
-# The kernel's own limit (kernel.perf_event_max_stack) unless it was changed.
+# Default limit of the kernel (kernel.perf_event_max_stack).
 STACK_DEPTH = 127
 # A stack takes 1 KiB in the kernel.
 _STACKS = 16384
 _ROWS = 32768
 STACKS_MAP, WEIGHTS_MAP = "stacks", "stack_weights"
-DEPTH_DROPPED = "{count} stacks were deeper than " + str(STACK_DEPTH) + " frames: their outermost callers are cut off"
+DEPTH_DROPPED = "{count} stacks were deeper than " + str(STACK_DEPTH) + " frames: their outermost callers are omitted"
 STACKS_DROPPED = "{count} stacks are not known: their map was full"
 SAMPLES_DROPPED = "{count} samples were lost: the map of samples was full"
 
 
 @dataclass(frozen=True)
 class StackOptions:
-    """What to take stacks of: running threads, or threads that wait and for at least how long."""
+    """Stacks of running threads, or of threads that were off-CPU for at least `shortest_ns`."""
 
     frequency: int = 99
     off_cpu: bool = False
@@ -41,10 +41,12 @@ class StackOptions:
 
 
 class Probe:
-    """Takes stacks and counts them in the kernel."""
+    """Counts stacks in the kernel."""
 
     name = "stacks"
     source = "stacks.c"
+    # Many kernels restrict perf events to CAP_SYS_ADMIN.
+    optional = True
     dropped: Mapping[str, str] = {
         "DROPPED_STACK": STACKS_DROPPED,
         "DROPPED_STACK_END": DEPTH_DROPPED,
@@ -55,7 +57,7 @@ class Probe:
         self._options = options or StackOptions()
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
-        """Sizes, and which stacks are wanted."""
+        """Sizes, and the kind of stacks."""
         options = self._options
         defines: dict[str, str | int] = {"STACK_DEPTH": STACK_DEPTH, "STACKS": _STACKS, "STACK_ROWS": _ROWS}
         if options.off_cpu:
@@ -67,22 +69,22 @@ class Probe:
         return defines
 
     def attach_points(self) -> tuple[AttachPoint | FallbackChain, ...]:
-        """The scheduler's switch; or samples by the CPU's own clock cycles where it can count them."""
+        """The context switch; or samples by CPU cycles where the CPU can count them, else by a timer."""
         if self._options.off_cpu:
             return (BtfTracepoint("on_switch_for_stacks", "sched_switch"),)
         events = ("cycles", "cpu-clock")
-        ways = tuple((event, (PerfEvent("on_sample", event, self._options.frequency),)) for event in events)
-        return (FallbackChain("samples", ways),)
+        mechanisms = tuple((event, (PerfEvent("on_sample", event, self._options.frequency),)) for event in events)
+        return (FallbackChain("samples", mechanisms),)
 
     def counters(self) -> tuple[Counters, ...]:
-        """Samples and weight by thread, life of its process, kernel stack and user stack."""
+        """Samples and weight by thread, execs of its process, kernel stack and user stack."""
         key = (("execs", "u4"), ("kernel_stack", "u8"), ("user_stack", "u8"))
         return (KeyedCounters(WEIGHTS_MAP, key, 2),)
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
-        """Since when a thread is off its CPU, and its stack there."""
+        """When a thread was switched off its CPU, and its stack."""
         return (ThreadScratch("blocked_threads", 4),) if self._options.off_cpu else ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """None: the addresses become names in the observer."""
+        """None: the observer symbolizes the addresses and makes the tables."""
         return []

@@ -1,4 +1,4 @@
-"""Context switches by thread, voluntary and not, and who took over; on request the wait for a CPU."""
+"""Context switches by thread, voluntary and involuntary, and the next task; optionally the wait for a CPU."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table, declared_table
 
 IDLE = "(idle)"
-_TAKEOVERS = 16384
+_NEXT_TASKS = 16384
 
 
 @dataclass(frozen=True)
 class SwitchOptions:
-    """What to measure beyond the switches themselves."""
+    """What to measure in addition to switches."""
 
     run_queue: bool = False
 
@@ -36,20 +36,21 @@ class Probe:
 
     name = "switches"
     source = "switches.c"
+    optional = False
     dropped: Mapping[str, str] = {
-        "DROPPED_TAKEOVER": "{count} switches are missing from who took over: their map was full"
+        "DROPPED_NEXT_TASK": "{count} switches are missing from the next tasks: their map was full"
     }
 
     def __init__(self, options: SwitchOptions | None = None) -> None:
         self._options = options or SwitchOptions()
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
-        """How this kernel passes the state of the thread that leaves."""
-        defines: dict[str, str | int] = {"SWITCH_STATE": kernel.switch_state, "TAKEOVERS": _TAKEOVERS}
+        """How this kernel passes the state of the previous thread."""
+        defines: dict[str, str | int] = {"SWITCH_STATE": kernel.switch_state, "NEXT_TASKS": _NEXT_TASKS}
         return defines | ({"RUN_QUEUE": 1} if self._options.run_queue else {})
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
-        """The switch, and the wake-ups where waiting times are wanted."""
+        """The switch; wake-ups where waiting times are measured."""
         points: list[AttachPoint] = [BtfTracepoint("on_switch", "sched_switch", frequent=True)]
         if self._options.run_queue:
             points.append(BtfTracepoint("on_wakeup", "sched_wakeup"))
@@ -57,7 +58,7 @@ class Probe:
         return tuple(points)
 
     def counters(self) -> tuple[Counters, ...]:
-        """Switches by thread, and by thread, CPU and successor."""
+        """Switches by thread, and by thread, CPU and next task."""
         counters: list[Counters] = [
             ThreadCounters("thread_switches", 2),
             KeyedCounters(
@@ -72,7 +73,7 @@ class Probe:
         return tuple(counters)
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
-        """Since when a thread waits for a CPU."""
+        """When a thread became runnable."""
         return (ThreadScratch("runnable_since", 1),) if self._options.run_queue else ()
 
     def tables(self, counted: Counted) -> list[Table]:
@@ -104,7 +105,7 @@ class Probe:
         import numpy as np
 
         interval, rows = counted.rows("next_tasks")
-        # The kernel's copy is of the first time; a traced thread's last name is the better one.
+        # The map has the name at the first switch; the last name of a traced thread is more recent.
         last_names = {thread.tid: thread.name for thread in counted.threads if thread.tid}
         names = [
             last_names.get(tid) or kernel_text(name)

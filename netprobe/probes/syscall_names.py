@@ -1,4 +1,4 @@
-"""System calls by number and name, for the architectures and the 32-bit entries that a kernel has."""
+"""Numbers and names of system calls, native and of the 32-bit entries of the same kernel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import system_calls
 
 from netprobe.errors import NetprobeError
 
-# How the table of the library is called, and that of the 32-bit calls the same kernel takes.
+# Machine -> names in the library of its native system calls and of the 32-bit ones.
 _TABLES = {"x86_64": ("x86_64", "i386"), "aarch64": ("arm64", "arm")}
 # x32 programs set this bit (arch/x86/include/uapi/asm/unistd.h).
 _X32 = 0x40000000
@@ -30,12 +30,12 @@ def _all_names() -> frozenset[str]:
 
 
 def is_known(name: str) -> bool:
-    """Whether any architecture has a call of this name."""
+    """Whether any architecture has a system call of this name."""
     return name in _all_names()
 
 
 def native_number(name: str) -> int:
-    """Number of a native call; raises `NetprobeError` for a name that no kernel knows, -1 where it is not native."""
+    """Number of a native system call, -1 if it is not native; raises `NetprobeError` for an unknown name."""
     try:
         return int(_table().get(name, _architectures()[0]))
     except system_calls.NotSupportedSystemCall:
@@ -48,31 +48,31 @@ def native_number(name: str) -> int:
 
 
 def check_native(name: str) -> None:
-    """Raise `NetprobeError` for a name that is no call of this architecture."""
+    """Raise `NetprobeError` for a name that is no system call of this architecture."""
     if native_number(name) < 0:
         raise NetprobeError(
             f"{name} is not a system call of {platform.machine()}.",
-            hint="Programs there use another one: wait4 for waitpid, recvfrom for recv.",
+            hint="Programs use another one there: wait4 for waitpid, recvfrom for recv.",
         )
 
 
 def native_name(number: int) -> str:
-    """Name of a native call; one newer than the table is named by its number."""
+    """Name of a native system call; its number if it is newer than the library."""
     return _name(number, _architectures()[0])
 
 
 def name_on(machine: str, number: int) -> str:
-    """Name of a call on another architecture, as `uname -m` calls it (x86_64, aarch64)."""
+    """Name of a system call on an architecture as `uname -m` prints it (x86_64, aarch64)."""
     return _name(number, _TABLES.get(machine, (machine,))[0])
 
 
 def other_name(number: int, compat: bool) -> str:
-    """Name of a call that did not come through the native table."""
+    """Name of a system call that did not come through the native entry."""
     if compat:
         return f"{_name(number, _architectures()[1])} (32-bit)"
     if number >> 31:
         return f"(invalid number {number - (1 << 32)})"
-    # The table has the numbers of x32 with the bit.
+    # The library has the numbers of x32 with the bit.
     return f"{_name(number, 'x32')} (x32)" if number & _X32 else f"(invalid number {number})"
 
 

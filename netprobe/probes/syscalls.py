@@ -1,4 +1,4 @@
-"""System calls by thread; those that wait also by timeout class; failures and latency on request."""
+"""System calls by thread; calls that can wait also by timeout; optionally failures and latency."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 
     from netprobe.probes.base import Rows
 
-# The order of bpf/syscalls.c.
+# In the order of bpf/syscalls.c.
 WAITS = (
     "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "io_uring_enter",
 )  # fmt: skip
-_CLASSES = ("zero", "infinite", "unreadable")
-_OCTAVES = 24
-_CELLS_PER_WAIT = len(_CLASSES) + 2 * _OCTAVES
+_TIMEOUTS = ("zero", "infinite", "unreadable")
+_LOG2_BUCKETS = 24
+_CELLS_PER_WAIT = len(_TIMEOUTS) + 2 * _LOG2_BUCKETS
 _SYSCALLS = 512
 _TIMED_CALLS = 8192
 
-# include/linux/errno.h: never seen by programs, but by whoever looks at the kernel's results.
+# include/linux/errno.h: results inside the kernel, which programs never see.
 _RESTARTS = {512: "ERESTARTSYS", 513: "ERESTARTNOINTR", 514: "ERESTARTNOHAND", 516: "ERESTART_RESTARTBLOCK"}
 
 DROPPED = {
@@ -49,7 +49,7 @@ DROPPED = {
 
 @dataclass(frozen=True)
 class SyscallOptions:
-    """What to count beyond the number of calls; `only` names the calls to count, none means all."""
+    """What to count in addition to calls; `only` names the system calls to count, empty: all."""
 
     failures: bool = False
     latency: bool = False
@@ -57,19 +57,20 @@ class SyscallOptions:
 
 
 class Probe:
-    """Counts every system call that a traced thread enters. Some 30 ns a call above an empty program."""
+    """Counts every system call that a traced thread enters: about 30 ns per call more than an empty program."""
 
     name = "syscalls"
     source = "syscalls.c"
+    optional = False
     dropped: Mapping[str, str] = DROPPED
 
     def __init__(self, options: SyscallOptions | None = None) -> None:
         self._options = options or SyscallOptions()
 
     def defines(self, kernel: KernelLayout) -> dict[str, str | int]:
-        """Call numbers of this architecture, and what was asked for."""
+        """Numbers of system calls on this architecture, and the options."""
         defines: dict[str, str | int] = {
-            # A call that the architecture does not have gets a number that never comes.
+            # A system call that the architecture does not have gets a number that never occurs.
             f"NR_{name.upper()}": syscall_names.native_number(name)
             for name in WAITS
         }
@@ -84,13 +85,13 @@ class Probe:
         return defines
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
-        """Entry, and exit where it is needed."""
+        """Entry; exit for failures and latency."""
         enter = RawTracepoint("on_sys_enter", "sys_enter", frequent=True)
         leave = RawTracepoint("on_sys_exit", "sys_exit")
         return (enter, leave) if self._options.failures or self._options.latency else (enter,)
 
     def counters(self) -> tuple[Counters, ...]:
-        """Calls and waits by thread; the rest by key."""
+        """Calls and waits by thread; the others by key."""
         counters: list[Counters] = [
             ThreadCounters("syscall_calls", _SYSCALLS),
             ThreadCounters("syscall_waits", len(WAITS) * _CELLS_PER_WAIT),
@@ -105,7 +106,7 @@ class Probe:
         return tuple(counters)
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
-        """The call that a thread is in."""
+        """The system call that a thread is in."""
         used = self._options.failures or self._options.latency
         return (ThreadScratch("syscalls_in_flight", 2),) if used else ()
 
@@ -132,13 +133,13 @@ class Probe:
         return declared_table("syscalls", columns | {"syscall": names, "calls": calls})
 
     def _timeouts(self, counted: Counted) -> Table:
-        """Calls by timeout class; positive ones by octave of microseconds, with the sum of their timeouts."""
+        """Calls by timeout; positive timeouts by the log2 of their microseconds, with their sum."""
         import numpy as np
 
         interval, rows = counted.rows("syscall_waits")
         cell = rows["cell"] % _CELLS_PER_WAIT
-        # Sums follow their counts, cell by cell.
-        is_sum = (cell >= len(_CLASSES)) & ((cell - len(_CLASSES)) % 2 == 1)
+        # The cell behind each count has the sum of its timeouts.
+        is_sum = (cell >= len(_TIMEOUTS)) & ((cell - len(_TIMEOUTS)) % 2 == 1)
         sums = {
             key: count
             for *key_parts, count in zip(
@@ -155,8 +156,8 @@ class Probe:
         keys = zip(interval.tolist(), rows["thread"].tolist(), rows["cell"].tolist(), strict=True)
         columns = _columns(counted, interval, rows["thread"])
         columns["syscall"] = [WAITS[number] for number in (rows["cell"] // _CELLS_PER_WAIT).tolist()]
-        columns["timeout"] = [_CLASSES[c] if c < len(_CLASSES) else "positive" for c in cell.tolist()]
-        columns["timeout_log2_us"] = np.where(cell < len(_CLASSES), -1, (cell.astype(np.int64) - len(_CLASSES)) // 2)
+        columns["timeout"] = [_TIMEOUTS[c] if c < len(_TIMEOUTS) else "positive" for c in cell.tolist()]
+        columns["timeout_log2_us"] = np.where(cell < len(_TIMEOUTS), -1, (cell.astype(np.int64) - len(_TIMEOUTS)) // 2)
         columns["calls"] = rows["count"]
         columns["timeout_total_ns"] = [sums.get(key, 0) for key in keys]
         return declared_table("syscall_timeouts", columns)
@@ -190,7 +191,7 @@ class Probe:
 
 
 def _names(rows: Rows) -> list[str]:
-    """Names of the calls in rows with a number and whether it came in through a 32-bit entry."""
+    """Names of system calls by number, and whether they came through a 32-bit entry."""
     pairs = zip(rows["number"].tolist(), rows["compat"].tolist(), strict=True)
     return [
         syscall_names.other_name(number, bool(compat))
@@ -201,12 +202,12 @@ def _names(rows: Rows) -> list[str]:
 
 
 def errno_name(number: int) -> str:
-    """ENOENT for 2; the kernel's own restart codes, which errno(3) does not list, by their names."""
+    """ENOENT for 2; also the restart codes of the kernel, which errno(3) does not list."""
     return errno.errorcode.get(number) or _RESTARTS.get(number) or f"errno {number}"
 
 
 def known_errno(name: str) -> str | None:
-    """The name that the tables use: EAGAIN for EWOULDBLOCK; None for a name that stands for no error."""
+    """The name in the tables: EAGAIN for EWOULDBLOCK; None for a name that is no error."""
     upper = name.upper()
     if upper in _RESTARTS.values():
         return upper

@@ -1,19 +1,19 @@
-"""The columns that name a thread, the same in every table."""
+"""The columns of a thread, the same in every table; the table `threads`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from netprobe.probes.base import Thread
+from netprobe.probes.base import TracedThread
 from netprobe.run.table import Table, declared_table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 
-def thread_columns(threads: Sequence[Thread], number: npt.NDArray[Any] | Sequence[int]) -> dict[str, Any]:
-    """pid, tid and names of the threads with these numbers."""
+def thread_columns(threads: Sequence[TracedThread], number: npt.NDArray[Any] | Sequence[int]) -> dict[str, Any]:
+    """pid, tid, process and thread of the threads with these numbers."""
     import numpy as np
 
     number = np.asarray(number, np.int64)
@@ -25,8 +25,8 @@ def thread_columns(threads: Sequence[Thread], number: npt.NDArray[Any] | Sequenc
     }
 
 
-def threads_table(threads: Sequence[Thread], started_ns: int) -> Table:
-    """One row a traced thread; `first_seen_s` and `ended_s` count from the recording's start, NaN = still alive."""
+def threads_table(threads: Sequence[TracedThread], started_ns: int) -> Table:
+    """A row per traced thread; times since the start of the recording."""
     own = threads[1:]
     columns = thread_columns(threads, range(1, len(threads)))
     columns["cpus_allowed"] = [thread.cpus_allowed for thread in own]

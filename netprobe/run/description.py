@@ -53,10 +53,10 @@ class TargetInfo(Struct, kw_only=True, frozen=True):
 class RecordingInfo(Struct, kw_only=True, frozen=True):
     """When and for how long."""
 
+    started: Annotated[str | None, _doc("start of the recording, ISO 8601; null: not known")] = None
     seconds: Annotated[
         Annotated[float, Meta(gt=0)] | None, _doc("seconds that were counted; null: not known (imported Runs)")
     ]
-    started: Annotated[str | None, _doc("start of the recording, ISO 8601; null: not known")] = None
     elapsed_seconds: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         _doc("of a duty-cycled recording: seconds from start to stop, of which `seconds` were counted"),

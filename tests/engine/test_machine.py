@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from netprobe.engine.host import describe_host
+from netprobe.engine.machine import describe_host
 from netprobe.engine.machine import read_machine
 
 
@@ -18,7 +18,7 @@ def test_fields(tmp_path):
 
 def test_host():
     host = describe_host()
-    assert host["memory_kib"] > 1000
-    assert host["cpus_online"]
-    assert host["kernel"]
-    assert host["boot_parameters"] == Path("/proc/cmdline").read_text().strip()
+    assert host.memory_kib > 1000
+    assert host.cpus_online
+    assert host.kernel
+    assert host.boot_parameters == Path("/proc/cmdline").read_text().strip()

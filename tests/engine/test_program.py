@@ -47,10 +47,10 @@ class Refusing(Program):
 def test_what_is_refused_is_tried_again_and_said(refusals):
     program = Refusing(OFTEN, refusals=refusals)
     for _ in range(4):
-        program._wake([one for one in program._resting if one.frequent])
+        program._attach_again([one for one in program._resting if one.frequent])
         program.rest()
     assert len(program._resting) == 1
-    said = [] if not refusals else [f"{refusals} windows lack what {OFTEN} counts"]
+    said = [] if not refusals else [f"{refusals} sampling windows lack the counts of {OFTEN}"]
     assert [text.partition(":")[0] for text in program.refused()] == said
 
 

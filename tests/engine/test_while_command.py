@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.engine import while_command as module
+from netprobe.engine import started_commands as module
 from netprobe.engine.signals import Interruptible
-from netprobe.engine.while_command import WhileCommand
+from netprobe.engine.started_commands import WhileCommand
 
 # The child of a shell that waits for it, and its number in a file; it is `sleep` for 61 s, whoever is to blame.
 CHILD = "sleep 61 & echo $! >{file}; wait"
@@ -75,7 +75,7 @@ def test_also_when_the_shell_ended_first(started, tmp_path):
 
 
 def test_one_that_does_not_mind_sigterm(started, monkeypatch, tmp_path):
-    monkeypatch.setattr("netprobe.engine.server._PATIENCE_S", 0.2)
+    monkeypatch.setattr("netprobe.engine.started_commands._TERMINATION_TIMEOUT_S", 0.2)
     load = started(f"trap '' TERM; {CHILD.format(file=tmp_path / 'pid')}")
     child = written(tmp_path / "pid")
     assert load.end() is True
@@ -91,12 +91,12 @@ def test_a_signal_reaches_what_the_shell_started_and_its_last_words_are_waited_f
         assert signals.interrupted == signal.SIGINT
     began = time.monotonic()
     load.end()
-    assert time.monotonic() - began < module._LAST_WORDS_S
+    assert time.monotonic() - began < module._SUMMARY_TIMEOUT_S
     assert file.read_text() == "23 requests\n"
 
 
 def test_last_words_do_not_take_for_ever(started, monkeypatch):
-    monkeypatch.setattr(module, "_LAST_WORDS_S", 0.2)
+    monkeypatch.setattr(module, "_SUMMARY_TIMEOUT_S", 0.2)
     load = started("trap '' INT; sleep 61")
     time.sleep(0.2)
     load.forward(signal.SIGINT)
@@ -140,7 +140,7 @@ def test_ctrl_c_while_it_is_ended_leaves_nothing(started, monkeypatch, tmp_path)
 
 READS = """
 import sys
-from netprobe.engine.while_command import WhileCommand
+from netprobe.engine.started_commands import WhileCommand
 load = WhileCommand("cat; echo $? >{file}")
 load.release()
 while not load.ended():

@@ -92,7 +92,7 @@ def test_stripped_without_one_says_so(netprobe, shares):
     program = shares("c", "-s")
     done = netprobe("flame", "--json", "-T", 0, "--", program, "now", 1)
     document = done.json()
-    assert document["unknown_share"] > 0.8
+    assert document["unsymbolized_share"] > 0.8
     assert any("shares" in note and "tripped" in note for note in document["notes"])
     assert any(row["function"] == "[shares]" for row in document["functions"])
 
@@ -106,7 +106,7 @@ def test_programs_gone_before_the_end(recording, shares, tmp_path):
     document = session.finish().json()
     functions = {row["function"] for row in document["functions"]}
     assert {"sixty", "thirty", "lab::sixty", "lab::thirty"} <= functions
-    assert document["unknown_share"] < 0.05
+    assert document["unsymbolized_share"] < 0.05
 
 
 def test_exec_changes_what_addresses_mean(netprobe, shares, tmp_path):
@@ -280,8 +280,8 @@ def perf_record(folder, *command):
 
 def loud(document):
     words = {"grown", "shrunk", "new", "gone"}
-    functions = [row for row in document["functions"] if {row["verdict"], row["own_verdict"]} & words]
-    return functions, sum(document["boxes_by_verdict"][word] for word in words)
+    functions = [row for row in document["functions"] if {row["verdict"], row["self_verdict"]} & words]
+    return functions, sum(document["frames_by_verdict"][word] for word in words)
 
 
 @pytest.mark.timing("shares of samples on two shared CPUs")

@@ -77,7 +77,7 @@ def test_nothing_happens_between_attached_and_the_first_look(gated, rows):
     from netprobe.analysis.syscalls import summarise
     from netprobe.engine.options import RecordOptions
     from netprobe.engine.recorder import Recorder
-    from netprobe.engine.to_run import as_run
+    from netprobe.engine.recorded_run import as_run
     from netprobe.probes.syscalls import Probe
 
     target = gated("counted")

@@ -8,7 +8,7 @@ import time
 import pytest
 
 import netprobe as package
-from netprobe.analysis.requests import requests_of
+from netprobe.analysis.request_count import request_count
 from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.lab.server import LabServer, ServerOptions
 from netprobe.load.generator import wrk_command
@@ -75,7 +75,7 @@ def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, ng
     assert run.elapsed_seconds == pytest.approx(4, abs=1)
     assert run.seconds == pytest.approx(0.15 * run.elapsed_seconds, rel=0.35)
     assert f"{run.seconds:.1f} s counted of {run.elapsed_seconds:.1f} s (stopped when the command exited)" in done.out
-    requests = requests_of(run)
+    requests = request_count(run)
     assert requests.count == pytest.approx(requests_in(report) * run.seconds / run.elapsed_seconds)
     calls = run.table("syscalls").groupby("syscall")["calls"].sum().astype(int)
     # Of the load as a whole, of which the windows are a sample; and of what another probe saw in the same windows.

@@ -67,16 +67,16 @@ def warm() -> None:
     import netprobe.commands.record
     import netprobe.commands.syscalls
     import netprobe.engine.counting
-    import netprobe.engine.intervals
+    import netprobe.engine.interval_loop
     import netprobe.engine.observe_groups
     import netprobe.engine.observe_polling
     import netprobe.engine.observe_stacks
     import netprobe.engine.program
     import netprobe.engine.recorder
     import netprobe.engine.target
-    import netprobe.engine.to_run
+    import netprobe.engine.recorded_run
     import netprobe.run.store  # noqa: F401
-    from netprobe.engine.bcc_module import import_bcc
+    from netprobe.engine.bcc_compiler import import_bcc
 
     import_bcc()
 

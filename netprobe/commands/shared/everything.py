@@ -5,70 +5,67 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from netprobe.commands.shared.recording import LIGHT_SHARE, Request, record
+from netprobe.commands.shared.recording import record
+from netprobe.engine.options import RecordOptions
 
 if TYPE_CHECKING:
-    from netprobe.engine.recorder import Observer
     from netprobe.load.generator import Load
     from netprobe.load.rounds import Round
     from netprobe.probes.base import Counted, Probe
     from netprobe.run.model import Run
 
-_BLOCKS, _SHORTEST_BLOCK_S, _LONGEST_BLOCK_S = 40, 0.25, 1.0
-# Fewer, as the kernel stops all CPUs for a moment where programs come and go.
-_LIGHT_BLOCKS = 10
-_MOST_FREQUENT = 10_000
+# Share of the time that `netprobe record --light` counts.
+LIGHT_SHARE = 0.15
+_INTERVALS, _MIN_INTERVAL_S, _MAX_INTERVAL_S = 40, 0.25, 1.0
+# Fewer, as the kernel stops all CPUs for a moment when programs are attached and detached.
+_LIGHT_INTERVALS = 10
+_MAX_FREQUENCY = 10_000
 
 
-def record_everything(request: Request, frequency: int, watch: Callable[[Counted], None] | None = None) -> Run:
-    """All probes, and `frequency` stack samples a second and CPU; `watch` is given what was counted in each interval."""
-    from netprobe.engine.observe_groups import GroupObserver
-    from netprobe.engine.observe_polling import PollingObserver
-    from netprobe.engine.observe_programs import ProgramObserver
-    from netprobe.engine.observe_stacks import StackObserver
-    from netprobe.probes import busypoll, locality, serving, sockets, stacks, switches, syscalls
+def record_everything(
+    options: RecordOptions, frequency: int, on_interval: Callable[[Counted], None] | None = None
+) -> Run:
+    """Record with all probes, and `frequency` stack samples per second and CPU; `on_interval` gets each interval."""
+    from netprobe.engine.recorder import all_observers
 
-    target = request.options()
-    whole = target.whole_machine
-    stack_observer = StackObserver(whole or bool(target.comm))
-    probes: list[Probe] = [
-        syscalls.Probe(),
-        switches.Probe(),
-        serving.Probe(),
-        sockets.Probe(connections=True),
-        locality.Probe(),
-        busypoll.Probe(),
-        stacks.Probe(stacks.StackOptions(frequency=light_frequency(frequency) if request.light else frequency)),
-    ]
-    observers: list[Observer] = [GroupObserver(whole), PollingObserver(whole), stack_observer, ProgramObserver()]
+    options = replace(options, interval_seconds=_interval_seconds(options))
     return record(
-        request,
-        probes,
+        options,
+        probes_of_record(frequency, options.duty_cycled),
         "Recording everything",
-        observers=observers,
-        interval_seconds=_interval_seconds(request.seconds, request.light),
-        watch=watch,
-        # Kernels that keep perf events for CAP_SYS_ADMIN alone are common.
-        dispensable=("stacks",),
+        observers=all_observers(options),
+        on_interval=on_interval,
     )
 
 
-def light_frequency(wanted: int) -> int:
-    """Samples a second in a light recording's windows, so that there are as many as wanted over the whole time.
+def probes_of_record(frequency: int, duty_cycled: bool) -> list[Probe]:
+    """All probes; of these, only the stack sampler has an option of `netprobe record`."""
+    from netprobe.probes import all_probes
+    from netprobe.probes.stacks import Probe as Stacks
+    from netprobe.probes.stacks import StackOptions
 
-    Odd, so as not to keep step with what happens each 1/100 s.
+    stacks = Stacks(StackOptions(frequency=_light_frequency(frequency) if duty_cycled else frequency))
+    return [stacks if probe is Stacks else probe() for probe in all_probes().values()]
+
+
+def _light_frequency(frequency: int) -> int:
+    """Samples per second in the sampling windows, for as many samples in all as `frequency` gives without windows.
+
+    An odd number, so that sampling does not coincide with events every 1/100 s.
     """
-    return min(_MOST_FREQUENT, round(wanted / LIGHT_SHARE) | 1)
+    return min(_MAX_FREQUENCY, round(frequency / LIGHT_SHARE) | 1)
 
 
-def _interval_seconds(seconds: float | None, light: bool) -> float:
-    """Enough intervals for the spread over time of a short recording; the Run merges those of a long one."""
-    if seconds is None:
-        return _LONGEST_BLOCK_S if light else _SHORTEST_BLOCK_S
-    return min(_LONGEST_BLOCK_S, max(_SHORTEST_BLOCK_S, seconds / (_LIGHT_BLOCKS if light else _BLOCKS)))
+def _interval_seconds(options: RecordOptions) -> float:
+    """The length that gives a short recording enough intervals for its spread over time."""
+    if options.seconds is None:
+        return _MAX_INTERVAL_S if options.duty_cycled else _MIN_INTERVAL_S
+    count = _LIGHT_INTERVALS if options.duty_cycled else _INTERVALS
+    return min(_MAX_INTERVAL_S, max(_MIN_INTERVAL_S, options.seconds / count))
 
 
 def record_load(pid: int, load: Load, rounds: int, frequency: int) -> tuple[list[Round], Run]:
@@ -76,7 +73,7 @@ def record_load(pid: int, load: Load, rounds: int, frequency: int) -> tuple[list
 
     Raises `NetprobeError` if the recording or the load fails.
     """
-    from msgspec.structs import replace
+    from msgspec.structs import replace as replace_fields
 
     from netprobe.load.generator import read_results, write_order
     from netprobe.run.description import RequestsInfo
@@ -85,7 +82,8 @@ def record_load(pid: int, load: Load, rounds: int, frequency: int) -> tuple[list
     with tempfile.TemporaryDirectory(prefix="netprobe-load-") as folder:
         order = Path(folder, "order.json")
         command = shlex.join(write_order(order, load, rounds))
-        run = record_everything(Request(pids=(pid,), while_command=command, while_text="the load"), frequency)
+        options = RecordOptions(pids=(pid,), while_command=command, while_description="the load")
+        run = record_everything(options, frequency)
         results = read_results(order)
-    requests = RequestsInfo(count=sum(one.requests for one in results), source="the load generator")
-    return results, Run(replace(run.info, requests=requests), run.tables)
+    requests = RequestsInfo(count=sum(result.requests for result in results), source="the load generator")
+    return results, Run(replace_fields(run.info, requests=requests), run.tables)

@@ -35,7 +35,8 @@ class ColumnError(Exception):
 def to_arrow(schema: TableSchema | None, name: str, values: Any) -> pa.Array[Any]:
     """A column to be written, in its declared type; the type follows from the values where none is declared."""
     column = schema.column(name) if schema else None
-    return pa.array(values) if column is None else pa.array(values, _TYPES[column.dtype], from_pandas=False)
+    array: pa.Array[Any] = pa.array(values) if column is None else pa.array(values, _TYPES[column.dtype])
+    return array
 
 
 def columns_of(table: pa.Table, schema: TableSchema | None, intervals: int, old: bool) -> dict[str, npt.NDArray[Any]]:
@@ -77,7 +78,7 @@ def _with_declared_type(found: ArrowColumn, column: Column) -> ArrowColumn:
 
 def _of_numbers(values: npt.NDArray[Any], kind: pa.DataType) -> ArrowColumn:
     """Without `pa.array`, which imports pandas."""
-    array: Any = pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+    array: Any = pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values.data)])
     return pa.chunked_array([array])
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from netprobe.engine.counting import Totals
+from netprobe.engine.counting import KeyedSnapshot
 
 
 def look(totals, now):
@@ -13,7 +13,7 @@ def look(totals, now):
 
 def test_as_a_dictionary_would():
     random = np.random.default_rng(3)
-    totals, before, state = Totals(3, 2), {}, {}
+    totals, before, state = KeyedSnapshot(3, 2), {}, {}
     for _ in range(50):
         for key in random.integers(0, 6, (40, 3)).tolist():
             state[tuple(key)] = [state.get(tuple(key), [0, 0])[i] + int(random.integers(0, 5)) for i in range(2)]
@@ -33,7 +33,7 @@ def test_as_a_dictionary_would():
 
 
 def test_nothing():
-    totals = Totals(3, 2)
+    totals = KeyedSnapshot(3, 2)
     assert look(totals, []) == []
     assert len(totals.reset([])) == len(totals.reset([1])) == 0
     assert look(totals, [((1, 2, 3), (4, 5))]) == [[4, 5]]

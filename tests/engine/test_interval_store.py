@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from netprobe.engine.counting import THREAD_ROWS
-from netprobe.engine.spill_file import MOST_BLOCKS, IntervalStore
+from netprobe.engine.interval_store import MAX_INTERVALS, IntervalStore
 from netprobe.errors import NetprobeError
 from netprobe.probes.base import Interval
 
@@ -50,8 +50,8 @@ def test_nothing_is_lost(reads):
 @pytest.mark.parametrize("reads", [1, 239, 240, 241, 480, 1000, 3601, 10_000])
 def test_few_and_of_equal_length(reads):
     intervals = store_of(reads).read()
-    assert len(intervals) <= MOST_BLOCKS
-    assert len(intervals) >= min(reads, MOST_BLOCKS // 2)
+    assert len(intervals) <= MAX_INTERVALS
+    assert len(intervals) >= min(reads, MAX_INTERVALS // 2)
     lengths = {one.duration_s for one in intervals[:-1]}
     assert len(lengths) <= 1
     assert intervals[-1].duration_s <= max(lengths, default=1)
@@ -113,5 +113,5 @@ def test_a_file_that_cannot_be_read_is_an_error_in_words():
     store = store_of(10)
     (fd,) = open_files() - before
     os.ftruncate(fd, 0)
-    with pytest.raises(NetprobeError, match="cannot be read back from a temporary file: it is shorter than it was"):
+    with pytest.raises(NetprobeError, match="cannot be read back from a temporary file: it was truncated"):
         store.read()

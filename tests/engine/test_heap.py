@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from netprobe.engine.freed_memory import give_back
+from netprobe.engine.interval_store import trim_heap
 
 _PIECE, _PIECES = 2048, 40_000
 _LARGE, _LARGE_PIECES = 100_000, 800
@@ -20,19 +20,19 @@ def test_holes_are_given_back():
     kept = pieces[::100]
     before = resident()
     del pieces
-    give_back()
+    trim_heap()
     assert before - resident() > 0.8 * _PIECE * _PIECES
     assert len(kept) == _PIECES / 100
 
 
 # A process of its own: memory that others have left behind is used before any is asked for.
 LARGE = f"""
-from netprobe.engine.freed_memory import keep_large_apart
-from tests.engine.test_freed_memory import resident
+from netprobe.engine.interval_store import map_large_blocks
+from tests.engine.test_heap import resident
 
 # After one like this, glibc would put the next ones among the small.
 del bytearray(16 << 20)[:]
-keep_large_apart()
+map_large_blocks()
 pieces = [(bytearray({_LARGE}), bytearray({_PIECE})) for _ in range({_LARGE_PIECES})]
 kept = [small for _, small in pieces]
 before = resident()
@@ -48,4 +48,4 @@ def test_large_pieces_leave_no_holes():
         return int(done.stdout)
 
     assert freed(LARGE) > 0.95 * _LARGE * _LARGE_PIECES
-    assert freed(LARGE.replace("\nkeep_large_apart()", "")) < 0.5 * _LARGE * _LARGE_PIECES
+    assert freed(LARGE.replace("\nmap_large_blocks()", "")) < 0.5 * _LARGE * _LARGE_PIECES

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.engine.server import HeldServer
+from netprobe.engine.started_commands import StartedServer
 from netprobe.errors import NetprobeError
 
 
@@ -20,7 +20,7 @@ def wait_until(condition, seconds=5):
 
 def test_it_waits_for_its_release(tmp_path):
     mark = tmp_path / "mark"
-    server = HeldServer(("touch", str(mark)))
+    server = StartedServer(("touch", str(mark)))
     time.sleep(0.1)
     assert not mark.exists()
     assert not server.ended()
@@ -33,22 +33,22 @@ def test_it_waits_for_its_release(tmp_path):
 
 def test_exit_status_and_signal():
     for script, expected in (("exit 7", 7), ("kill -9 $$", -9)):
-        server = HeldServer(("sh", "-c", script))
+        server = StartedServer(("sh", "-c", script))
         server.release()
         wait_until(server.ended)
         assert server.exit_code == expected
 
 
 def test_ended_before_its_release(tmp_path):
-    server = HeldServer(("touch", str(tmp_path / "mark")))
+    server = StartedServer(("touch", str(tmp_path / "mark")))
     server.end()
     assert server.ended()
     assert not (tmp_path / "mark").exists()
 
 
 def test_one_that_does_not_mind_sigterm(monkeypatch):
-    monkeypatch.setattr("netprobe.engine.server._PATIENCE_S", 0.2)
-    server = HeldServer(("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"))
+    monkeypatch.setattr("netprobe.engine.started_commands._TERMINATION_TIMEOUT_S", 0.2)
+    server = StartedServer(("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"))
     server.release()
     time.sleep(0.2)
     assert server.end() is True
@@ -57,7 +57,7 @@ def test_one_that_does_not_mind_sigterm(monkeypatch):
 
 def test_ctrl_c_as_it_ends(monkeypatch):
     """Its number may be another's by then."""
-    server = HeldServer(("sleep", "9"))
+    server = StartedServer(("sleep", "9"))
     server.release()
 
     def interrupted(seconds):
@@ -69,11 +69,11 @@ def test_ctrl_c_as_it_ends(monkeypatch):
         server.end()
 
 
-def test_it_is_told_of_netprobe_s_end(tmp_path):
-    """The pipe is closed unused when netprobe dies: the held process must see that."""
-    server = HeldServer(("touch", str(tmp_path / "mark")))
-    os.close(server._go)
-    server._go = -1
+def test_a_suspended_server_ends_with_netprobe(tmp_path):
+    """The pipe is closed unused when netprobe dies: the suspended process must see that."""
+    server = StartedServer(("touch", str(tmp_path / "mark")))
+    os.close(server._release_write)
+    server._release_write = -1
     try:
         wait_until(server.ended, 2)
     finally:
@@ -84,12 +84,12 @@ def test_it_is_told_of_netprobe_s_end(tmp_path):
 
 def test_no_such_program():
     with pytest.raises(NetprobeError, match="nosuchprogram") as error:
-        HeldServer(("nosuchprogram",))
+        StartedServer(("nosuchprogram",))
     assert error.value.hint
 
 
 def test_no_descriptor_of_netprobe_s_is_inherited():
-    server = HeldServer(("sleep", "9"))
+    server = StartedServer(("sleep", "9"))
     server.release()
     wait_until(lambda: Path(f"/proc/{server.pid}/comm").read_text() == "sleep\n")
     numbers = {int(fd.name) for fd in Path(f"/proc/{server.pid}/fd").iterdir()}
@@ -107,7 +107,7 @@ def inheritable(fd: int) -> bool:
 def test_signals_are_those_of_a_new_process(tmp_path):
     """Python ignores SIGPIPE and SIGXFSZ; a server must not inherit that."""
     status = tmp_path / "status"
-    server = HeldServer(("cp", "/proc/self/status", str(status)))
+    server = StartedServer(("cp", "/proc/self/status", str(status)))
     server.release()
     wait_until(server.ended)
     ignored = int(status.read_text().split("SigIgn:")[1].split()[0], 16)

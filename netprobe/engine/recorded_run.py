@@ -1,11 +1,11 @@
-"""A recording as a Run."""
+"""Conversion of a recording to a Run."""
 
 from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
 
-from netprobe.engine.host import describe_host
+from netprobe.engine.machine import describe_host
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.recorder import Observer, Recording
 from netprobe.probes.base import Probe
@@ -19,7 +19,7 @@ from netprobe.version import __version__
 def as_run(
     recording: Recording, options: RecordOptions, probes: Sequence[Probe], observers: Sequence[Observer] = ()
 ) -> Run:
-    """Tables of all probes that were let in, and how they were taken."""
+    """A Run with the tables of all probes and observers that were attached, and the description of the recording."""
     counted = recording.counted
     probes = [probe for probe in probes if probe.name not in recording.skipped]
     observers = [observer for observer in observers if observer.probe not in recording.skipped]
@@ -42,7 +42,7 @@ def as_run(
         recording=RecordingInfo(
             started=_iso(recording.started_at),
             seconds=recording.seconds,
-            elapsed_seconds=recording.elapsed_seconds if options.in_windows else None,
+            elapsed_seconds=recording.elapsed_seconds if options.duty_cycled else None,
             intervals=len(counted.intervals),
             stopped_by=recording.stopped_by,
         ),

@@ -1,4 +1,4 @@
-"""The recording's clock: reads all counters once an interval, until time, target or user say stop."""
+"""The clock of a recording: read all counters once per interval, until the duration is over or something stops it."""
 
 from __future__ import annotations
 
@@ -9,76 +9,75 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from netprobe.engine.counting import Reader, ScratchCleaner
-from netprobe.engine.freed_memory import give_back, keep_large_apart
+from netprobe.engine.counting import CounterReader, ScratchCleaner
+from netprobe.engine.interval_store import IntervalStore, map_large_blocks, trim_heap
+from netprobe.engine.libbpf import run_time_statistics
 from netprobe.engine.machine import read_machine
 from netprobe.engine.options import RecordOptions
-from netprobe.engine.program import kernel_accounting
-from netprobe.engine.server import HeldServer
 from netprobe.engine.signals import Interruptible
-from netprobe.engine.spill_file import IntervalStore
+from netprobe.engine.started_commands import StartedServer
 from netprobe.engine.target import Target
 from netprobe.probes.base import Counted, Interval
 
 if TYPE_CHECKING:
     from netprobe.probes.base import Rows
 
-# The kernel's account of BPF run times costs two clock reads an event: it is on for this share of each interval. So are
-# the duty-cycled programs.
+# BPF run-time statistics cost two clock reads per event: they are enabled for this share of each interval. The
+# duty-cycled programs are attached for the same share.
 ACCOUNTED_SHARE = 0.05
 
-OnBlock = Callable[[Counted], None]
+OnInterval = Callable[[Counted], None]
 
 
 @dataclass
 class IntervalLoop:
     """Waits and reads, from `begin` to the end of `run`.
 
-    Then its store has the intervals, and it has the seconds that were counted, for how many of them run times were kept,
-    and the seconds from beginning to end: more than were counted, where the recording is one in windows.
+    Afterwards, `store` has the intervals, `seconds` the time that was counted, `accounted_seconds` the part of it with
+    run-time statistics, and `elapsed_seconds` the time from start to stop, which is longer in a duty-cycled recording.
     """
 
     options: RecordOptions
     target: Target
-    readers: Mapping[str, Reader]
+    readers: Mapping[str, CounterReader]
     signals: Interruptible
-    server: HeldServer | None
-    on_interval: OnBlock
-    # Inside it, duty-cycled programs see what happens.
+    server: StartedServer | None
+    on_interval: OnInterval
+    # Context in which the duty-cycled programs are attached.
     with_duty_cycled: Callable[[], contextlib.AbstractContextManager[None]]
-    # Inside it, everything is counted; of a recording in windows.
-    window: Callable[[], contextlib.AbstractContextManager[None]]
-    # What programs keep by thread between two events.
+    # Context in which a duty-cycled recording counts.
+    sampling_window: Callable[[], contextlib.AbstractContextManager[None]]
+    # Memory of the programs for each thread.
     scratch: Sequence[ScratchCleaner]
-    # Called at both edges of the window.
+    # Called at start and stop of the counted time.
     marks: Sequence[Callable[[], None]] = ()
     # The command that the recording lasts as long as.
-    companion: HeldServer | None = None
-    # What was counted; to be closed by whoever made the loop.
+    companion: StartedServer | None = None
+    # Closed by the creator of the loop.
     store: IntervalStore = field(default_factory=IntervalStore)
 
     def begin(self) -> None:
-        """Open the window: what the probes counted while they were being attached one after another is left out."""
-        keep_large_apart()
-        give_back()
+        """Start counting: events that the first probes counted while the others were being attached are discarded."""
+        map_large_blocks()
+        trim_heap()
         self.accounted_seconds = 0.0
         self._read_counters()
-        if not self.options.in_windows:
+        if not self.options.duty_cycled:
             self._mark()
         self.start = time.monotonic()
         self.started_at = time.time()
         self._machine = read_machine()
 
     def run(self) -> str:
-        """Record until the end; returns what ended it, in words."""
+        """Record until something stops it; return what."""
         with contextlib.ExitStack() as stack:
             self._watched = self._watch(stack)
-            record = self._record_window if self.options.in_windows else self._record_interval
+            record = self._record_window if self.options.duty_cycled else self._record_interval
             stopped_by = ""
             self._begins = self.start
             while not stopped_by:
                 stopped_by = record()
-            if not self.options.in_windows:
+            if not self.options.duty_cycled:
                 self._mark()
         self.seconds = self.store.seconds
         self.elapsed_seconds = self._begins - self.start
@@ -89,9 +88,9 @@ class IntervalLoop:
             mark()
 
     def _watch(self, stack: contextlib.ExitStack) -> list[int]:
-        """A descriptor for each process named by the user, readable when it ends."""
+        """A descriptor for each specified or started process, readable when the process ends."""
         fds = []
-        started = [one.pid for one in (self.server, self.companion) if one]
+        started = [process.pid for process in (self.server, self.companion) if process]
         for pid in (*self.options.pids, *started):
             with contextlib.suppress(ProcessLookupError):
                 fds.append(os.pidfd_open(pid))
@@ -99,18 +98,18 @@ class IntervalLoop:
         return fds
 
     def _record_interval(self) -> str:
-        """Count to the interval's end; returns why it is the last one, or nothing."""
+        """Count until the interval ends; return what stopped the recording, if anything."""
         ends, last = self._end_of_interval()
         reason = self._count_until(ends, self.options.interval_seconds)
         now = time.monotonic()
         self._take_interval(self._begins, now)
         self._begins = now
-        return reason or ("time" if last else "")
+        return reason or ("duration" if last else "")
 
     def _record_window(self) -> str:
-        """Count for the window at the interval's beginning, and look away to the interval's end; returns the same."""
+        """Count in a sampling window at the start of the interval; wait until the interval ends."""
         ends, last = self._end_of_interval()
-        with self.window():
+        with self.sampling_window():
             opened, length = time.monotonic(), self.options.interval_seconds * self.options.counted_share
             self._machine = read_machine()
             self._mark()
@@ -120,19 +119,19 @@ class IntervalLoop:
         self._take_interval(opened, closed)
         reason = reason or self._wait_until(ends)
         self._begins = time.monotonic()
-        return reason or ("time" if last else "")
+        return reason or ("duration" if last else "")
 
     def _end_of_interval(self) -> tuple[float, bool]:
-        """When it ends, and whether it is the last one that was asked for."""
-        interval = self.options.interval_seconds
+        """When the interval ends, and whether it is the last one."""
+        interval, seconds = self.options.interval_seconds, self.options.max_seconds
         ends = self._begins + interval
-        if self.options.seconds is not None and ends > self.start + self.options.seconds - interval / 1000:
-            return self.start + self.options.seconds, True
+        if seconds is not None and ends > self.start + seconds - interval / 1000:
+            return self.start + seconds, True
         return ends, False
 
     def _count_until(self, ends: float, length: float) -> str:
-        with self.with_duty_cycled(), kernel_accounting() as accounted:
-            # Not from the beginning: to attach the duty-cycled ones may take longer than their time.
+        with self.with_duty_cycled(), run_time_statistics() as accounted:
+            # Measured from here: attaching the duty-cycled programs may take longer than the time they stay attached.
             since = time.monotonic()
             reason = self._wait_until(min(ends, since + length * ACCOUNTED_SHARE))
             self.accounted_seconds += (time.monotonic() - since) * accounted
@@ -143,16 +142,16 @@ class IntervalLoop:
             ready = self.signals.wait(deadline - time.monotonic(), self._watched)
             if self.signals.interrupted:
                 return self.signals.interrupted.name
-            # A process that ended stays readable: once is enough to know.
+            # The descriptor of an ended process stays readable.
             self._watched = [fd for fd in self._watched if fd not in ready]
-            if self._target_gone():
+            if self._target_ended():
                 return "target exited"
             if self.companion and self.companion.ended():
                 return "command exited"
             if time.monotonic() >= deadline:
                 return ""
 
-    def _target_gone(self) -> bool:
+    def _target_ended(self) -> bool:
         if self.options.whole_machine or self.options.comm:
             return False
         if self.server:
@@ -177,6 +176,6 @@ class IntervalLoop:
         ended = self.target.release_ended()
         for reader in self.readers.values():
             reader.reset(ended)
-        for kept in self.scratch:
-            kept.reset(ended)
+        for memory in self.scratch:
+            memory.reset(ended)
         self.target.reuse(ended)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from netprobe.engine import bcc_module
-from netprobe.engine.bcc_module import import_bcc
+from netprobe.engine import bcc_compiler
+from netprobe.engine.bcc_compiler import import_bcc
 from netprobe.errors import NotPossibleHereError
 
 COMMANDS = ("apt install python3-bpfcc", "dnf install python3-bcc", "pacman -S python-bcc")
@@ -86,11 +86,11 @@ def test_the_first_place_wins(tmp_path, no_bcc_loaded):
 
 def test_the_real_one(checkout):
     """In a process of its own: what BCC brings stays out of this one."""
-    if not any(Path(place, "bcc").exists() for place in bcc_module._PLACES if "*" not in place):
+    if not any(Path(place, "bcc").exists() for place in bcc_compiler._FOLDERS if "*" not in place):
         pytest.skip("BCC is not installed")
     code = (
         "import sys; before = list(sys.path)\n"
-        "from netprobe.engine.bcc_module import import_bcc\n"
+        "from netprobe.engine.bcc_compiler import import_bcc\n"
         "import os; bcc = import_bcc(); print(bcc.__file__, os.environ['BCC_KERNEL_SOURCE'])\n"
         "assert sys.path == before; assert bcc is import_bcc() and bcc.BPF"
     )
