@@ -73,3 +73,25 @@ def summarise(tables: Tables, fold: bool = True) -> list[SwitchRow]:
     for *thread, total_ns in thread_rows(tables, "run_queue", "total_ns"):
         row(*thread).total_wait_ns += total_ns
     return sorted(rows.values(), key=lambda found: -found.switches)
+
+
+@dataclass(frozen=True)
+class MachineSwitches:
+    """Context switches and forks of the whole machine in an interval, or in all intervals."""
+
+    end_s: float
+    seconds: float
+    switches: int
+    forks: int
+
+
+def machine_switches(intervals: Table) -> tuple[list[MachineSwitches], MachineSwitches]:
+    """Those of each interval, and of the whole recording."""
+    rows = [
+        MachineSwitches(start_s + seconds, seconds, switches, forks)
+        for start_s, seconds, switches, forks in intervals.rows(
+            "start_s", "duration_s", "machine_switches", "machine_forks"
+        )
+    ]
+    seconds = sum(row.seconds for row in rows)
+    return rows, MachineSwitches(seconds, seconds, sum(row.switches for row in rows), sum(row.forks for row in rows))

@@ -222,7 +222,8 @@ def as_json(
         "groups": [_group_json(group) for group in groups],
         "messages": [
             {
-                "pid": thread.pid or None, "tid": thread.tid or None, "process": thread.process, "thread": thread.thread,
+                "pid": thread.pid or None, "tid": thread.tid or None,
+                "process": thread.process, "thread": thread.thread,
                 "rx_cpu": received, "cpu": read, "messages": count,
             }
             for thread in threads

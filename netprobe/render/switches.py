@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from netprobe.analysis.switches import SwitchRow
+from netprobe.analysis.switches import MachineSwitches, SwitchRow, machine_switches
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import duration, percent, rate
 from netprobe.run.table import Table
@@ -18,21 +18,16 @@ _NAMES_SHOWN = 3
 def machine_as_text(intervals: Table, started: str) -> TextTable:
     """One line per interval, like `sar -w`, and the average."""
     begin = datetime.fromisoformat(started).astimezone()
-    rows, switches_in_all, forks_in_all, seconds_in_all = [], 0, 0, 0.0
-    for start_s, duration_s, switches, forks in intervals.rows(
-        "start_s", "duration_s", "machine_switches", "machine_forks"
-    ):
-        time = (begin + timedelta(seconds=start_s + duration_s)).strftime("%H:%M:%S")
-        rows.append(_machine_cells(time, forks, switches, duration_s))
-        switches_in_all += switches
-        forks_in_all += forks
-        seconds_in_all += duration_s
-    rows.append(_machine_cells("Average", forks_in_all, switches_in_all, seconds_in_all))
-    return TextTable([Column("TIME"), Column("proc/s", True), Column("cswch/s", True)], rows)
+    rows, total = machine_switches(intervals)
+    cells = [_machine_cells((begin + timedelta(seconds=row.end_s)).strftime("%H:%M:%S"), row) for row in rows]
+    cells.append(_machine_cells("Average", total))
+    return TextTable([Column("TIME"), Column("proc/s", True), Column("cswch/s", True)], cells)
 
 
-def _machine_cells(time: str, forks: int, switches: int, seconds: float) -> list[str]:
-    return [time, f"{forks / seconds:.2f}", f"{switches / seconds:.2f}"] if seconds else [time, "-", "-"]
+def _machine_cells(time: str, row: MachineSwitches) -> list[str]:
+    if not row.seconds:
+        return [time, "-", "-"]
+    return [time, f"{row.forks / row.seconds:.2f}", f"{row.switches / row.seconds:.2f}"]
 
 
 def threads_as_text(rows: Sequence[SwitchRow], seconds: float, top: int, fold: bool, run_queue: bool) -> TextTable:
