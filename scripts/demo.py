@@ -77,8 +77,8 @@ def busy_polling() -> None:
     ):
         heading(f"net.core.busy_poll is set, and a server in a network namespace {description}")
         with lab(LabOptions(queues=1, defer=defer, busy_poll_us=50)) as bed, contextlib.ExitStack() as stack:
-            options = replace(options, address=bed.server.address)
-            server = stack.enter_context(LabServer(options, namespace=bed.server.namespace))
+            at_address = replace(options, address=bed.server.address)
+            server = stack.enter_context(LabServer(at_address, namespace=bed.server.namespace))
             url = f"http://{bed.server.address}:{server.port}/"
             client = ["ip", "netns", "exec", bed.client.namespace, "taskset", "-c", str(max(os.sched_getaffinity(0)))]
             load = subprocess.Popen([*client, *wrk_command(url, _SHORT + 4)], stdout=subprocess.DEVNULL)
