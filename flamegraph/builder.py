@@ -1,4 +1,4 @@
-"""Puts a Profile together sample by sample, for sources that come as text or one stack at a time."""
+"""Builds a Profile sample by sample, for sources that deliver text or one stack at a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 
 
 class Builder:
-    """Gives frames, stacks and threads their numbers, and adds up the samples."""
+    """Numbers frames, stacks and threads, and sums samples."""
 
     def __init__(self) -> None:
         self._frames: dict[Frame, int] = {}
@@ -50,7 +50,7 @@ class Builder:
             row[1] += weight
 
     def numbers_of(self, other: Profile) -> tuple[Ints, Ints]:
-        """Our number of each stack, and of each thread, of another profile."""
+        """The number in this builder of each stack and each thread of another profile."""
         frames = np.array([self.frame(frame) for frame in other.frames], np.int64)
         numbers, start = frames[other.stacks.frame].tolist(), other.stacks.start.tolist()
         stacks = [self.stack(numbers[begin:end]) for begin, end in pairwise(start)]
@@ -58,7 +58,7 @@ class Builder:
         return np.array(stacks, np.int64), np.array(threads, np.int64)
 
     def profile(self, info: Info) -> Profile:
-        """The profile of all that was added."""
+        """The profile of all added samples."""
         keys = np.array(list(self._rows), np.int64).reshape(-1, 3)
         values = np.array(list(self._rows.values()), np.float64).reshape(-1, 2)
         samples = Samples(keys[:, 0], keys[:, 1], keys[:, 2], values[:, 0].astype(np.int64), values[:, 1])

@@ -1,10 +1,10 @@
-"""The one root of the errors that this library raises on purpose."""
+"""Errors that this library raises for invalid input and wrong use."""
 
 from __future__ import annotations
 
 
 class ProfileError(Exception):
-    """What happened and why, and what to do about it, in the user's words."""
+    """`message`: what happened and why; `hint`: what to do about it."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)
@@ -13,4 +13,4 @@ class ProfileError(Exception):
 
 
 class BrokenProfileError(ProfileError):
-    """A file that ends too early or contradicts itself; the text names the byte or line."""
+    """A truncated or corrupt file; the message gives the byte or line."""

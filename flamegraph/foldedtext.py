@@ -1,4 +1,4 @@
-"""Names in folded text: `;` and line ends inside them, control characters, the annotations of kernel and JIT."""
+"""Names in folded text: escapes of `;`, line ends and control characters; annotations of kernel and JIT."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from flamegraph.frames import Frame, Kind
 
-# A backslash is written as \x5c only where it would read as one of these escapes: regular expressions in the
+# A backslash is written as \x5c only where it would be read as one of these escapes, so that regular expressions in
 # names of node.js stay as FlameGraph writes them.
 _ESCAPE = re.compile(r"\\(?:x(?:[01][0-9a-f]|7f|[89][0-9a-f]|5c)|u202[89])")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]|\\(?=x(?:[01][0-9a-f]|7f|[89][0-9a-f]|5c)|u202[89])")
@@ -17,18 +17,19 @@ _KERNEL_MODULE = re.compile(r"^\[(?!unknown)|vmlinux$")
 
 
 def escape(name: str) -> str:
-    """A name as one element of a folded line: `;` is `:` as in FlameGraph, control characters are `\\x1b`."""
+    """A name as one element of a folded line: `;` becomes `:` as in FlameGraph, control characters become `\\x1b`."""
     return _UNPRINTABLE.sub(_escaped, name.replace(";", ":"))
 
 
 def unescape(text: str) -> str:
-    """The name that `escape` was given, but for its `;`."""
+    """The inverse of `escape`, except for `;`."""
     return _ESCAPE.sub(lambda found: chr(int(found[0][2:], 16)), text) if "\\" in text else text
 
 
 def annotation(frame: Frame, *, kernel: bool, jit: bool) -> str:
-    """`_[k]`, `_[j]`, `_[i]` or "": by the kind, else by the module, where FlameGraph counts whatever stands in
-    brackets (the vdso too) as kernel.
+    """`_[k]`, `_[j]`, `_[i]` or "", by the kind or else by the module.
+
+    As in FlameGraph, any module in brackets (even the vdso) counts as kernel.
     """
     kind = frame.kind
     if kind in (Kind.USER, Kind.UNKNOWN) and frame.module:
@@ -41,7 +42,7 @@ def annotation(frame: Frame, *, kernel: bool, jit: bool) -> str:
 
 
 def parse_name(text: str) -> Frame:
-    """An element of a folded line as a frame; its kind from the annotation, which is taken off."""
+    """An element of a folded line as a frame; its annotation becomes its kind."""
     kind = _SUFFIX.get(text[-4:], Kind.USER)
     name = unescape(text[:-4] if kind is not Kind.USER else text)
     if not (name.startswith("[") and name.endswith("]")) and not name.isspace():

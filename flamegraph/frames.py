@@ -1,4 +1,4 @@
-"""What a stack is made of: frames, and the threads that they were seen in."""
+"""Frames of stacks, and the threads that they were sampled in."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ UNKNOWN = "[unknown]"
 
 
 class Kind(IntEnum):
-    """What sort of code a frame is; the colours, and the annotations `_[k]`, `_[j]`, `_[i]`, come from it."""
+    """Kind of code; determines colours and the annotations `_[k]`, `_[j]`, `_[i]`."""
 
     USER = 0
     KERNEL = 1
     JIT = 2
     INLINED = 3
     UNKNOWN = 4
-    """No name was found: `[unknown]`, `[libc.so.6]` (its module) or an address."""
+    """Unsymbolized: `[unknown]`, `[libc.so.6]` (the module) or an address."""
 
 
 class Frame(NamedTuple):
-    """One function as it is shown: demangled name, the file or `[kernel]` that holds it, sort of code."""
+    """One function: demangled name, file (or `[kernel]`), kind of code."""
 
     name: str
     module: str = ""
@@ -28,7 +28,7 @@ class Frame(NamedTuple):
 
 
 class Thread(NamedTuple):
-    """Who was running; -1 where the source does not say. A thread that renamed itself is two of these."""
+    """A thread; -1 for ids that the source does not have. A thread that changed its name counts as two."""
 
     pid: int
     tid: int

@@ -1,4 +1,4 @@
-"""Profile: unique stacks with their weights by thread and time interval."""
+"""Profile: unique stacks with their weights by thread and time interval. Data only; `FlameGraph` draws it."""
 
 from __future__ import annotations
 
@@ -6,34 +6,31 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from flamegraph.errors import ProfileError
 from flamegraph.frames import Frame, Kind, Thread
+from flamegraph.names import fold_names
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from flamegraph.top import TopRow
-    from flamegraph.tree import Tree
-
     Ints = npt.NDArray[np.int64]
     Floats = npt.NDArray[np.float64]
     Pick = str | Callable[[str], bool]
 
-# An interval's number from its time in floating point: 0.3 / 0.1 is 2.9999999999999996.
+# Tolerance for the index of an interval computed in floating point: 0.3 / 0.1 is 2.9999999999999996.
 _ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Stacks:
-    """Unique stacks, root first: stack i is `frame[start[i]:start[i + 1]]`, numbers of the profile's frames.
+    """Unique stacks, root first. Stack i is `frame[start[i]:start[i + 1]]`: indices into the frames of the profile.
 
-    `start`: int64, one more than there are stacks; `frame`: int32 or int64.
+    `start`: int64, one element more than there are stacks; `frame`: int32 or int64.
     """
 
     start: Ints
@@ -47,16 +44,16 @@ class Stacks:
 
     @cached_property
     def depth(self) -> Ints:
-        """Frames in each stack."""
+        """Number of frames in each stack."""
         return np.diff(self.start)
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows, one for each stack, thread and time interval that has samples; five columns of equal length.
+    """One row per stack, thread and time interval with samples; five columns of equal length.
 
-    `stack`, `thread`, `interval`: numbers; `count`: samples seen (0 where only a weight is known); `weight`: in
-    the profile's unit.
+    `stack`, `thread`, `interval`: indices; `count`: number of samples (0 where only a weight is known); `weight`: in
+    the unit of the profile.
     """
 
     stack: Ints
@@ -69,7 +66,7 @@ class Samples:
         return len(self.stack)
 
     def where(self, chosen: npt.NDArray[np.bool_]) -> Samples:
-        """The rows of a mask."""
+        """The rows that a mask selects."""
         return Samples(
             self.stack[chosen], self.thread[chosen], self.interval[chosen], self.count[chosen], self.weight[chosen]
         )
@@ -77,31 +74,31 @@ class Samples:
 
 @dataclass(frozen=True)
 class Info:
-    """How the profile was taken."""
+    """Recording details."""
 
     event: str = ""
-    """`cycles`, `cpu-clock`, `off-cpu` …; "" where the source does not say."""
+    """`cycles`, `cpu-clock`, `off-cpu` …; "" where the source does not name it."""
     unit: str = "samples"
     """What a weight counts: `samples`, `ns`, `cycles` …"""
     seconds: float = 0.0
     """Length of the recording; 0 where the source has no times."""
     interval_s: float = 0.0
-    """Length of a time interval; 0 where the source has no times: then all is in interval 0."""
+    """Length of a time interval; 0 where the source has no times, and all samples are in interval 0."""
     intervals: int = 1
     lost: int = 0
     """Samples that the kernel or the recorder dropped."""
     truncated: int = 0
-    """Samples whose stack was deeper than what was kept."""
+    """Samples whose stack was deeper than the recorded depth."""
     title: str = ""
     notes: tuple[str, ...] = ()
-    """What a reader of the picture has to know: sentences."""
+    """Sentences shown with the profile: limits of the recording and of its symbols."""
     other_events: tuple[str, ...] = ()
     """Events of the same file that were not read."""
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Unique stacks with their weights by thread and time interval, and how they were taken."""
+    """Unique stacks with their weights by thread and time interval, and recording details."""
 
     frames: Sequence[Frame]
     stacks: Stacks
@@ -111,42 +108,44 @@ class Profile:
 
     @property
     def total(self) -> float:
-        """Sum of the weights, in `info.unit`."""
+        """Sum of all weights, in `info.unit`."""
         return float(self.samples.weight.sum())
 
     @property
     def count(self) -> int:
-        """Samples; 0 where the source has only weights."""
+        """Number of samples; 0 where the source has only weights."""
         return int(self.samples.count.sum())
 
     @property
-    def unknown_share(self) -> float:
-        """Share of the weight whose leaf has no name, 0 to 1."""
+    def unsymbolized_share(self) -> float:
+        """Share of the weight in stacks whose leaf has no name, 0 to 1."""
         if not self.total:
             return 0.0
-        unknown = np.fromiter((frame.kind is Kind.UNKNOWN for frame in self.frames), bool, len(self.frames))
-        has = self.stacks.depth > 0
-        leaf = np.zeros(len(self.stacks), bool)
-        leaf[has] = unknown[self.stacks.frame[self.stacks.start[1:][has] - 1]]
-        return float(self.samples.weight[leaf[self.samples.stack]].sum()) / self.total
+        unnamed = np.fromiter((frame.kind is Kind.UNKNOWN for frame in self.frames), bool, len(self.frames))
+        filled = self.stacks.depth > 0
+        unnamed_leaf = np.zeros(len(self.stacks), bool)
+        unnamed_leaf[filled] = unnamed[self.stacks.frame[self.stacks.start[1:][filled] - 1]]
+        return float(self.samples.weight[unnamed_leaf[self.samples.stack]].sum()) / self.total
 
-    def tree(self, root: str = "comm") -> Tree:
-        """The call tree, below one box a process or thread: root "comm", "pid", "tid" or "none"."""
-        from flamegraph.tree import build
-
-        return build(self, root)
+    def __repr__(self) -> str:
+        info = self.info
+        return (
+            f"{type(self).__name__}(event={info.event!r}, samples={self.count}, stacks={len(self.stacks)},"
+            f" seconds={info.seconds:.4g})"
+        )
 
     def filter(
         self,
         thread: Pick | None = None,
         time: tuple[float, float] | None = None,
         frame: Pick | None = None,
-    ) -> Profile:
-        """The part that fits all that is given.
+    ) -> Self:
+        """The samples that meet every given condition.
 
-        `thread`: a thread's exact name, or a function of it; `time`: seconds from the start, from and to, to
-        whole intervals, of which the first is interval 0 of the part; `frame`: an exact name or a function of it, for
-        stacks that have such a frame. Raises `ProfileError` for a time of a profile without times.
+        `thread`: the exact name of a thread, or a function of the name; `time`: begin and end in seconds from the
+        start, widened to whole intervals, of which the first becomes interval 0; `frame`: the exact name of a
+        function in the stack, or a function of the name. Raises `ProfileError` for `time` where the profile has no
+        times.
         """
         if time is not None and not self.info.interval_s:
             raise ProfileError("The profile has no times to choose from.")
@@ -154,26 +153,18 @@ class Profile:
             return self._within(*time).filter(thread, frame=frame)
         keep = np.ones(len(self.samples), bool)
         if thread is not None:
-            keep &= _matching([one.comm for one in self.threads], thread)[self.samples.thread]
+            keep &= _matching([owner.comm for owner in self.threads], thread)[self.samples.thread]
         if frame is not None:
             keep &= self._with_frame(frame)[self.samples.stack]
         return replace(self, samples=self.samples.where(keep))
 
-    def fold_threads(self) -> Profile:
-        """The same with `reactor-0`, `reactor-1` … as one `reactor-N`."""
-        from flamegraph.names import fold_names
-
+    def fold_threads(self) -> Self:
+        """The same profile with `reactor-0`, `reactor-1` … merged into `reactor-N`."""
         folded = fold_names(thread.comm for thread in self.threads)
-        return replace(self, threads=[one._replace(comm=folded[one.comm]) for one in self.threads])
-
-    def top(self, rows: int = 30) -> list[TopRow]:
-        """The functions with most weight of their own, heaviest first; 0 = all."""
-        from flamegraph.top import top
-
-        return top(self, rows)
+        return replace(self, threads=[thread._replace(comm=folded[thread.comm]) for thread in self.threads])
 
     def to_frame(self) -> pd.DataFrame:
-        """A row for each stack, thread and interval: comm, pid, tid, interval, stack (`a;b;c`), samples, weight."""
+        """One row per stack, thread and interval: comm, pid, tid, start_s, stack (`a;b;c`), samples, weight."""
         import pandas as pd
 
         names = [frame.name for frame in self.frames]
@@ -191,18 +182,7 @@ class Profile:
             }
         )
 
-    def write(self, path: str | Path, **options: Any) -> None:
-        """Write to a file, in the format of the name's ending: .html, .svg, .folded, .pb.gz, .speedscope.json."""
-        from flamegraph.writers import write
-
-        write(self, Path(path), **options)
-
-    def _repr_html_(self) -> str:
-        from flamegraph.writers.html import embedded
-
-        return embedded(self)
-
-    def _within(self, begin_s: float, end_s: float) -> Profile:
+    def _within(self, begin_s: float, end_s: float) -> Self:
         info = self.info
         intervals = max(info.intervals, int(self.samples.interval.max(initial=0)) + 1)
         first = int(min(max(begin_s / info.interval_s + _ROUNDING, 0), intervals))
@@ -211,9 +191,9 @@ class Profile:
             return self
         kept = self.samples.where((self.samples.interval >= first) & (self.samples.interval < end))
         span = f"seconds {first * info.interval_s:.4g} to {min(end * info.interval_s, info.seconds):.4g}"
-        note = f"A part of the recording: {span} of {info.seconds:.4g}."
+        note = f"Part of the recording: {span} of {info.seconds:.4g}."
         if info.lost or info.truncated:
-            note += f" In all of it {info.lost} samples were lost and {info.truncated} stacks truncated."
+            note += f" In total {info.lost} samples were lost and {info.truncated} stacks truncated."
         part = replace(
             info,
             seconds=min((end - first) * info.interval_s, info.seconds),

@@ -1,4 +1,4 @@
-"""Says of each box whether it changed: the words, the interface for statistics, and two judges without any."""
+"""Whether a node or function changed: verdicts, the interface of verdict rules, and two rules without statistics."""
 
 from __future__ import annotations
 
@@ -20,36 +20,35 @@ if TYPE_CHECKING:
 
 
 class Verdict(IntEnum):
-    """What became of a box from before to after."""
+    """Change of a node or function from before to after."""
 
     UNCHANGED = 0
     GROWN = 1
     SHRUNK = 2
     NEW = 3
     GONE = 4
-    CANNOT_TELL = 5
+    INCONCLUSIVE = 5
     NOISE = 6
-    """It differs, but no more than two recordings of the same thing do."""
+    """Differs by no more than two recordings of the same workload do."""
 
     @property
     def word(self) -> str:
-        """As pages and tables write it."""
+        """Label in pages and tables."""
         return self.name.lower().replace("_", " ")
 
     @property
     def sign(self) -> str:
-        """One character, told apart without colours."""
+        """One character, so that verdicts are distinguishable without colours."""
         return "=+−✚✕?≈"[self]
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What a judge may look at; each array has one value for each box or function that is judged.
+class VerdictInput:
+    """Input of a verdict rule; arrays have one value per node or function.
 
-    `rate_a`, `rate_b`: weight over the denominator; `samples_a`, `samples_b`: samples behind it, None where a
-    source has only weights; `whole_a`, `whole_b`: the rate of everything. `member_a`, `member_b`: rows of the
-    profiles' samples and the box each ends in (empty for functions): with `before.samples.interval` they give
-    values by time interval.
+    `rate_a`, `rate_b`: normalized weights; `samples_a`, `samples_b`: their samples, None where a source has only
+    weights; `whole_a`, `whole_b`: the rate of the root. `member_a`, `member_b`: the last node of each row of samples
+    (empty for functions), which with `before.samples.interval` gives values by time interval.
     """
 
     rate_a: Floats
@@ -65,44 +64,44 @@ class Evidence:
     inclusive: bool
 
 
-Judge = Callable[[Evidence], "Verdicts"]
+VerdictRule = Callable[[VerdictInput], "Verdicts"]
 
 
 @dataclass(frozen=True)
 class SimpleRule:
-    """Thresholds alone, no statistics.
+    """Thresholds without statistics.
 
-    Inconclusive: fewer than `samples` samples on both sides together, or a change inside twice the counting error
-    (which is too small a measure, since samples are not independent). Unchanged: a change of less than `relative`
-    of the larger side, or of less than `points` of everything.
+    Inconclusive: fewer than `samples` samples on both sides together, or a change of less than twice the counting
+    error (an underestimate, since samples are not independent). Unchanged: a change of less than `relative` of the
+    larger side, or of less than `points` of the total.
     """
 
     samples: int = 30
     relative: float = 0.10
     points: float = 0.001
 
-    def __call__(self, evidence: Evidence) -> Verdicts:
-        """A verdict for each."""
-        a, b = evidence.rate_a, evidence.rate_b
+    def __call__(self, compared: VerdictInput) -> Verdicts:
+        """A verdict per node or function."""
+        a, b = compared.rate_a, compared.rate_b
         change, larger = b - a, np.maximum(a, b)
         verdict = np.where(change > 0, Verdict.GROWN, Verdict.SHRUNK)
         verdict[(a == 0) & (b > 0)] = Verdict.NEW
         verdict[(b == 0) & (a > 0)] = Verdict.GONE
-        least = np.maximum(self.relative * larger, self.points * max(evidence.whole_a, evidence.whole_b))
-        if evidence.samples_a is not None and evidence.samples_b is not None:
-            few = evidence.samples_a + evidence.samples_b < self.samples
-            error = np.sqrt(_variance(a, evidence.samples_a) + _variance(b, evidence.samples_b))
-            verdict[few | (np.abs(change) <= 2 * error)] = Verdict.CANNOT_TELL
-            verdict[~few & (np.abs(change) < least)] = Verdict.UNCHANGED
+        smallest = np.maximum(self.relative * larger, self.points * max(compared.whole_a, compared.whole_b))
+        if compared.samples_a is not None and compared.samples_b is not None:
+            few = compared.samples_a + compared.samples_b < self.samples
+            error = np.sqrt(_variance(a, compared.samples_a) + _variance(b, compared.samples_b))
+            verdict[few | (np.abs(change) <= 2 * error)] = Verdict.INCONCLUSIVE
+            verdict[~few & (np.abs(change) < smallest)] = Verdict.UNCHANGED
         else:
-            verdict[np.abs(change) < least] = Verdict.UNCHANGED
+            verdict[np.abs(change) < smallest] = Verdict.UNCHANGED
         verdict[change == 0] = Verdict.UNCHANGED
         return verdict.astype(np.uint8)
 
     def __str__(self) -> str:
         return (
-            f"A simple rule, no statistics: a change below {self.relative:.0%} of the box or {self.points:.1%} of"
-            f" everything is “unchanged”; fewer than {self.samples} samples, or a change inside twice the counting"
+            f"Thresholds without statistics: a change below {self.relative:.0%} of the frame or {self.points:.1%} of"
+            f" the total is “unchanged”; fewer than {self.samples} samples, or a change below twice the counting"
             " error, is “inconclusive”."
         )
 
@@ -111,31 +110,31 @@ _ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
-class NothingKnown:
-    """Inconclusive of what has more or less: nothing says how much the numbers would differ by themselves.
+class UnknownNoise:
+    """Every increase and decrease is inconclusive, since the noise of the weights is unknown.
 
-    Pictures then show by paler colours which side has more. What stands on one side only, with so many samples that
-    its absence from the other is no chance, is new or gone all the same.
+    Pictures then tint frames by the side that has more. A node on one side only is new or gone where it has enough
+    samples that its absence from the other side is not chance.
     """
 
-    why: str
+    reason: str
     samples: int = 15
 
-    def __call__(self, evidence: Evidence) -> Verdicts:
-        """A verdict for each."""
-        a, b = evidence.rate_a, evidence.rate_b
-        # Sums of the same weights in another order.
+    def __call__(self, compared: VerdictInput) -> Verdicts:
+        """A verdict per node or function."""
+        a, b = compared.rate_a, compared.rate_b
+        # Sums of the same weights in a different order may differ by this.
         differs = np.abs(b - a) > _ROUNDING * np.maximum(a, b)
-        verdict = np.where(differs, Verdict.CANNOT_TELL, Verdict.UNCHANGED)
-        if evidence.samples_a is not None and evidence.samples_b is not None:
-            verdict[(a == 0) & (evidence.samples_b >= self.samples)] = Verdict.NEW
-            verdict[(b == 0) & (evidence.samples_a >= self.samples)] = Verdict.GONE
+        verdict = np.where(differs, Verdict.INCONCLUSIVE, Verdict.UNCHANGED)
+        if compared.samples_a is not None and compared.samples_b is not None:
+            verdict[(a == 0) & (compared.samples_b >= self.samples)] = Verdict.NEW
+            verdict[(b == 0) & (compared.samples_a >= self.samples)] = Verdict.GONE
         return verdict.astype(np.uint8)
 
     def __str__(self) -> str:
         return (
-            f"{self.why} So nothing says which change is more than noise: paler colours show which side has more. "
-            f"What stands on one side only, with {self.samples} samples or more, is new or gone."
+            f"{self.reason} So no change can be distinguished from noise: the tint shows which side has more. "
+            f"A frame on one side only, with {self.samples} samples or more, is new or gone."
         )
 
 

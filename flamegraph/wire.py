@@ -10,17 +10,17 @@ _MASK = (1 << 64) - 1
 
 
 class WireError(Exception):
-    """Not the wire format; `offset` is the byte of the message at which it breaks."""
+    """A violation of the wire format at the byte `offset` of the message."""
 
-    def __init__(self, what: str, offset: int) -> None:
-        super().__init__(what)
-        self.message, self.offset = what, offset
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.message, self.offset = message, offset
 
 
 def fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
-    """Fields of the message in `data[start:end]`: number, value, -1; or number, start, end of the bytes.
+    """Fields of the message in `data[start:end]`: (number, value, -1), or (number, start, end) for bytes.
 
-    Numbers are unsigned. Raises `WireError`.
+    Values are unsigned. Raises `WireError`.
     """
     at = start
     while at < end:
@@ -39,7 +39,7 @@ def fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         elif wire not in (FIXED64, FIXED32):
             raise WireError(f"a field of the unknown type {wire}", begin)
         if length > end - at:
-            raise WireError(f"a field of {length} bytes where {end - at} are left", begin)
+            raise WireError(f"a field of {length} bytes where {end - at} remain", begin)
         if wire == BYTES:
             yield number, at, at + length
         else:
@@ -48,7 +48,7 @@ def fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int]]:
 
 
 def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
-    """An unsigned number of up to 64 bits, and where it ends."""
+    """An unsigned number of up to 64 bits, and the offset of its end."""
     value = shift = 0
     for position in range(at, min(at + 10, end)):
         byte = data[position]
@@ -56,7 +56,7 @@ def varint(data: bytes, at: int, end: int) -> tuple[int, int]:
         if byte < 0x80:
             return value & _MASK, position + 1
         shift += 7
-    raise WireError("a number that does not end", at)
+    raise WireError("an unterminated number", at)
 
 
 def packed(data: bytes, start: int, end: int) -> list[int]:
@@ -78,7 +78,7 @@ def signed(number: int) -> int:
 
 
 def encode_varint(number: int) -> bytes:
-    """A number of up to 64 bits; negative ones as int64."""
+    """A number of up to 64 bits; negative numbers as int64."""
     number &= _MASK
     out = bytearray()
     while number > 0x7F:
@@ -89,7 +89,7 @@ def encode_varint(number: int) -> bytes:
 
 
 def number_field(field: int, number: int) -> bytes:
-    """A field with a number; nothing for 0, which is what an absent field means."""
+    """A field with a number; nothing for 0, the value of an absent field."""
     return encode_varint(field << 3 | VARINT) + encode_varint(number) if number else b""
 
 

@@ -32,11 +32,11 @@ function hatch(context, color, lines) {
   return context.createPattern(tile, "repeat");
 }
 
-// Gone, new and "inconclusive" are hatched: they differ without colours as well.
+// Gone, new and inconclusive are hatched, so that they differ without colours.
 function hatches(context, paint) {
   if (!header.diff) return () => null;
   const [gone, fresh, unsure] = ["falling", "level", "rising"].map((name) => hatch(context, paint.hatch, LINES[name]));
-  return (box) => ({ [GONE]: gone, [NEW]: fresh, [CANNOT_TELL]: unsure })[verdictOf(box, state)] ?? null;
+  return (node) => ({ [GONE]: gone, [NEW]: fresh, [INCONCLUSIVE]: unsure })[verdictOf(node, state)] ?? null;
 }
 
 // Paints rows whose top is between `top` and `top + height`, onto a canvas of that height.
@@ -49,7 +49,7 @@ function paintRows(canvas, { top, height, width, theme, focus = true }) {
   for (let level = 0; level < plan.rows.length; level++) {
     const y = rowTop(level) - top;
     if (y + ROW < 0 || y > height) continue;
-    for (const item of plan.rows[level]) paintBox(context, item, y, paint, colors, pattern);
+    for (const item of plan.rows[level]) paintFrame(context, item, y, paint, colors, pattern);
   }
   context.globalAlpha = 1;
   if (focus) paintFocus(context, top, paint);
@@ -71,33 +71,33 @@ function prepared(canvas, width, height) {
   return context;
 }
 
-function paintBox(context, item, y, paint, colors, pattern) {
-  const { box, at, width } = item;
+function paintFrame(context, item, y, paint, colors, pattern) {
+  const { node, at, width } = item;
   const hit = hits !== null && anyHit(item);
   const faded = hits !== null && !hit;
   const gap = width > 4 ? 1 : width > 2 ? 0.5 : 0;
-  setPen(context, faded ? 0.38 : item.above ? 0.6 : 1, hit ? paint.hit : colors[sums.color[box]]);
+  setPen(context, faded ? 0.38 : item.above ? 0.6 : 1, hit ? paint.hit : colors[sums.color[node]]);
   context.fillRect(at, y, width < 0.6 ? 0.6 : width - gap, ROW - 1);
   if (width < 4) return;
-  const lines = hit ? null : pattern(box);
+  const lines = hit ? null : pattern(node);
   if (lines) {
     setPen(context, penAlpha, lines);
     context.fillRect(at, y, width - gap, ROW - 1);
   }
   if (width < 22) return;
-  const text = fitted(context, labelOf(box, width > 180), width - gap - 2 * PADDING);
+  const text = fitted(context, labelOf(node, width > 180), width - gap - 2 * PADDING);
   if (!text) return;
   if (lines) {
-    setPen(context, penAlpha, colors[sums.color[box]]);
+    setPen(context, penAlpha, colors[sums.color[node]]);
     context.fillRect(at + 2, y + 2, context.measureText(text).width + 2 * PADDING - 3, ROW - 5);
   }
   setPen(context, faded ? 0.62 : item.above ? 0.8 : 1, hit ? paint.hitInk : paint.ink);
   context.fillText(text, at + PADDING, y + ROW / 2);
 }
 
-// Boxes too narrow to be told apart share a rectangle: it lights up for any of them.
-function anyHit({ box, last }) {
-  for (let i = box; i <= last; i++) if (hits[tree.frame[i]] === 1) return true;
+// Nodes too narrow to be distinguished share a rectangle, which is highlighted for any of them.
+function anyHit({ node, last }) {
+  for (let i = node; i <= last; i++) if (hits[tree.frame[i]] === 1) return true;
   return false;
 }
 
@@ -109,15 +109,15 @@ function setPen(context, alpha, fill) {
   if (fill !== penFill) context.fillStyle = penFill = fill;
 }
 
-function labelOf(box, roomy) {
-  if (!header.diff) return nameOf(box);
-  const verdict = verdictOf(box, state);
-  const { before, after } = rates(box, state, state.compare === "own");
-  const tells = roomy && (verdict === GROWN || verdict === SHRUNK);
-  return `${header.diff.signs[verdict]} ${nameOf(box)}${tells ? `  ${relative(before, after)}` : ""}`;
+function labelOf(node, roomy) {
+  if (!header.diff) return nameOf(node);
+  const verdict = verdictOf(node, state);
+  const { before, after } = rates(node, state, state.compare === "self");
+  const withChange = roomy && (verdict === GROWN || verdict === SHRUNK);
+  return `${header.diff.signs[verdict]} ${nameOf(node)}${withChange ? `  ${relative(before, after)}` : ""}`;
 }
 
-// Widths of single characters are added up: measuring every text anew takes most of a zoom's time.
+// Sums of character widths: measuring each text would take most of the time of a zoom.
 function fitted(context, text, room) {
   const dots = characterWidth(context, "…");
   let width = 0, fits = 0;
@@ -136,8 +136,8 @@ function characterWidth(context, character) {
 }
 
 function paintFocus(context, top, paint) {
-  const outline = (box, color, line) => {
-    const place = placeOf(box);
+  const outline = (node, color, line) => {
+    const place = placeOf(node);
     context.strokeStyle = color;
     context.lineWidth = line;
     const inset = line / 2;
@@ -170,7 +170,7 @@ function layOut() {
   byId("spacer").style.height = `${Math.max(plan.height, 1)}px`;
 }
 
-// A flame stands on the lower edge, also of a window that it does not fill.
+// A flame graph starts at the lower edge, even of a window that it does not fill.
 function graphTop() {
   const scroll = byId("scroll");
   const room = Math.max(0, scroll.clientHeight - plan.height);
@@ -182,9 +182,9 @@ function settle() {
   scroll.scrollTop = state.icicle ? 0 : scroll.scrollHeight;
 }
 
-function reveal(box) {
+function reveal(node) {
   const scroll = byId("scroll");
-  const top = rowTop(tree.depth[box]) - graphTop();
+  const top = rowTop(tree.depth[node]) - graphTop();
   if (top < 0) scroll.scrollTop += top - ROW;
   else if (top + ROW > scroll.clientHeight) scroll.scrollTop += top + 2 * ROW - scroll.clientHeight;
 }

@@ -1,8 +1,8 @@
-// The keyboard, and the help that lists it.
+// Keys, and the help that lists them.
 const HELP = [
   ["← →", "neighbours"],
-  ["↑ ↓", "up and down the picture: callers and what they call"],
-  ["Enter", "zoom to the box"],
+  ["↑ ↓", "callers and callees"],
+  ["Enter", "zoom to the frame"],
   ["Escape", "back"],
   ["Home", "zoom out to all"],
   ["/", "search; Enter there goes to the next match"],
@@ -37,9 +37,9 @@ const ACTIONS = {
   "?": () => byId("help").showModal(),
   x: () => header.diff && swapOrder(),
   w: () => header.diff && setSizes(SIZES[(SIZES.indexOf(state.sizes) + 1) % SIZES.length]),
-  i: () => header.diff && setCompare(state.compare === "own" ? "total" : "own"),
+  i: () => header.diff && setCompare(state.compare === "self" ? "total" : "self"),
 };
-// These walk the graph, and belong to it alone: elsewhere arrows scroll and Enter presses buttons.
+// Keys that move in the graph; elsewhere, arrows scroll and Enter presses buttons.
 const WALKS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Enter", "Home"]);
 
 function pressed(event) {
@@ -68,23 +68,23 @@ function escape() {
   else zoomBack();
 }
 
-function focusOn(box) {
-  state.focus = box;
-  reveal(box);
+function focusOn(node) {
+  state.focus = node;
+  reveal(node);
   paint();
-  const place = placeOf(box), edge = byId("scroll").getBoundingClientRect();
-  showTip(box, edge.left + Math.max(place.at, 0) + Math.min(place.width, 200) / 2, edge.top + place.top - graphTop() + 6);
-  say(sentenceOf(box));
+  const place = placeOf(node), edge = byId("scroll").getBoundingClientRect();
+  showTip(node, edge.left + Math.max(place.at, 0) + Math.min(place.width, 200) / 2, edge.top + place.top - graphTop() + 6);
+  say(sentenceOf(node));
 }
 
-const visible = (box) => sums.width[box] > 0;
+const visible = (node) => sums.width[node] > 0;
 
 function sideways(step) {
   const level = tree.depth[state.focus];
   if (level <= tree.depth[state.zoom] || !plan.ranges[level]) return focusOn(state.focus);
   const [low, high] = plan.ranges[level];
-  for (let box = state.focus + step; box >= low && box < high; box += step) if (visible(box)) return focusOn(box);
-  return say("No further box on this level.");
+  for (let node = state.focus + step; node >= low && node < high; node += step) if (visible(node)) return focusOn(node);
+  return say("No further frame on this level.");
 }
 
 function toParent() {
@@ -96,21 +96,21 @@ function toChild() {
     return focusOn(plan.ranges[tree.depth[state.focus] + 1][0]);
   }
   let best = null;
-  for (let box = tree.first[state.focus]; box < tree.first[state.focus + 1]; box++) {
-    if (visible(box) && (best === null || sums.width[box] > sums.width[best])) best = box;
+  for (let node = tree.first[state.focus]; node < tree.first[state.focus + 1]; node++) {
+    if (visible(node) && (best === null || sums.width[node] > sums.width[best])) best = node;
   }
-  return best === null ? say(`Nothing stands on ${nameOf(state.focus)}.`) : focusOn(best);
+  return best === null ? say(`${nameOf(state.focus)} has no callees here.`) : focusOn(best);
 }
 
-// Matches in the order of the levels, inside the zoomed box.
+// Matches inside the zoomed node, in the order of levels.
 function nextMatch(step) {
-  if (hits === null) return say("Nothing is searched for.");
+  if (hits === null) return say("No search is active.");
   const found = [];
   eachLevel(state.zoom, (low, high) => {
-    for (let box = low; box < high; box++) if (hits[tree.frame[box]] && visible(box)) found.push(box);
+    for (let node = low; node < high; node++) if (hits[tree.frame[node]] && visible(node)) found.push(node);
   });
-  if (!found.length) return say("Nothing matches.");
-  const after = step > 0 ? found.find((box) => box > state.focus) : found.findLast((box) => box < state.focus);
+  if (!found.length) return say("No match.");
+  const after = step > 0 ? found.find((node) => node > state.focus) : found.findLast((node) => node < state.focus);
   return focusOn(after ?? found.at(step > 0 ? 0 : -1));
 }
 
@@ -118,8 +118,8 @@ function fillHelp() {
   const keys = header.diff ? [...HELP.filter(([key]) => key !== "h"), ...DIFF_HELP] : HELP;
   byId("help-keys").replaceChildren(
     ...keys.flatMap(([key, text]) => [
-      node("dt", {}, ...key.split("  ").map((one) => node("kbd", { textContent: one }))),
-      node("dd", { textContent: text }),
+      element("dt", {}, ...key.split("  ").map((textContent) => element("kbd", { textContent }))),
+      element("dd", { textContent: text }),
     ]),
   );
   byId("help-rule").hidden = !header.diff;

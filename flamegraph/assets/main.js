@@ -1,4 +1,4 @@
-// Puts the parts together: what a change redraws, buttons and mouse, start.
+// Redrawing after changes, buttons and mouse, start.
 const waiting = new Map();
 
 // At most once a frame.
@@ -10,28 +10,28 @@ function soon(key, work) {
   }));
 }
 
-// `what` changed: "data" (weights), "zoom", "search", "look" (theme), "size".
-function refresh(what) {
+// `change`: "data" (weights), "zoom", "search", "look" (theme), "size".
+function refresh(change) {
   if (printing) return;
   hideTip();
-  if (what === "data") {
+  if (change === "data") {
     aggregate(state);
     if (!(sums.width[state.focus] > 0)) state.focus = state.zoom;
   }
-  if (what === "data" || what === "zoom" || what === "search") showMatches();
-  if (what === "data" || what === "zoom") showPath();
-  if (what !== "search") {
+  if (change === "data" || change === "zoom" || change === "search") showMatches();
+  if (change === "data" || change === "zoom") showPath();
+  if (change !== "search") {
     showTime();
     showLegend();
   }
-  if (what === "data" || what === "look") showThreads();
+  if (change === "data" || change === "look") showThreads();
   showButtons();
   showTable();
-  fit(what !== "look" && what !== "search");
-  if (what !== "zoom") keepAddress();
+  fit(change !== "look" && change !== "search");
+  if (change !== "zoom") keepAddress();
 }
 
-// The status line may take another line of its own: the graph is fitted to what is left.
+// The status line may need another line: the graph takes the remaining height.
 function fit(moved) {
   layOut();
   showStatus();
@@ -51,15 +51,15 @@ function showMatches() {
 
 function matchText() {
   if (!header.diff) {
-    const { sum, boxes } = matchedWeight(hits, state.zoom, sums.total);
+    const { sum, nodes } = matchedWeight(hits, state.zoom, sums.total);
     const of = state.zoom === ROOT ? "" : " of the view";
-    return boxes ? `${percent(sum, sums.total[state.zoom])}${of} in ${whole.format(boxes)} ${boxes === 1 ? "box" : "boxes"}` : "No match";
+    return nodes ? `${percent(sum, sums.total[state.zoom])}${of} in ${whole.format(nodes)} ${nodes === 1 ? "frame" : "frames"}` : "No match";
   }
   const sides = [sums.totalA, sums.totalB].map((weight, side) => {
-    const { sum, boxes } = matchedWeight(hits, state.zoom, weight);
-    return { rate: sum / (header.diff.divisors[side] || 1), boxes };
+    const { sum, nodes } = matchedWeight(hits, state.zoom, weight);
+    return { rate: sum / (header.diff.divisors[side] || 1), nodes };
   });
-  if (!sides[0].boxes && !sides[1].boxes) return "No match";
+  if (!sides[0].nodes && !sides[1].nodes) return "No match";
   if (state.swapped) sides.reverse();
   return `${rated(sides[0].rate)} → ${rated(sides[1].rate)}`;
 }
@@ -104,7 +104,7 @@ function pressedIn(id, value) {
 
 function fillChoice(id, pairs, choose) {
   byId(id).replaceChildren(...pairs.map(([value, textContent]) => {
-    const button = node("button", { type: "button", value, textContent });
+    const button = element("button", { type: "button", value, textContent });
     button.addEventListener("click", () => choose(value));
     return button;
   }));
@@ -150,13 +150,13 @@ function swapOrder() {
 function setSizes(sizes) {
   state.sizes = sizes;
   refresh("data");
-  say(`Widths: ${sizes === "both" ? "the larger of both sides" : sideNames()[sizes === "before" ? 0 : 1]}.`);
+  say(`Widths: ${sizes === "both" ? "the larger side" : sideNames()[sizes === "before" ? 0 : 1]}.`);
 }
 
 function setCompare(compare) {
   state.compare = compare;
   refresh("data");
-  say(compare === "own" ? "Each box compared by itself." : "Each box compared with all it calls.");
+  say(compare === "self" ? "Self weights compared." : "Weights with callees compared.");
 }
 
 function hideTip() {
@@ -168,7 +168,7 @@ function wireGraph() {
   const scroll = byId("scroll");
   const under = (event) => {
     const edge = scroll.getBoundingClientRect();
-    return boxUnder(event.clientX - edge.left, event.clientY - edge.top + graphTop());
+    return nodeUnder(event.clientX - edge.left, event.clientY - edge.top + graphTop());
   };
   scroll.addEventListener("pointermove", (event) => soon("hover", () => {
     hovered = under(event);
@@ -181,10 +181,10 @@ function wireGraph() {
     paint();
   }));
   scroll.addEventListener("click", (event) => {
-    const box = under(event);
-    if (box === null) return;
-    if (box === state.zoom) zoomBack();
-    else zoomTo(box);
+    const node = under(event);
+    if (node === null) return;
+    if (node === state.zoom) zoomBack();
+    else zoomTo(node);
     say(sentenceOf(state.zoom));
   });
   scroll.addEventListener("scroll", () => soon("scroll", paint));
@@ -241,17 +241,17 @@ function restore() {
 
 function fillHead() {
   byId("title").textContent = header.title;
-  byId("facts").replaceChildren(...header.facts.map(([label, value, warns]) =>
-    node("div", { className: warns ? "warns" : "" }, node("dt", { textContent: label }), node("dd", { textContent: value }))));
+  byId("details").replaceChildren(...header.details.map(([label, value, warns]) =>
+    element("div", { className: warns ? "warns" : "" }, element("dt", { textContent: label }), element("dd", { textContent: value }))));
   byId("notes").hidden = !header.notes.length;
   byId("notes-count").textContent = header.notes.length === 1 ? "1 note" : `${header.notes.length} notes`;
   byId("notes").open = header.notes.length < 3;
-  byId("notes-list").replaceChildren(...header.notes.map((textContent) => node("li", { textContent })));
+  byId("notes-list").replaceChildren(...header.notes.map((textContent) => element("li", { textContent })));
   if (!header.diff) return;
   byId("sides").hidden = false;
-  byId("denominator").textContent = header.diff.text;
+  byId("normalization").textContent = header.diff.text;
   fillChoice("sizes", [["both", "Both"], ["before", ""], ["after", ""]], setSizes);
-  fillChoice("compare", [["total", "Inclusive"], ["own", "Self"]], setCompare);
+  fillChoice("compare", [["total", "Inclusive"], ["self", "Self"]], setCompare);
 }
 
 async function start() {

@@ -1,15 +1,15 @@
 // The call tree and its weights for the chosen threads, times and order.
-// Boxes are numbered level by level and children of one parent side by side, so that a subtree is one range of
-// numbers in each level, and sums run backwards over the parents.
+// Nodes are numbered level by level, with the children of a node adjacent, so that a subtree is one range of numbers in
+// each level, and sums are computed backwards from children to parents.
 
 const ROOT = 0;
-const GROWN = 1, SHRUNK = 2, NEW = 3, GONE = 4, CANNOT_TELL = 5, STRENGTHS = 3;
+const GROWN = 1, SHRUNK = 2, NEW = 3, GONE = 4, INCONCLUSIVE = 5, STRENGTHS = 3;
 
 let plainTree = null;
 let foldedTree = null;
 let tree = null;
 let leafOf = null;
-// total, own: weights; samples, ownSamples; for a diff the same with A and B; width, x: of the layout.
+// Weights: total, self; samples, selfSamples; in a diff the same with suffixes A and B; layout: width, x.
 let sums = {};
 
 function treeOf(parent, frame) {
@@ -51,45 +51,45 @@ function foldTree(base) {
   return { tree: treeOf(Uint32Array.from(parent), Uint32Array.from(frame)), place };
 }
 
-// Folding gives new numbers: a box is found again by the names above it.
+// Merging threads renumbers the tree: nodes are identified by the names on their path.
 function chooseTree(fold) {
   plainTree ??= { tree: treeOf(arrays.parent, arrays.frame), leaf: arrays.leaf };
   if (fold && !foldedTree) {
     const { tree: made, place } = foldTree(plainTree.tree);
-    foldedTree = { tree: made, leaf: arrays.leaf.map((box) => place[box]) };
+    foldedTree = { tree: made, leaf: arrays.leaf.map((node) => place[node]) };
   }
   ({ tree, leaf: leafOf } = fold ? foldedTree : plainTree);
 }
 
-function upward(own) {
-  const total = Float64Array.from(own);
+function upward(selfWeight) {
+  const total = Float64Array.from(selfWeight);
   for (let i = tree.n - 1; i > 0; i--) total[tree.parent[i]] += total[i];
   return total;
 }
 
 function sumRows(state) {
-  const own = new Float64Array(tree.n), ownSamples = new Float64Array(tree.n);
+  const selfWeight = new Float64Array(tree.n), selfSamples = new Float64Array(tree.n);
   const { thread, interval, weight, count } = arrays;
   for (let i = 0; i < leafOf.length; i++) {
     if (state.hidden.has(thread[i]) || interval[i] < state.from || interval[i] >= state.to) continue;
-    own[leafOf[i]] += weight[i];
-    ownSamples[leafOf[i]] += count[i];
+    selfWeight[leafOf[i]] += weight[i];
+    selfSamples[leafOf[i]] += count[i];
   }
-  sums = { own, ownSamples, total: upward(own), samples: upward(ownSamples) };
+  sums = { self: selfWeight, selfSamples, total: upward(selfWeight), samples: upward(selfSamples) };
   sums.width = sums.total;
   sums.color = Uint8Array.from(tree.frame, (frame) => arrays.color[frame]);
 }
 
 function sumSides(state) {
-  const { ownA, ownB } = arrays;
+  const { selfA, selfB } = arrays;
   if (!sums.totalA) {
-    sums = { ownA, ownB, totalA: upward(ownA), totalB: upward(ownB) };
+    sums = { selfA, selfB, totalA: upward(selfA), totalB: upward(selfB) };
     if (header.diff.counted) {
       Object.assign(sums, { samplesA: upward(arrays.samplesA), samplesB: upward(arrays.samplesB) });
     }
     const [a, b] = header.diff.divisors.map((divisor) => divisor || 1);
-    // Added up from the larger side of each box, so that children fit into their parent.
-    sums.both = upward(Float64Array.from(ownA, (value, i) => Math.max(value / a, ownB[i] / b)));
+    // Sums of the larger side of each node, so that children fit into their parent.
+    sums.both = upward(Float64Array.from(selfA, (value, i) => Math.max(value / a, selfB[i] / b)));
   }
   const sides = state.swapped ? ["totalB", "totalA"] : ["totalA", "totalB"];
   sums.width = state.sizes === "both" ? sums.both : sums[sides[state.sizes === "before" ? 0 : 1]];
@@ -100,7 +100,7 @@ function diffColors(state) {
   const colors = new Uint8Array(tree.n);
   for (let i = 0; i < tree.n; i++) {
     const verdict = verdictOf(i, state);
-    const { before, after } = rates(i, state, state.compare === "own");
+    const { before, after } = rates(i, state, state.compare === "self");
     const larger = Math.max(before, after);
     const part = larger ? Math.abs(after - before) / larger : 0;
     colors[i] = colorRow(verdict, before, after) * STRENGTHS + (part > 0.5 ? 2 : part > 0.25 ? 1 : 0);
@@ -108,22 +108,22 @@ function diffColors(state) {
   return colors;
 }
 
-// Where nothing can be told of any box, paler colours show which side has more.
+// Where every change is inconclusive, a tint shows which side has more.
 function colorRow(verdict, before, after) {
-  if (verdict !== CANNOT_TELL || !header.diff.leans.length || before === after) return verdict;
-  return header.diff.leans[after > before ? 0 : 1];
+  if (verdict !== INCONCLUSIVE || !header.diff.tints.length || before === after) return verdict;
+  return header.diff.tints[after > before ? 0 : 1];
 }
 
-function verdictOf(box, state) {
-  const verdict = (state.compare === "own" ? arrays.ownVerdict : arrays.verdict)[box];
+function verdictOf(node, state) {
+  const verdict = (state.compare === "self" ? arrays.selfVerdict : arrays.verdict)[node];
   if (!state.swapped) return verdict;
   return { [GROWN]: SHRUNK, [SHRUNK]: GROWN, [NEW]: GONE, [GONE]: NEW }[verdict] ?? verdict;
 }
 
-function rates(box, state, own) {
+function rates(node, state, selfOnly) {
   const [a, b] = header.diff.divisors;
-  const first = (own ? sums.ownA : sums.totalA)[box] / (a || 1);
-  const second = (own ? sums.ownB : sums.totalB)[box] / (b || 1);
+  const first = (selfOnly ? sums.selfA : sums.totalA)[node] / (a || 1);
+  const second = (selfOnly ? sums.selfB : sums.totalB)[node] / (b || 1);
   return state.swapped ? { before: second, after: first } : { before: first, after: second };
 }
 
@@ -132,7 +132,7 @@ function aggregate(state) {
   else sumRows(state);
   const { width } = sums;
   const x = new Float64Array(tree.n);
-  // Boxes that have a width, before each.
+  // Number of nodes with a width before each node.
   const present = new Uint32Array(tree.n + 1);
   for (let i = 0; i < tree.n; i++) {
     present[i + 1] = present[i] + (width[i] > 0 ? 1 : 0);
@@ -145,7 +145,7 @@ function aggregate(state) {
   Object.assign(sums, { x, present });
 }
 
-// Calls see(low, high) with the range of a subtree's boxes in each level, its top first.
+// Calls see(low, high) with the range of the nodes of a subtree in each level, top first.
 function eachLevel(top, see) {
   for (let low = top, high = top + 1; low < high; [low, high] = [tree.first[low], tree.first[high]]) see(low, high);
 }
@@ -156,47 +156,47 @@ function subtree(top) {
   return inside;
 }
 
-function ancestors(box) {
+function ancestors(node) {
   const found = [];
-  for (let at = box; at !== ROOT; at = tree.parent[at]) found.unshift(at);
+  for (let at = node; at !== ROOT; at = tree.parent[at]) found.unshift(at);
   return [ROOT, ...found];
 }
 
-function boxAt(frames) {
-  let box = ROOT;
+function nodeAt(frames) {
+  let node = ROOT;
   for (const frame of frames) {
-    let child = tree.first[box];
-    while (child < tree.first[box + 1] && tree.frame[child] !== frame) child++;
-    if (child === tree.first[box + 1]) return box;
-    box = child;
+    let child = tree.first[node];
+    while (child < tree.first[node + 1] && tree.frame[child] !== frame) child++;
+    if (child === tree.first[node + 1]) return node;
+    node = child;
   }
-  return box;
+  return node;
 }
 
-// Weight of the boxes whose frame matches, each part counted once however often it matches on the way up.
+// Weight of matching nodes; a stack with several matches counts once.
 function matchedWeight(hits, top, weight) {
   const covered = new Uint8Array(tree.n);
-  let sum = 0, boxes = 0;
+  let sum = 0, nodes = 0;
   for (let at = tree.parent[top]; top !== ROOT; at = tree.parent[at]) {
-    if (hits[tree.frame[at]]) return { sum: weight[top], boxes: countHits(hits, top, weight) };
+    if (hits[tree.frame[at]]) return { sum: weight[top], nodes: countHits(hits, top, weight) };
     if (at === ROOT) break;
   }
   eachLevel(top, (low, high) => {
     for (let i = low; i < high; i++) {
       const hit = hits[tree.frame[i]] && weight[i] > 0;
       const above = i !== top && covered[tree.parent[i]];
-      boxes += hit ? 1 : 0;
+      nodes += hit ? 1 : 0;
       if (hit && !above) sum += weight[i];
       covered[i] = hit || above ? 1 : 0;
     }
   });
-  return { sum, boxes };
+  return { sum, nodes };
 }
 
 function countHits(hits, top, weight) {
-  let boxes = 0;
+  let nodes = 0;
   eachLevel(top, (low, high) => {
-    for (let i = low; i < high; i++) if (hits[tree.frame[i]] && weight[i] > 0) boxes++;
+    for (let i = low; i < high; i++) if (hits[tree.frame[i]] && weight[i] > 0) nodes++;
   });
-  return boxes;
+  return nodes;
 }

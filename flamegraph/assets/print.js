@@ -8,7 +8,7 @@ function beforePrint() {
   makePlan(SHEET_WIDTH);
   const canvases = [];
   for (let row = 0; row < plan.rows.length; row += SHEET_ROWS) {
-    const canvas = node("canvas", { "data-sharp": "1" });
+    const canvas = element("canvas", { "data-sharp": "1" });
     const height = Math.min(SHEET_ROWS, plan.rows.length - row) * ROW;
     paintRows(canvas, { top: row * ROW, height, width: SHEET_WIDTH, theme: "light", focus: false });
     canvases.push(canvas);

@@ -1,4 +1,4 @@
-// What the reader chose, and its place in the page's address.
+// Choices of the user, and their encoding in the URL fragment.
 const state = {
   zoom: ROOT,
   focus: ROOT,
@@ -17,11 +17,11 @@ const state = {
   compare: "total",
 };
 const SIZES = ["both", "before", "after"];
-// Boxes zoomed to before, for Escape.
+// Previous zooms, for Escape.
 let trail = [];
 
-function pathOf(box) {
-  return ancestors(box).slice(1).map((at) => tree.frame[at]);
+function pathOf(node) {
+  return ancestors(node).slice(1).map((at) => tree.frame[at]);
 }
 
 function toAddress() {
@@ -57,24 +57,24 @@ function fromAddress() {
   state.fold = is("fold") && (header.fold?.length ?? 0) > 0;
   state.swapped = is("swap");
   state.sizes = SIZES.includes(values.get("width")) ? values.get("width") : "both";
-  state.compare = values.get("compare") === "own" ? "own" : "total";
+  state.compare = values.get("compare") === "self" ? "self" : "total";
   const turn = values.get("turn");
   state.icicle = turn ? turn === "icicle" : header.inverted;
   state.theme = ["light", "dark"].includes(values.get("theme")) ? values.get("theme") : "auto";
   state.table = is("table");
   chooseTree(state.fold);
   const path = (values.get("zoom") ?? "").split(".").filter(Boolean);
-  state.zoom = state.focus = boxAt(path.map((part) => parseInt(part, 36)));
+  state.zoom = state.focus = nodeAt(path.map((part) => parseInt(part, 36)));
 }
 
-// A zoom is a step for the browser's Back; everything else changes the step it is in.
+// A zoom adds a step to the history of the browser; other changes replace the current step.
 function keepAddress(step = false) {
   const address = toAddress();
   if (address === (location.hash || "#")) return;
   try {
     history[step ? "pushState" : "replaceState"](null, "", address);
   } catch {
-    // A page inside a sandboxed frame has no address of its own.
+    // A page inside a sandboxed frame has no URL.
   }
 }
 
@@ -97,17 +97,17 @@ function unranged(text, limit) {
   return found;
 }
 
-function zoomTo(box, { back = false } = {}) {
-  if (box === state.zoom) return;
+function zoomTo(node, { back = false } = {}) {
+  if (node === state.zoom) return;
   performance.mark("zoom-begin");
   if (!back) trail.push(pathOf(state.zoom));
-  state.zoom = state.focus = box;
+  state.zoom = state.focus = node;
   refresh("zoom");
   keepAddress(true);
   performance.measure("zoom", "zoom-begin");
 }
 
 function zoomBack() {
-  if (trail.length) zoomTo(boxAt(trail.pop()), { back: true });
+  if (trail.length) zoomTo(nodeAt(trail.pop()), { back: true });
   else zoomTo(ROOT, { back: true });
 }

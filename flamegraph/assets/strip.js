@@ -1,8 +1,8 @@
-// Samples over time, for the chosen threads and the zoomed box; a range of it can be chosen.
+// Weight over time, for the chosen threads and the zoomed node, with the selection of a time range.
 let intervalWeights = null;
 let stripDrag = null;
 
-function sumBlocks() {
+function sumIntervals() {
   const inside = subtree(state.zoom);
   const { thread, interval, weight } = arrays;
   intervalWeights = new Float64Array(header.intervals);
@@ -42,10 +42,10 @@ function paintStrip() {
 function showTime() {
   byId("time").hidden = !hasTime();
   if (!hasTime()) return;
-  sumBlocks();
+  sumIntervals();
   const all = state.from === 0 && state.to === header.intervals;
   const range = `${clock(state.from)} – ${clock(state.to)}`;
-  byId("time-text").textContent = all ? `All of the time, ${range}. Drag to choose a part.` : `Only ${range}.`;
+  byId("time-text").textContent = all ? `Whole recording, ${range}. Drag to select a range.` : `Only ${range}.`;
   byId("time-all").hidden = all;
   for (const [id, interval, low, high] of [
     ["strip-from", state.from, 0, state.to - 1],

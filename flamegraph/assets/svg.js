@@ -5,7 +5,7 @@ const root = document.documentElement;
 const left = Number(root.dataset.left), wide = Number(root.dataset.wide), advance = Number(root.dataset.advance);
 const NS = "http://www.w3.org/2000/svg";
 const byId = (id) => document.getElementById(id);
-const boxes = Array.from(byId("boxes").children, (group) => {
+const frames = Array.from(byId("frames").children, (group) => {
   const rect = group.querySelector("rect");
   return {
     group, rect, title: group.querySelector("title").textContent, label: group.querySelector("text"),
@@ -13,83 +13,83 @@ const boxes = Array.from(byId("boxes").children, (group) => {
     x: Number(rect.getAttribute("x")), y: Number(rect.getAttribute("y")), width: Number(rect.getAttribute("width")),
   };
 });
-const boxOf = new Map(boxes.map((box) => [box.group, box]));
-const base = boxes[0];
+const frameOf = new Map(frames.map((frame) => [frame.group, frame]));
+const base = frames[0];
 // Coordinates are written with two digits.
 const SLACK = 0.011;
 let zoomed = base;
 let pattern = null;
 
-function within(box, outer) {
-  return box.x >= outer.x - SLACK && box.x + box.width <= outer.x + outer.width + SLACK;
+function within(frame, outer) {
+  return frame.x >= outer.x - SLACK && frame.x + frame.width <= outer.x + outer.width + SLACK;
 }
 
-const above = (box, other) => (base.y > boxes[boxes.length - 1].y ? box.y > other.y : box.y < other.y);
+const above = (frame, other) => (base.y > frames[frames.length - 1].y ? frame.y > other.y : frame.y < other.y);
 
-function place(box, x, width) {
-  box.rect.setAttribute("x", x.toFixed(2));
-  box.rect.setAttribute("width", width.toFixed(2));
-  box.rect.classList.toggle("wide", width > 3);
+function place(frame, x, width) {
+  frame.rect.setAttribute("x", x.toFixed(2));
+  frame.rect.setAttribute("width", width.toFixed(2));
+  frame.rect.classList.toggle("wide", width > 3);
   const fits = Math.floor((width - 7) / advance);
-  const text = box.name.length <= fits ? box.name : fits > 2 ? box.name.slice(0, fits - 1).trimEnd() + "…" : "";
+  const text = frame.name.length <= fits ? frame.name : fits > 2 ? frame.name.slice(0, fits - 1).trimEnd() + "…" : "";
   if (!text) {
-    if (box.label) box.label.remove();
-    box.label = null;
+    if (frame.label) frame.label.remove();
+    frame.label = null;
     return;
   }
-  if (!box.label) {
-    box.label = document.createElementNS(NS, "text");
-    box.label.setAttribute("y", box.y + 12.5);
-    box.group.append(box.label);
+  if (!frame.label) {
+    frame.label = document.createElementNS(NS, "text");
+    frame.label.setAttribute("y", frame.y + 12.5);
+    frame.group.append(frame.label);
   }
-  box.label.setAttribute("x", (x + 4).toFixed(2));
-  box.label.textContent = text;
+  frame.label.setAttribute("x", (x + 4).toFixed(2));
+  frame.label.textContent = text;
 }
 
 function zoom(target) {
   zoomed = target;
   const scale = wide / target.width;
-  for (const box of boxes) {
-    const outer = above(box, target) && within(target, box);
-    const inside = box === target || (above(target, box) && within(box, target));
-    box.group.style.display = outer || inside ? "" : "none";
-    box.group.classList.toggle("above", outer);
-    if (outer) place(box, left, wide);
-    else if (inside) place(box, left + (box.x - target.x) * scale, box.width * scale);
+  for (const frame of frames) {
+    const outer = above(frame, target) && within(target, frame);
+    const inside = frame === target || (above(target, frame) && within(frame, target));
+    frame.group.style.display = outer || inside ? "" : "none";
+    frame.group.classList.toggle("above", outer);
+    if (outer) place(frame, left, wide);
+    else if (inside) place(frame, left + (frame.x - target.x) * scale, frame.width * scale);
   }
   byId("back").setAttribute("visibility", target === base ? "hidden" : "visible");
   mark();
 }
 
-// The matched share counts a stack once: boxes under a match are not counted again.
+// The matched share counts a stack once: frames above a match are not counted again.
 function mark() {
   let covered = [], sum = 0, hits = 0;
-  for (const box of boxes) {
-    // In a comparison the sign of what became of it stands ahead of the name.
-    const hit = pattern !== null && pattern(box.name.replace(/^[=+−✚✕?≈] /u, ""));
-    box.group.classList.toggle("hit", hit);
-    box.group.classList.toggle("miss", pattern !== null && !hit);
-    if (!hit || !within(box, zoomed)) continue;
+  for (const frame of frames) {
+    // In a diff the sign of the verdict precedes the name.
+    const hit = pattern !== null && pattern(frame.name.replace(/^[=+−✚✕?≈] /u, ""));
+    frame.group.classList.toggle("hit", hit);
+    frame.group.classList.toggle("miss", pattern !== null && !hit);
+    if (!hit || !within(frame, zoomed)) continue;
     hits++;
-    if (covered.some((outer) => within(box, outer) && above(outer, box))) continue;
-    covered.push(box);
-    sum += box.width;
+    if (covered.some((outer) => within(frame, outer) && above(outer, frame))) continue;
+    covered.push(frame);
+    sum += frame.width;
   }
   if (pattern === null) return rest("");
-  const counted = `${hits} ${hits === 1 ? "box" : "boxes"}`;
+  const counted = `${hits} ${hits === 1 ? "frame" : "frames"}`;
   return rest(hits ? `Matched: ${((100 * sum) / zoomed.width).toFixed(2)} % of the width, ${counted}` : "No match");
 }
 
-// What is told while the mouse is over no box.
+// Status text while the mouse is over no frame.
 let resting = "";
 
 function rest(text) {
   resting = text;
-  tell(text);
+  setStatus(text);
 }
 
-function tell(text) {
-  byId("told").textContent = text || " ";
+function setStatus(text) {
+  byId("status").textContent = text || " ";
 }
 
 function search() {
@@ -105,22 +105,22 @@ function search() {
     const expression = written && new RegExp(written[1], "i");
     pattern = expression ? (name) => expression.test(name) : (name) => name.toLowerCase().includes(wanted.toLowerCase());
   } catch (error) {
-    return tell(`Not a regular expression: ${error.message}`);
+    return setStatus(`Not a regular expression: ${error.message}`);
   }
   byId("search").textContent = "Clear search";
   return mark();
 }
 
 byId("tools").setAttribute("visibility", "visible");
-byId("boxes").addEventListener("click", (event) => {
-  const box = boxOf.get(event.target.closest("#boxes > g"));
-  if (box) zoom(box === zoomed ? base : box);
+byId("frames").addEventListener("click", (event) => {
+  const frame = frameOf.get(event.target.closest("#frames > g"));
+  if (frame) zoom(frame === zoomed ? base : frame);
 });
-byId("boxes").addEventListener("mouseover", (event) => {
-  const box = boxOf.get(event.target.closest("#boxes > g"));
-  if (box) tell(box.title.replaceAll("\n", "  ·  "));
+byId("frames").addEventListener("mouseover", (event) => {
+  const frame = frameOf.get(event.target.closest("#frames > g"));
+  if (frame) setStatus(frame.title.replaceAll("\n", "  ·  "));
 });
-byId("boxes").addEventListener("mouseout", () => tell(resting));
+byId("frames").addEventListener("mouseout", () => setStatus(resting));
 byId("back").addEventListener("click", () => zoom(base));
 byId("search").addEventListener("click", search);
 addEventListener("keydown", (event) => {

@@ -1,4 +1,4 @@
-// The same data as a table: the boxes right above the zoomed one, and the functions of all its subtree.
+// The same data as tables: the children of the zoomed node, and the functions of its subtree.
 const STEP = 200;
 const sorting = { column: null, falling: true };
 let shownRows = STEP;
@@ -9,13 +9,13 @@ const columnsOf = () =>
         ["total change", (row) => row.after - row.before, bareChange],
         ["total before", (row) => row.before, bare],
         ["total after", (row) => row.after, bare],
-        ["self change", (row) => row.ownAfter - row.ownBefore, bareChange],
-        ["self before", (row) => row.ownBefore, bare],
-        ["self after", (row) => row.ownAfter, bare],
+        ["self change", (row) => row.selfAfter - row.selfBefore, bareChange],
+        ["self before", (row) => row.selfBefore, bare],
+        ["self after", (row) => row.selfAfter, bare],
       ]
     : [
-        ["self", (row) => row.own, (value, row) => weighed(value, row.ownSamples)],
-        ["self share", (row) => row.own, (value) => percent(value, sums.total[state.zoom])],
+        ["self", (row) => row.self, (value, row) => weighed(value, row.selfSamples)],
+        ["self share", (row) => row.self, (value) => percent(value, sums.total[state.zoom])],
         ["total", (row) => row.total, (value, row) => weighed(value, row.samples)],
         ["total share", (row) => row.total, (value) => percent(value, sums.total[state.zoom])],
       ];
@@ -33,12 +33,12 @@ function showTable() {
 
 function childTable() {
   const rows = [];
-  for (let box = tree.first[state.zoom]; box < tree.first[state.zoom + 1]; box++) {
-    if (sums.width[box] > 0) rows.push(boxRow(box));
+  for (let node = tree.first[state.zoom]; node < tree.first[state.zoom + 1]; node++) {
+    if (sums.width[node] > 0) rows.push(nodeRow(node));
   }
-  const words = header.reverse ? "Callers of" : "Called by";
-  const caption = `${words} ${nameOf(state.zoom)}: ${whole.format(rows.length)} ${rows.length === 1 ? "box" : "boxes"}${unitText()}`;
-  return tableOf("c", caption, sorted(rows).slice(0, shownRows), rows.length, (row) => zoomTo(row.box), "Zoom to");
+  const relation = header.reverse ? "Callers of" : "Called by";
+  const caption = `${relation} ${nameOf(state.zoom)}: ${whole.format(rows.length)} ${rows.length === 1 ? "frame" : "frames"}${unitText()}`;
+  return tableOf("c", caption, sorted(rows).slice(0, shownRows), rows.length, (row) => zoomTo(row.node), "Zoom to");
 }
 
 function functionTable() {
@@ -52,45 +52,45 @@ function functionTable() {
 
 const unitText = () => (header.diff ? `, in ${header.diff.unit}` : "");
 
-function boxRow(box) {
-  const row = { box, frame: tree.frame[box] };
+function nodeRow(node) {
+  const row = { node, frame: tree.frame[node] };
   if (!header.diff) {
     return Object.assign(row, {
-      own: sums.own[box], total: sums.total[box], ownSamples: sums.ownSamples[box], samples: sums.samples[box],
+      self: sums.self[node], total: sums.total[node], selfSamples: sums.selfSamples[node], samples: sums.samples[node],
     });
   }
-  const own = rates(box, state, true), all = rates(box, state, false);
+  const selfRates = rates(node, state, true), totalRates = rates(node, state, false);
   return Object.assign(row, {
-    ownBefore: own.before, ownAfter: own.after, before: all.before, after: all.after,
-    verdict: verdictOf(box, state),
+    selfBefore: selfRates.before, selfAfter: selfRates.after, before: totalRates.before, after: totalRates.after,
+    verdict: verdictOf(node, state),
   });
 }
 
-// A function that calls itself counts once in its total.
+// Recursive calls count once in the total.
 function functionRows() {
   const rows = new Map();
   const fields = header.diff ? ["before", "after"] : ["total", "samples"];
-  const owns = header.diff ? ["ownBefore", "ownAfter"] : ["own", "ownSamples"];
+  const selfFields = header.diff ? ["selfBefore", "selfAfter"] : ["self", "selfSamples"];
   eachLevel(state.zoom, (low, high) => {
-    for (let box = low; box < high; box++) {
-      if (!(sums.width[box] > 0) || box === ROOT) continue;
-      const frame = tree.frame[box], part = boxRow(box);
+    for (let node = low; node < high; node++) {
+      if (!(sums.width[node] > 0) || node === ROOT) continue;
+      const frame = tree.frame[node], part = nodeRow(node);
       let row = rows.get(frame);
       if (!row) {
         row = { frame };
-        for (const field of [...fields, ...owns]) row[field] = 0;
+        for (const field of [...fields, ...selfFields]) row[field] = 0;
         rows.set(frame, row);
       }
-      for (const field of owns) row[field] += part[field];
-      if (!recursive(box)) for (const field of fields) row[field] += part[field];
+      for (const field of selfFields) row[field] += part[field];
+      if (!recursive(node)) for (const field of fields) row[field] += part[field];
     }
   });
   return [...rows.values()];
 }
 
-function recursive(box) {
-  const frame = tree.frame[box];
-  for (let at = box; at !== state.zoom; ) {
+function recursive(node) {
+  const frame = tree.frame[node];
+  for (let at = node; at !== state.zoom; ) {
     at = tree.parent[at];
     if (tree.frame[at] === frame && at !== ROOT) return true;
   }
@@ -108,54 +108,54 @@ function sorted(rows) {
 
 function tableOf(kind, caption, rows, count, act, verb) {
   const columns = columnsOf();
-  const head = node("tr", {}, heading("function", -1, kind));
-  if (header.diff) head.append(node("th", { scope: "col", textContent: kind === "c" ? "verdict" : "change" }));
-  else head.append(node("th", { scope: "col", textContent: "kind" }));
+  const head = element("tr", {}, heading("function", -1, kind));
+  if (header.diff) head.append(element("th", { scope: "col", textContent: kind === "c" ? "verdict" : "change" }));
+  else head.append(element("th", { scope: "col", textContent: "kind" }));
   columns.forEach(([name], at) => head.append(heading(name, at, kind)));
-  const body = node("tbody", {}, ...rows.map((row, at) => tableRow(row, columns, act, `${verb} `, `${kind}${at}`)));
-  const table = node("table", {}, node("caption", { textContent: caption }), node("thead", {}, head), body);
-  const found = node("div", { className: "table-part" }, table);
+  const body = element("tbody", {}, ...rows.map((row, at) => tableRow(row, columns, act, `${verb} `, `${kind}${at}`)));
+  const table = element("table", {}, element("caption", { textContent: caption }), element("thead", {}, head), body);
+  const found = element("div", { className: "table-part" }, table);
   if (rows.length < count) found.append(moreRows(rows.length, count));
   return found;
 }
 
 function heading(name, at, kind) {
   const current = at === (sorting.column ?? 0);
-  const button = node("button", { type: "button", textContent: name, "data-key": `h${kind}${at}` });
+  const button = element("button", { type: "button", textContent: name, "data-key": `h${kind}${at}` });
   button.addEventListener("click", () => {
     sorting.falling = current ? !sorting.falling : at >= 0;
     sorting.column = at;
     showTable();
   });
-  const cell = node("th", { scope: "col", className: at < 0 ? "" : "number" }, button);
+  const cell = element("th", { scope: "col", className: at < 0 ? "" : "number" }, button);
   if (current) cell.setAttribute("aria-sort", sorting.falling ? "descending" : "ascending");
   return cell;
 }
 
 function tableRow(row, columns, act, verb, key) {
   const name = header.names[row.frame];
-  const button = node("button", { type: "button", title: `${verb}${name}`, "data-key": key }, node("bdi", { textContent: name }));
+  const button = element("button", { type: "button", title: `${verb}${name}`, "data-key": key }, element("bdi", { textContent: name }));
   button.addEventListener("click", () => act(row));
-  const line = node("tr", {}, node("th", { scope: "row" }, button));
-  line.append(node("td", {}, header.diff ? verdictText(row) : KIND_NAMES[arrays.kind[row.frame]]));
+  const line = element("tr", {}, element("th", { scope: "row" }, button));
+  line.append(element("td", {}, header.diff ? verdictText(row) : KIND_NAMES[arrays.kind[row.frame]]));
   for (const [, value, text] of columns) {
-    line.append(node("td", { className: "number", textContent: text(value(row), row) }));
+    line.append(element("td", { className: "number", textContent: text(value(row), row) }));
   }
   return line;
 }
 
-// Only boxes were judged: of a function that stands in many the change itself is given.
+// Verdicts are of nodes: for a function, which may be at many nodes, the relative change is shown.
 function verdictText(row) {
   if (row.verdict === undefined) return relative(row.before, row.after);
-  return `${header.diff.signs[row.verdict]} ${header.diff.words[row.verdict]}`;
+  return `${header.diff.signs[row.verdict]} ${header.diff.verdicts[row.verdict]}`;
 }
 
 function moreRows(have, count) {
-  const button = node("button", { type: "button", textContent: `Show ${whole.format(Math.min(STEP * 5, count - have))} more` });
+  const button = element("button", { type: "button", textContent: `Show ${whole.format(Math.min(STEP * 5, count - have))} more` });
   button.addEventListener("click", () => {
     shownRows += STEP * 5;
     showTable();
   });
   const text = `${whole.format(have)} of ${whole.format(count)} rows are shown. `;
-  return node("p", { className: "rest" }, text, button);
+  return element("p", { className: "rest" }, text, button);
 }

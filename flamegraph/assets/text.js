@@ -1,10 +1,10 @@
-// Numbers and names in words.
-const KIND_NAMES = ["user", "kernel", "JIT", "inlined", "unknown", "process or thread"];
+// Numbers and names as text.
+const KIND_NAMES = ["user", "kernel", "JIT", "inlined", "unsymbolized", "process or thread"];
 const byId = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 3 });
 
-function node(name, properties = {}, ...children) {
+function element(name, properties = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
     if (key.includes("-") || key === "role" || key === "scope") made.setAttribute(key, value);
@@ -14,9 +14,9 @@ function node(name, properties = {}, ...children) {
   return made;
 }
 
-const nameOf = (box) => header.names[tree.frame[box]];
-const kindOf = (box) => arrays.kind[tree.frame[box]];
-const moduleOf = (box) => header.modules[arrays.module[tree.frame[box]]];
+const nameOf = (node) => header.names[tree.frame[node]];
+const kindOf = (node) => arrays.kind[tree.frame[node]];
+const moduleOf = (node) => header.modules[arrays.module[tree.frame[node]]];
 
 function percent(part, of) {
   if (!of) return "–";
@@ -25,7 +25,7 @@ function percent(part, of) {
   return value < 0.01 ? "< 0.01 %" : `${value.toFixed(value < 10 ? 2 : 1)} %`;
 }
 
-function amount(value) {
+function formatNumber(value) {
   return value >= 1000 || Number.isInteger(value) ? whole.format(value) : short.format(value);
 }
 
@@ -39,7 +39,7 @@ function duration(seconds) {
 
 // "1,234 samples" or, of other units, "1,234 cycles in 12 samples".
 function weighed(weight, samples) {
-  const text = header.unit === "ns" ? duration(weight * 1e-9) : `${amount(weight)} ${header.unit}`;
+  const text = header.unit === "ns" ? duration(weight * 1e-9) : `${formatNumber(weight)} ${header.unit}`;
   if (header.unit === "samples" || !header.counted) return text;
   return `${text}, ${whole.format(samples)} ${samples === 1 ? "sample" : "samples"}`;
 }
@@ -49,7 +49,7 @@ function chosenSeconds() {
   return Math.min(state.to * header.intervalSeconds, header.seconds) - state.from * header.intervalSeconds;
 }
 
-// As a part of the recording; "" where its length is not known or the weight is a time already.
+// Share of the recording time; "" where its length is unknown or the weight is a time.
 function timed(weight) {
   const seconds = chosenSeconds();
   if (!seconds || header.unit === "ns" || !sums.total[ROOT]) return "";
@@ -57,14 +57,14 @@ function timed(weight) {
 }
 
 function bare(value) {
-  return header.diff.per === "share" ? value.toFixed(value && value < 0.1 ? 3 : 2) : amount(value);
+  return header.diff.per === "share" ? value.toFixed(value && value < 0.1 ? 3 : 2) : formatNumber(value);
 }
 
 const rated = (value) => `${bare(value)} ${header.diff.unit}`;
 
 function bareChange(change) {
   if (header.diff.per === "share") return signed(change, Math.abs(change) < 0.1 ? 3 : 2);
-  return `${change === 0 ? "±" : change > 0 ? "+" : "−"}${amount(Math.abs(change))}`;
+  return `${change === 0 ? "±" : change > 0 ? "+" : "−"}${formatNumber(Math.abs(change))}`;
 }
 
 function signed(value, digits) {
@@ -72,7 +72,7 @@ function signed(value, digits) {
   return `${Number(text) === 0 ? "±" : value > 0 ? "+" : "−"}${text}`;
 }
 
-// The change relative to the box itself: people read "+30 %" so.
+// The change relative to the frame.
 function relative(before, after) {
   if (!before && !after) return "";
   if (!before) return "new";
@@ -80,7 +80,7 @@ function relative(before, after) {
   return `${signed((100 * (after - before)) / before, 1)} %`;
 }
 
-// The change in the denominator's own measure: points of a share, or samples a second.
+// The change in the unit of the normalization: percentage points, or samples per second.
 function pointed(before, after) {
   return `${bareChange(after - before)} ${header.diff.per === "share" ? "points" : header.diff.unit}`;
 }

@@ -1,4 +1,4 @@
-// The list of threads: groups of one name, each with its threads, to show or hide.
+// The list of threads, grouped by name, to show or hide.
 let opened = new Set();
 
 function threadGroups() {
@@ -31,40 +31,40 @@ function showThreads() {
   const focused = document.activeElement?.dataset?.key;
   const groups = threadGroups();
   const all = groups.reduce((total, group) => total + group.weight, 0);
-  panel.replaceChildren(threadHead(groups.length), node("ul", {}, ...groups.map((group) => groupItem(group, all))));
+  panel.replaceChildren(threadHead(groups.length), element("ul", {}, ...groups.map((group) => groupItem(group, all))));
   if (focused) panel.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
 }
 
 function threadHead(groups) {
   const pick = (key, label, change) => {
-    const button = node("button", { type: "button", className: "quiet", textContent: label, "data-key": key });
+    const button = element("button", { type: "button", className: "quiet", textContent: label, "data-key": key });
     button.addEventListener("click", change);
     return button;
   };
   const everyone = header.threads.map((_, number) => number);
   const parts = [
-    node("h2", { textContent: `${whole.format(header.threads.length)} threads, ${whole.format(groups)} names` }),
-    node("p", { className: "picks" },
+    element("h2", { textContent: `${whole.format(header.threads.length)} threads, ${whole.format(groups)} names` }),
+    element("p", { className: "picks" },
       pick("all", "Show all", () => setHidden([])),
       pick("none", "Hide all", () => setHidden(everyone))),
   ];
   if (header.fold.length) parts.push(foldSwitch());
-  return node("div", { className: "threads-head" }, ...parts);
+  return element("div", { className: "threads-head" }, ...parts);
 }
 
 function foldSwitch() {
-  const box = node("input", { type: "checkbox", checked: state.fold, "data-key": "fold" });
-  box.addEventListener("change", () => setFold(box.checked));
-  return node("label", { className: "fold" }, box, " Merge numbered threads");
+  const checkbox = element("input", { type: "checkbox", checked: state.fold, "data-key": "fold" });
+  checkbox.addEventListener("change", () => setFold(checkbox.checked));
+  return element("label", { className: "fold" }, checkbox, " Merge numbered threads");
 }
 
 function groupItem(group, all) {
   const numbers = group.members.map((member) => member.number);
   const off = numbers.filter((number) => state.hidden.has(number)).length;
-  const item = node("li", {}, threadLine(group.name, numbers, off, group.weight, all, `g${numbers[0]}`));
+  const item = element("li", {}, threadLine(group.name, numbers, off, group.weight, all, `g${numbers[0]}`));
   if (group.members.length < 2) return item;
   const open = opened.has(group.name);
-  const more = node("button", {
+  const more = element("button", {
     type: "button", className: "more", "aria-expanded": String(open), "data-key": `m${numbers[0]}`,
     textContent: `${whole.format(group.members.length)} threads`,
   });
@@ -73,7 +73,7 @@ function groupItem(group, all) {
     showThreads();
   });
   item.append(more);
-  if (open) item.append(node("ul", {}, ...group.members.map((member) => memberItem(group, member, all))));
+  if (open) item.append(element("ul", {}, ...group.members.map((member) => memberItem(group, member, all))));
   return item;
 }
 
@@ -81,20 +81,20 @@ function memberItem(group, { number, comm, pid, tid }, all) {
   const ids = [pid, tid].map((id) => (id < 0 ? "?" : id)).join("/");
   const name = comm === group.name ? ids : `${comm} ${ids}`;
   const off = state.hidden.has(number) ? 1 : 0;
-  return node("li", {}, threadLine(name, [number], off, group.weights[number], all, `t${number}`));
+  return element("li", {}, threadLine(name, [number], off, group.weights[number], all, `t${number}`));
 }
 
 function threadLine(name, numbers, off, weight, all, key) {
-  const box = node("input", { type: "checkbox", checked: off < numbers.length, "data-key": key });
-  box.indeterminate = off > 0 && off < numbers.length;
-  box.addEventListener("change", () => {
+  const checkbox = element("input", { type: "checkbox", checked: off < numbers.length, "data-key": key });
+  checkbox.indeterminate = off > 0 && off < numbers.length;
+  checkbox.addEventListener("change", () => {
     const hidden = new Set(state.hidden);
-    for (const number of numbers) hidden[box.checked ? "delete" : "add"](number);
+    for (const number of numbers) hidden[checkbox.checked ? "delete" : "add"](number);
     setHidden(hidden);
   });
-  return node("label", { className: "thread" }, box,
-    node("bdi", { className: "thread-name", textContent: name, title: name }),
-    node("span", { className: "share", textContent: percent(weight, all) }));
+  return element("label", { className: "thread" }, checkbox,
+    element("bdi", { className: "thread-name", textContent: name, title: name }),
+    element("span", { className: "share", textContent: percent(weight, all) }));
 }
 
 function setHidden(numbers) {
@@ -103,24 +103,24 @@ function setHidden(numbers) {
 }
 
 function setFold(fold) {
-  const names = (box) => ancestors(box).slice(1).map(nameOf);
+  const names = (node) => ancestors(node).slice(1).map(nameOf);
   const before = names(state.zoom);
   state.fold = fold;
   chooseTree(fold);
   sums = {};
-  state.zoom = state.focus = boxNamed(before);
+  state.zoom = state.focus = nodeNamed(before);
   trail = [];
   refresh("data");
 }
 
-// As far down as the names lead: a thread's own box is gone once it is merged.
-function boxNamed(names) {
-  let box = ROOT;
+// The last node on the path of these names that exists: the node of a merged thread does not.
+function nodeNamed(names) {
+  let node = ROOT;
   for (const name of names) {
-    let child = tree.first[box];
-    while (child < tree.first[box + 1] && nameOf(child) !== name) child++;
-    if (child === tree.first[box + 1]) return box;
-    box = child;
+    let child = tree.first[node];
+    while (child < tree.first[node + 1] && nameOf(child) !== name) child++;
+    if (child === tree.first[node + 1]) return node;
+    node = child;
   }
-  return box;
+  return node;
 }

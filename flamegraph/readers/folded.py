@@ -1,28 +1,31 @@
-"""Folded stacks: a line `a;b;c 12` for each stack, root first, as FlameGraph's collapsers write them."""
+"""Folded stacks: one line `a;b;c 12` per stack, root first, as FlameGraph's collapsers write them."""
 
 from __future__ import annotations
 
 import math
 import re
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from flamegraph.builder import Builder
 from flamegraph.errors import ProfileError
 from flamegraph.foldedtext import parse_name
 from flamegraph.frames import Thread
-from flamegraph.profile import Info, Profile
-from flamegraph.readers.options import ReadOptions
-from flamegraph.readers.source import HEAD, Source
-from flamegraph.readers.text import Salvager, lines
+from flamegraph.readers.source import HEAD, InputSource, Salvager, lines
+
+if TYPE_CHECKING:
+    from flamegraph.builder import Builder
+    from flamegraph.profile import Profile
+    from flamegraph.readers import ReadOptions
 
 FORMAT = "folded stacks"
+IS_TEXT = True
 ORDER = 90
 
 _LINE = re.compile(rb"[^\0]*[ \t](\d+(?:\.\d*)?(?:[eE][-+]?\d+)?)\s*")
 _TWO_COLUMNS = re.compile(rb".*\S[ \t]+\d+(?:\.\d*)?[ \t]+\d+(?:\.\d*)?\s*")
 _LONG = re.compile(rb"[^\0\n]*;[^\0\n]*")
 _BLANK = b" \t\r"
-# Names of a unit: ours, and how many of it one is.
+# Unit of the profile and factor, by the name of a unit.
 _UNITS = {
     name: ("ns", scale)
     for scale, names in (
@@ -36,27 +39,29 @@ _UNITS = {
 
 
 def recognises(head: bytes) -> bool:
-    """Whether the first lines all end in a number."""
-    *whole, last = head.split(b"\n")
+    """Whether the first line ends in a number."""
+    *complete, last = head.split(b"\n")
     if len(head) < HEAD:
-        whole.append(last)
-    whole = [line for line in whole if line.strip(_BLANK) and not line.startswith(b"#")]
-    if not whole:
+        complete.append(last)
+    complete = [line for line in complete if line.strip(_BLANK) and not line.startswith(b"#")]
+    if not complete:
         return len(head) >= HEAD and bool(_LONG.fullmatch(last))
-    return bool(_LINE.fullmatch(whole[0]))
+    return bool(_LINE.fullmatch(complete[0]))
 
 
-def read(source: Source, options: ReadOptions) -> Profile:
-    """Read a profile of one nameless thread: the text does not say which element is the process.
+def read(source: InputSource, options: ReadOptions) -> Profile:
+    """Read a profile of one thread without a name: the text does not mark the element that is the process.
 
-    Raises `BrokenProfileError` naming the line.
+    Raises `BrokenProfileError` with the line number.
     """
+    from flamegraph.builder import Builder
+
     salvager = Salvager(source.name, options.salvage)
     unit, scale = _UNITS.get(options.unit, (options.unit or "samples", 1.0))
-    folded = _Folded(scale)
+    folded = _Folded(Builder(), scale)
     for chunk in lines(source, salvager):
-        if wrong := folded.add(chunk):
-            salvager.broken(wrong)
+        if error := folded.add(chunk):
+            salvager.broken(error)
             break
     folded.refuse_two_columns(source.name)
     return folded.profile(salvager, unit)
@@ -64,17 +69,17 @@ def read(source: Source, options: ReadOptions) -> Profile:
 
 @dataclass
 class _Folded:
+    builder: Builder
     scale: float
-    """What one of the text's numbers weighs."""
-    builder: Builder = field(default_factory=Builder)
+    """Weight of the number 1 in the text."""
     frames: dict[bytes, int] = field(default_factory=dict)
     line: int = 0
     single: bool = False
-    """A line was seen that can be no differential one."""
+    """Whether any line has only one number, so that the text is not differential."""
     stacks: int = 0
 
     def add(self, chunk: list[bytes]) -> str:
-        """Add lines; returns what is wrong with the first that cannot be understood."""
+        """Add lines up to the first that cannot be parsed; returns the error, or ""."""
         thread = self.builder.thread(Thread(-1, -1, ""))
         for line in chunk:
             self.line += 1
@@ -105,7 +110,7 @@ class _Folded:
     def _frame(self, element: bytes) -> int:
         number = self.frames.get(element)
         if number is None:
-            # A byte that is no UTF-8 stands as \xff in the name; doubly escaped, it is not taken for an escape.
+            # A byte that is not UTF-8 becomes \xff in the name; its backslash is escaped, so that it stays literal.
             text = element.decode("utf-8", "backslashreplace") if element.isascii() else _decoded(element)
             number = self.frames[element] = self.builder.frame(parse_name(text))
         return number
@@ -113,13 +118,15 @@ class _Folded:
     def refuse_two_columns(self, name: str) -> None:
         if self.stacks > 1 and not self.single:
             raise ProfileError(
-                f"{name} holds two columns of numbers: it is a comparison, and not a profile.",
-                hint="Give the two profiles that it was made of to --diff.",
+                f"{name} has two columns of numbers: it is a comparison, not a profile.",
+                hint="Pass the two profiles that were compared to --diff.",
             )
 
     def profile(self, salvager: Salvager, unit: str) -> Profile:
         if not self.stacks:
-            salvager.broken("There is no stack in it")
+            salvager.broken("It contains no stack")
+        from flamegraph.profile import Info
+
         return self.builder.profile(Info(unit=unit, notes=tuple(salvager.notes)))
 
 

@@ -1,1 +1,1 @@
-"""Names for addresses: ELF files, debug files, kallsyms, perf-PID.map."""
+"""Symbols of addresses: ELF files, debug files, kallsyms, perf-PID.map."""

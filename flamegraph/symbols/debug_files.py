@@ -1,4 +1,4 @@
-"""Where the separate debug file of a program lies on this machine."""
+"""Paths of separate debug files on this machine, and checks of their identity."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _MAX_CHECKED = 2 << 30
 
 
 def build_id_path(build_id: bytes) -> str:
-    """Where distributions install it."""
+    """Path where distributions install the debug file of a build-id."""
     digits = build_id.hex()
     return f"{_DEBUG}/.build-id/{digits[:2]}/{digits[2:]}.debug"
 
 
 def cached_program_path(build_id: bytes) -> str:
-    """Where `perf record` keeps a copy of the program itself (`perf buildid-cache`)."""
+    """Path where `perf record` keeps a copy of the program (`perf buildid-cache`)."""
     digits = build_id.hex()
     return f".build-id/{digits[:2]}/{digits[2:]}/elf"
 
 
 def debug_link_paths(path: str, name: str) -> list[str]:
-    """Where gdb looks for a `.gnu_debuglink`; none for a name that is no plain file name."""
+    """Paths where gdb searches for a `.gnu_debuglink`; none for a name that is not a plain file name."""
     if "/" in name or "\0" in name or name in (".", ".."):
         return []
     folder = os.path.dirname(path)
@@ -36,22 +36,22 @@ def debug_link_paths(path: str, name: str) -> list[str]:
 
 @contextmanager
 def open_by_build_id(root: Path, path: str, build_id: bytes) -> Iterator[Elf]:
-    """An ELF file below a root that has this build-id. Raises OSError or `ElfError`."""
+    """Open an ELF file below a root directory, with this build-id. Raises OSError or `ElfError`."""
     with open_below(root, path) as file:
         elf = Elf(FileBytes(file))
         if elf.build_id is None or not same_build_id(elf.build_id, build_id):
-            raise ElfError("its build-id is another one")
+            raise ElfError("its build-id differs")
         yield elf
 
 
 @contextmanager
 def open_by_crc(root: Path, path: str, crc: int, build_id: bytes | None) -> Iterator[Elf]:
-    """An ELF file below a root that has this CRC-32 and no other build-id. Raises OSError or `ElfError`."""
+    """Open an ELF file below a root directory, with this CRC-32 and no other build-id. Raises OSError or `ElfError`."""
     with open_below(root, path) as file:
         source = FileBytes(file)
         elf = Elf(source)
         if build_id and elf.build_id and not same_build_id(elf.build_id, build_id):
-            raise ElfError("its build-id is another one")
+            raise ElfError("its build-id differs")
         if source.size > _MAX_CHECKED or elf.crc32() != crc:
-            raise ElfError("its checksum is not the one that .gnu_debuglink names")
+            raise ElfError("its checksum differs from that of .gnu_debuglink")
         yield elf

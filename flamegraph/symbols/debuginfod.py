@@ -1,6 +1,6 @@
-"""Debug files by build-id from the servers of DEBUGINFOD_URLS, in the cache that elfutils' client uses as well.
+"""Debug files by build-id from the servers of DEBUGINFOD_URLS, in the cache of the elfutils client.
 
-Environment, as debuginfod-client-config(7) has it: DEBUGINFOD_URLS, DEBUGINFOD_CACHE_PATH, DEBUGINFOD_MAXTIME (seconds
+Environment, see debuginfod-client-config(7): DEBUGINFOD_URLS, DEBUGINFOD_CACHE_PATH, DEBUGINFOD_MAXTIME (seconds
 for a file), DEBUGINFOD_MAXSIZE (bytes).
 """
 
@@ -21,16 +21,16 @@ from flamegraph.symbols.elf import Elf, ElfError, FileBytes, same_build_id
 
 _FILE_SECONDS, _TOTAL_SECONDS, _STALL_SECONDS = 30.0, 60.0, 10.0
 _MAX_SIZE = 1 << 30
-_MISS_SECONDS = 600
+_MISSING_SECONDS = 600
 _PIECE = 1 << 18
 
 
 class DownloadError(Exception):
-    """A server could not be asked or did not finish; the text says why."""
+    """A request to a server failed or did not complete; the message gives the reason."""
 
 
 class Debuginfod:
-    """A client with one allowance of time for all files."""
+    """A client with one time limit for all files."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ, total_s: float = _TOTAL_SECONDS) -> None:
         urls = environment.get("DEBUGINFOD_URLS", "").split()
@@ -42,11 +42,11 @@ class Debuginfod:
 
     @property
     def configured(self) -> bool:
-        """Whether there is a server to ask."""
+        """Whether any server is configured."""
         return bool(self._urls)
 
     def cached(self, build_id: bytes, kind: str) -> Path | None:
-        """A file that is in the cache; `kind`: "debuginfo" or "executable"."""
+        """The file in the cache, if any; `kind`: "debuginfo" or "executable"."""
         path = self._cache / build_id.hex() / kind
         try:
             return path if path.stat().st_size else None
@@ -56,10 +56,10 @@ class Debuginfod:
     def fetch(self, build_id: bytes, kind: str) -> Path | None:
         """The file, from the cache or a server; None where no server has it.
 
-        Raises `DownloadError` where that could not be found out in time.
+        Raises `DownloadError` where no server answered in time.
         """
         found = self.cached(build_id, kind)
-        if found or not self._urls or self._known_miss(build_id, kind):
+        if found or not self._urls or self._is_known_missing(build_id, kind):
             return found
         failures = []
         for url in list(self._urls):
@@ -67,39 +67,39 @@ class Debuginfod:
                 found = self._ask(f"{url}/buildid/{build_id.hex()}/{kind}", build_id, kind)
             except DownloadError as error:
                 failures.append(str(error))
-                # A server that failed once is not asked again: there may be hundreds of files to come.
+                # A server that failed once is not queried again: hundreds of files may follow.
                 self._urls.remove(url)
                 continue
             if found:
                 return found
         if failures:
             raise DownloadError("; ".join(failures))
-        self._remember_miss(build_id, kind)
+        self._mark_missing(build_id, kind)
         return None
 
     def _ask(self, url: str, build_id: bytes, kind: str) -> Path | None:
         seconds = min(self._file_s, self._left_s)
         if seconds <= 0:
-            raise DownloadError("the time for all downloads is used up")
+            raise DownloadError("the time limit for all downloads is exceeded")
         begun = time.monotonic()
         try:
             return _Download(url, self._cache, build_id, kind, self._max_size).wait(seconds)
         finally:
             self._left_s -= time.monotonic() - begun
 
-    def _miss(self, build_id: bytes, kind: str) -> Path:
+    def _path(self, build_id: bytes, kind: str) -> Path:
         return self._cache / build_id.hex() / kind
 
-    def _known_miss(self, build_id: bytes, kind: str) -> bool:
-        """elfutils marks a file that no server has by an empty one."""
+    def _is_known_missing(self, build_id: bytes, kind: str) -> bool:
+        """Whether the cache has the empty file by which elfutils marks a file that no server has."""
         try:
-            status = self._miss(build_id, kind).stat()
+            status = self._path(build_id, kind).stat()
         except OSError:
             return False
-        return status.st_size == 0 and abs(time.time() - status.st_mtime) < _MISS_SECONDS
+        return status.st_size == 0 and abs(time.time() - status.st_mtime) < _MISSING_SECONDS
 
-    def _remember_miss(self, build_id: bytes, kind: str) -> None:
-        path = self._miss(build_id, kind)
+    def _mark_missing(self, build_id: bytes, kind: str) -> None:
+        path = self._path(build_id, kind)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
@@ -109,12 +109,12 @@ class Debuginfod:
 
 
 class _Download:
-    """One request in a thread of its own: neither name resolution nor slow headers obey a time limit otherwise."""
+    """One request in a separate thread, since neither name resolution nor slow headers obey a time limit."""
 
     def __init__(self, url: str, cache: Path, build_id: bytes, kind: str, max_size: int) -> None:
         self._url, self._folder, self._kind, self._max_size = url, cache / build_id.hex(), kind, max_size
         self._build_id = build_id
-        self._given_up = threading.Event()
+        self._timed_out = threading.Event()
         self._path: Path | None = None
         self._error: str | None = None
         self._lock = threading.Lock()
@@ -126,7 +126,7 @@ class _Download:
         self._thread.start()
         self._thread.join(seconds)
         with self._lock:
-            self._given_up.set()
+            self._timed_out.set()
             if self._error is not None:
                 raise DownloadError(f"{host} {self._error}")
             if self._path is None and self._thread.is_alive():
@@ -141,9 +141,9 @@ class _Download:
             if error.code != 404:
                 self._error = f"answered {error.code}"
         except (OSError, ValueError, EOFError) as error:
-            self._error = f"could not be asked ({getattr(error, 'reason', None) or error})"
+            self._error = f"could not be reached ({getattr(error, 'reason', None) or error})"
         except Exception as error:
-            self._error = f"sent what is no answer ({type(error).__name__})"
+            self._error = f"sent an invalid response ({type(error).__name__})"
 
     def _fetch(self) -> None:
         request = urllib.request.Request(self._url, headers={"User-Agent": "netprobe-flamegraph"})
@@ -151,7 +151,7 @@ class _Download:
             length = answer.headers.get("Content-Length", "")
             expected = int(length) if length.isdecimal() else None
             if expected is not None and expected > self._max_size:
-                self._error = f"offers a file of {expected} bytes"
+                self._error = f"offered a file of {expected} bytes, above the limit"
                 return
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix=f"{self._kind}.", delete=False) as file:
@@ -167,7 +167,7 @@ class _Download:
         read = getattr(answer, "read1", answer.read)
         while piece := read(_PIECE):
             size += len(piece)
-            if self._given_up.is_set():
+            if self._timed_out.is_set():
                 raise TimeoutError("too late")
             if size > self._max_size:
                 raise ValueError(f"more than {self._max_size} bytes")
@@ -178,19 +178,19 @@ class _Download:
 
     def _finish(self, temporary: Path) -> None:
         with self._lock:
-            if not self._given_up.is_set():
+            if not self._timed_out.is_set():
                 _check(temporary, self._build_id)
                 os.replace(temporary, self._folder / self._kind)
                 self._path = self._folder / self._kind
 
 
 def _check(path: Path, build_id: bytes) -> None:
-    """Raises ValueError for a file that is not what was asked for: it must not get into the shared cache."""
+    """Raises ValueError for any file but the requested one, which must not get into the shared cache."""
     with path.open("rb") as file:
         try:
             found = Elf(FileBytes(file.fileno())).build_id
         except ElfError as error:
-            raise ValueError(f"sent a file that is of no use: {error}") from error
+            raise ValueError(f"sent an unusable file: {error}") from error
     if found is None or not same_build_id(found, build_id):
         raise ValueError("sent a file with another build-id")
 

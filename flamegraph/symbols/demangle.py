@@ -1,7 +1,7 @@
-"""Names of C++ and Rust as people write them, without parameters and return types, as perf shows them.
+"""Demangled names of C++ and Rust, without parameters and return types, as perf shows them.
 
-LLVM's demangler recurses as deep as a name tells it to, and a name of 200 bytes can ask for gigabytes of text: back
-references double. Names that could do either are demangled in a process of their own, with limits, or not at all.
+The recursion depth of LLVM's demangler is controlled by the name, and back references double the output, so that a name
+of 200 bytes can demand gigabytes of text. Such names are demangled in a separate process with limits, or not at all.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ for name in sys.stdin.buffer.read().decode().split("\\0"):
 
 
 def demangle(name: str) -> str:
-    """The name as people write it; the same name where it is not mangled or cannot be taken apart."""
+    """The demangled name; unchanged where it is not mangled or cannot be demangled."""
     return demangle_all([name])[0]
 
 
 def demangle_all(names: list[str]) -> list[str]:
-    """As `demangle`, for many at once."""
+    """`demangle` for many names."""
     texts, risky = [], []
     for number, name in enumerate(names):
         texts.append(name)
@@ -58,24 +58,24 @@ def demangle_all(names: list[str]) -> list[str]:
         if _is_risky(name):
             risky.append(number)
         else:
-            texts[number] = _tame(name)
+            texts[number] = _demangled(name)
     if risky:
-        found = _apart([_split(names[number])[0] for number in risky])
+        found = _in_other_process([_split(names[number])[0] for number in risky])
         for number, text in zip(risky, found, strict=True):
             texts[number] = _bare(text, _split(names[number])[1]) if text else names[number]
     return texts
 
 
 def _is_risky(name: str) -> bool:
-    """Whether the demangler's depth or output may be out of proportion.
+    """Whether recursion depth or output of the demangler may be excessive.
 
-    N references in a name of L bytes give at most L * 3^(N/3) bytes.
+    A name of L bytes with N references expands to at most L * 3^(N/3) bytes.
     """
     return len(name) > _SHORT or len(_BACK.findall(name)) > _REFERENCES
 
 
 @lru_cache(maxsize=1 << 16)
-def _tame(name: str) -> str:
+def _demangled(name: str) -> str:
     rust = _legacy_rust(name)
     if rust is not None:
         return rust
@@ -90,7 +90,7 @@ def _tame(name: str) -> str:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """The mangled name and what the compiler added behind it (`.cold`, `@plt`)."""
+    """The mangled name, and the suffix that the compiler appended (`.cold`, `@plt`)."""
     plt = "@plt" if name.endswith("@plt") else ""
     base = name[: len(name) - len(plt)]
     dot = base.find(".")
@@ -143,7 +143,7 @@ def _bare(text: str, suffix: str) -> str:
 
 
 def without_signature(text: str) -> str:
-    """A demangled name without its parameters, what follows them, and the return type."""
+    """A demangled name without return type, parameters and qualifiers."""
     end = _parameters(text)
     if end is None:
         return text
@@ -155,7 +155,7 @@ _QUALIFIERS = re.compile(r"(?: const| volatile| restrict| &&?| noexcept)+$")
 
 
 def _parameters(text: str) -> int | None:
-    """Where the last list of parameters begins; None where the text does not end in one."""
+    """Index of the last parameter list; None where the text does not end in one."""
     text = _QUALIFIERS.sub("", text)
     if not text.endswith(")"):
         return None
@@ -168,11 +168,11 @@ def _parameters(text: str) -> int | None:
 
 
 _OPERATOR = re.compile(r"operator(?![\w])")
-_BEHIND = re.compile(r"(?:const|volatile|restrict|&&?|noexcept)\b|[&]")
+_QUALIFIER = re.compile(r"(?:const|volatile|restrict|&&?|noexcept)\b|[&]")
 
 
 def _return_type(head: str) -> int:
-    """Length of the return type that stands before a name (templates have one), with its space."""
+    """Length of the return type before the name (of templates), with its space."""
     depth, begin = 0, 0
     at = 0
     while at < len(head):
@@ -193,11 +193,11 @@ def _belongs(head: str, at: int) -> bool:
     """Whether a space is part of a name: `f() const::{lambda}`, `non-virtual thunk to f`."""
     if head.startswith(("vtable for", "non-virtual thunk to", "virtual thunk to", "guard variable for")):
         return True
-    return head[at - 1] == ")" and _BEHIND.match(head, at + 1) is not None
+    return head[at - 1] == ")" and _QUALIFIER.match(head, at + 1) is not None
 
 
-def _apart(names: list[str]) -> list[str]:
-    """Demangled in another process; "" for names that it did not survive."""
+def _in_other_process(names: list[str]) -> list[str]:
+    """Demangle in another process; "" for names at which it failed."""
     found: list[str] = []
     for _ in range(_ATTEMPTS):
         if len(found) >= len(names):
@@ -209,7 +209,7 @@ def _apart(names: list[str]) -> list[str]:
 
 
 def _child(names: list[str]) -> list[str]:
-    """As many as the process managed."""
+    """The names that the process demangled before it ended."""
     import pycxxfilt
 
     home = str(Path(pycxxfilt.__file__).parent.parent)

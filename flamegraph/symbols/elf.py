@@ -1,7 +1,7 @@
 """ELF files: sections, segments, build-id, and symbol tables as arrays. Either word size, either byte order.
 
-A file is read with `pread` and never mapped: one that shrinks while it is read must not end the process by SIGBUS.
-Every offset and count in it is taken for a lie until it has been compared with the size of the file.
+A file is read with `pread` and never mapped, since SIGBUS would end the process if the file shrank meanwhile.
+No offset or count is trusted before it is compared with the size of the file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PF_X = 1
 STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_GNU_IFUNC = 0, 1, 2, 10
 STB_GLOBAL, STB_WEAK = 1, 2
 GLOBAL, LOCAL, WEAK = 0, 1, 2
-"""Ranks of a binding among aliases: the smaller is preferred."""
+"""Rank of a binding among aliases; the smaller rank is preferred."""
 
 _MAX_HEADERS = 1 << 16
 _MAX_TABLE = 256 << 20
@@ -40,20 +40,20 @@ _RESERVED_INDEX = 0xFF00
 
 
 class ElfError(Exception):
-    """Not an ELF file, or one that contradicts itself; the text says how."""
+    """Not an ELF file, or a corrupt one; the message gives the reason."""
 
 
 class Bytes(Protocol):
-    """Where an ELF file's bytes come from."""
+    """Source of the bytes of an ELF file."""
 
     size: int
 
     def read(self, offset: int, length: int) -> bytes:
-        """Exactly these bytes. Raises `ElfError` where the file ends before them."""
+        """Exactly these bytes. Raises `ElfError` where the file ends before."""
 
 
 class FileBytes:
-    """Bytes of an open descriptor, which belongs to the caller."""
+    """Bytes of an open descriptor, which the caller closes."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -66,14 +66,14 @@ class FileBytes:
         while missing:
             piece = os.pread(self._descriptor, min(missing, 1 << 30), offset + length - missing)
             if not piece:
-                raise ElfError("it became shorter while it was read")
+                raise ElfError("it was truncated while it was read")
             pieces.append(piece)
             missing -= len(piece)
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class MemoryBytes:
-    """Bytes that are there already."""
+    """Bytes in memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -85,7 +85,7 @@ class MemoryBytes:
         return self._data[offset : offset + length]
 
 
-class Section(NamedTuple):
+class ElfSection(NamedTuple):
     """One entry of the section table."""
 
     name: bytes
@@ -113,10 +113,10 @@ class Segment(NamedTuple):
 
 
 class Functions(NamedTuple):
-    """Code symbols of one table, in its order.
+    """Code symbols of one table, in the order of the table.
 
-    `start`, `size`, `limit` (end of the symbol's section, 0 where it is not known): uint64; `rank`: GLOBAL, LOCAL or
-    WEAK; `name`: where each name begins in `strings`.
+    `start`, `size`, `limit` (end of the section of the symbol, 0 where it is unknown): uint64; `rank`: GLOBAL, LOCAL or
+    WEAK; `name`: offset of each name in `strings`.
     """
 
     start: Addresses
@@ -128,7 +128,7 @@ class Functions(NamedTuple):
 
 
 class Elf:
-    """An ELF file. Each property raises `ElfError` where the part that it reads is broken."""
+    """An ELF file. Each property raises `ElfError` where the part that it reads is corrupt."""
 
     def __init__(self, source: Bytes) -> None:
         self._source = source
@@ -146,7 +146,7 @@ class Elf:
         self._phentsize, self._phnum, self._shentsize, self._shnum, self._shstrndx = fields[8:13]
 
     @cached_property
-    def sections(self) -> list[Section]:
+    def sections(self) -> list[ElfSection]:
         """The section table; empty where the file has none."""
         if not self._shoff:
             return []
@@ -162,7 +162,7 @@ class Elf:
         strings = b""
         if 0 < names < count and raw[names][1] != SHT_NOBITS:
             strings = self._source.read(raw[names][4], min(raw[names][5], 1 << 24))
-        return [Section(_text(strings, row[0]), *row[1:]) for row in raw]
+        return [ElfSection(_text(strings, row[0]), *row[1:]) for row in raw]
 
     @cached_property
     def segments(self) -> list[Segment]:
@@ -182,10 +182,16 @@ class Elf:
 
     @cached_property
     def build_id(self) -> bytes | None:
-        """Of the `NT_GNU_BUILD_ID` note; None where there is none."""
-        # Sections first: a file of `objcopy --only-keep-debug` keeps the note's section, its segments lie.
-        places = [(one.offset, one.size, one.align) for one in self._sections_or_none() if one.type == SHT_NOTE]
-        places += [(one.offset, one.filesz, one.align) for one in self.segments if one.type == PT_NOTE]
+        """The content of the `NT_GNU_BUILD_ID` note; None where there is none."""
+        # Sections first: in a file of `objcopy --only-keep-debug` the section of the note is valid, its segment is not.
+        places = [
+            (section.offset, section.size, section.align)
+            for section in self._sections_or_none()
+            if section.type == SHT_NOTE
+        ]
+        places += [
+            (segment.offset, segment.filesz, segment.align) for segment in self.segments if segment.type == PT_NOTE
+        ]
         for offset, size, align in places[:64]:
             if size <= _MAX_NOTE and offset + size <= self._source.size:
                 found = gnu_build_id(self._source.read(offset, size), self.order, align)
@@ -195,7 +201,7 @@ class Elf:
 
     @cached_property
     def debug_link(self) -> tuple[str, int] | None:
-        """Name and CRC-32 of the separate debug file, of `.gnu_debuglink`."""
+        """Name and CRC-32 of the separate debug file, from `.gnu_debuglink`."""
         section = self.section(b".gnu_debuglink")
         if section is None or not 8 <= section.size <= _MAX_NOTE:
             return None
@@ -207,7 +213,7 @@ class Elf:
         return os.fsdecode(name), struct.unpack_from(self.order + "I", data, at)[0]
 
     def minidebug(self) -> Elf | None:
-        """The ELF file in `.gnu_debugdata`, packed with xz: function names that `.dynsym` does not have."""
+        """The ELF file in `.gnu_debugdata`, compressed with xz: function names that `.dynsym` lacks."""
         section = self.section(b".gnu_debugdata")
         if section is None:
             return None
@@ -215,17 +221,17 @@ class Elf:
         try:
             data = unpacker.decompress(self.content(section, _MAX_UNPACKED), _MAX_UNPACKED)
         except (lzma.LZMAError, EOFError, MemoryError) as error:
-            raise ElfError(f"its .gnu_debugdata cannot be unpacked ({error})") from error
+            raise ElfError(f"its .gnu_debugdata cannot be decompressed ({error})") from error
         if not unpacker.eof:
-            raise ElfError("its .gnu_debugdata is cut off or unpacks to more than 64 MiB")
+            raise ElfError("its .gnu_debugdata is truncated, or larger than 64 MiB when decompressed")
         return Elf(MemoryBytes(data))
 
-    def section(self, name: bytes) -> Section | None:
-        """The first section of a name."""
-        return next((one for one in self._sections_or_none() if one.name == name), None)
+    def section(self, name: bytes) -> ElfSection | None:
+        """The first section with this name."""
+        return next((section for section in self._sections_or_none() if section.name == name), None)
 
-    def content(self, section: Section, limit: int = _MAX_TABLE) -> bytes:
-        """The bytes of a section; empty for one that takes no place in the file."""
+    def content(self, section: ElfSection, limit: int = _MAX_TABLE) -> bytes:
+        """The bytes of a section; empty for a section without bytes in the file."""
         if section.type == SHT_NOBITS:
             return b""
         if section.size > limit:
@@ -233,16 +239,16 @@ class Elf:
         return self._source.read(section.offset, section.size)
 
     def symbols(self, kind: int) -> tuple[npt.NDArray[np.void], bytes] | None:
-        """Rows (name, info, other, shndx, value, size) of the first table of a type with its strings."""
-        table = next((one for one in self._sections_or_none() if one.type == kind), None)
+        """Rows (name, info, other, shndx, value, size) of the first table of a type, and its strings."""
+        table = next((section for section in self._sections_or_none() if section.type == kind), None)
         if table is None:
             return None
-        rows = np.frombuffer(self.whole_rows(table, self._symbol_type), self._symbol_type)
+        rows = np.frombuffer(self.complete_rows(table, self._symbol_type), self._symbol_type)
         if table.link >= len(self.sections):
             raise ElfError("its symbol table names no string table")
         return rows, self.content(self.sections[table.link], _MAX_STRINGS)
 
-    def whole_rows(self, section: Section, row: np.dtype[np.void]) -> bytes:
+    def complete_rows(self, section: ElfSection, row: np.dtype[np.void]) -> bytes:
         """The content of a section of rows, without an incomplete last one."""
         if section.entsize not in (0, row.itemsize):
             raise ElfError(f"rows of {section.name.decode(errors='backslashreplace')} are {section.entsize} bytes long")
@@ -250,7 +256,7 @@ class Elf:
         return data[: len(data) - len(data) % row.itemsize]
 
     def functions(self, kind: int) -> Functions | None:
-        """What of `.symtab` (SHT_SYMTAB) or `.dynsym` (SHT_DYNSYM) names code; None where there is no such table."""
+        """Code symbols of `.symtab` (SHT_SYMTAB) or `.dynsym` (SHT_DYNSYM); None where there is no such table."""
         found = self.symbols(kind)
         if found is None:
             return None
@@ -260,7 +266,7 @@ class Elf:
         executable, ends = self._section_arrays()
         known = section < len(ends)
         place = np.where(known, section, 0)
-        # Labels and tables of assembler code count where they stand in code.
+        # Labels and tables of assembler code count where they are in executable sections.
         is_label = ((kinds == STT_NOTYPE) | (kinds == STT_OBJECT)) & known & executable[place]
         keep = (is_function | is_label) & (section != 0) & (rows["name"] != 0) & (rows["name"] < len(strings))
         if self.machine in (EM_ARM, EM_AARCH64, EM_RISCV):
@@ -282,7 +288,7 @@ class Elf:
         )
 
     def crc32(self) -> int:
-        """CRC-32 of the whole file, as `.gnu_debuglink` has it."""
+        """CRC-32 of the whole file, as in `.gnu_debuglink`."""
         crc = 0
         for offset in range(0, self._source.size, 1 << 20):
             crc = zlib.crc32(self._source.read(offset, min(1 << 20, self._source.size - offset)), crc)
@@ -297,48 +303,48 @@ class Elf:
         names = ("name", "value", "size", "info", "other", "shndx")
         return np.dtype(list(zip(names, (f"{o}u4", f"{o}u4", f"{o}u4", "u1", "u1", f"{o}u2"), strict=True)))
 
-    def _sections_or_none(self) -> list[Section]:
-        # Loading needs only the program headers: a broken section table must not hide the build-id.
+    def _sections_or_none(self) -> list[ElfSection]:
+        # Loading needs only the program headers: a corrupt section table must not hide the build-id.
         try:
             return self.sections
         except ElfError:
             return []
 
     def _section_arrays(self) -> tuple[npt.NDArray[np.bool_], Addresses]:
-        """Whether each section holds code, and the address behind it."""
+        """Whether each section is executable, and its end address."""
         sections = self.sections[:_RESERVED_INDEX]
-        executable = np.array([bool(one.flags & SHF_EXECINSTR) for one in sections], bool)
-        ends = np.array([min(one.addr + one.size, (1 << 64) - 1) for one in sections], np.uint64)
+        executable = np.array([bool(section.flags & SHF_EXECINSTR) for section in sections], bool)
+        ends = np.array([min(section.addr + section.size, (1 << 64) - 1) for section in sections], np.uint64)
         return executable, ends
 
 
 class Segments:
-    """Where the bytes of a file are in its own address space: `PT_LOAD` headers."""
+    """Virtual addresses of the bytes of a file, from its `PT_LOAD` headers."""
 
     def __init__(self, elf: Elf) -> None:
-        loads = [one for one in elf.segments if one.type == PT_LOAD and one.filesz]
-        # Code first: a page on the seam of two segments is in the file once and mapped twice.
-        self._loads = sorted(loads, key=lambda one: not one.flags & PF_X)[:256]
+        loads = [segment for segment in elf.segments if segment.type == PT_LOAD and segment.filesz]
+        # Code first: a page shared by two segments is in the file once and mapped twice.
+        self._loads = sorted(loads, key=lambda segment: not segment.flags & PF_X)[:256]
 
     def __len__(self) -> int:
         return len(self._loads)
 
     def addresses(self, offsets: Addresses) -> tuple[Addresses, npt.NDArray[np.bool_]]:
-        """Of file offsets (uint64), and which of them are in a segment."""
+        """Addresses of file offsets (uint64), and whether each offset is in a segment."""
         found = np.zeros(len(offsets), np.uint64)
         inside = np.zeros(len(offsets), bool)
         for load in self._loads:
             at, size = np.uint64(load.offset), np.uint64(load.filesz)
-            here = ~inside & (offsets >= at) & (offsets - at < size)
-            found[here] = offsets[here] - at + np.uint64(load.vaddr)
-            inside |= here
+            chosen = ~inside & (offsets >= at) & (offsets - at < size)
+            found[chosen] = offsets[chosen] - at + np.uint64(load.vaddr)
+            inside |= chosen
         return found, inside
 
 
-def same_build_id(one: bytes, other: bytes) -> bool:
-    """Older perf.data files pad build-ids with zeros."""
-    length = max(len(one), len(other))
-    return one.ljust(length, b"\0") == other.ljust(length, b"\0") and any(one)
+def same_build_id(first: bytes, second: bytes) -> bool:
+    """Whether two build-ids are equal; older perf.data files pad them with zeros."""
+    length = max(len(first), len(second))
+    return first.ljust(length, b"\0") == second.ljust(length, b"\0") and any(first)
 
 
 def gnu_build_id(data: bytes, order: str, align: int) -> bytes | None:
@@ -356,7 +362,7 @@ def gnu_build_id(data: bytes, order: str, align: int) -> bytes | None:
 
 def _check_inside(offset: int, length: int, size: int) -> None:
     if offset < 0 or length < 0 or offset + length > size:
-        raise ElfError(f"it ends at byte {size}, before {length} bytes at {offset}")
+        raise ElfError(f"it ends at byte {size}, before the {length} bytes at {offset}")
 
 
 def _text(strings: bytes, at: int) -> bytes:
@@ -367,7 +373,7 @@ def _text(strings: bytes, at: int) -> bytes:
 def _is_mapping_symbol(
     name: npt.NDArray[np.integer], kinds: npt.NDArray[np.integer], strings: bytes
 ) -> npt.NDArray[np.bool_]:
-    """`$x`, `$d`, `.L…`: marks between code and data, not functions."""
+    """Whether each symbol is `$x`, `$d` or `.L…`, which mark boundaries of code and data."""
     letters = np.frombuffer(strings + b"\0", np.uint8)
     first = letters[np.minimum(name, len(strings))]
     marks: npt.NDArray[np.bool_] = (kinds == STT_NOTYPE) & ((first == ord("$")) | (first == ord(".")))

@@ -1,4 +1,4 @@
-"""Kernel functions: /proc/kallsyms, or a saved copy of it."""
+"""Kernel functions from /proc/kallsyms, or from a saved copy of it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 
 from flamegraph.frames import Frame, Kind
-from flamegraph.symbols.ranges import NOBODY, Ranges
+from flamegraph.symbols.ranges import NO_OWNER, Ranges
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,8 +38,8 @@ class KernelSymbols:
     """Functions of the kernel, its modules and BPF programs.
 
     `addresses`: uint64, ascending; `names`; `modules`: "[kernel]", "[nf_tables]", "[bpf]"; `ends`: uint64, the first
-    address behind each, by default the next function's. `hidden`: the kernel gave zeros instead of addresses;
-    `truncated`: lines that could not be read.
+    address after each, by default the start of the next function. `hidden`: the kernel shows zeros instead of
+    addresses; `corrupt`: number of lines that could not be parsed.
     """
 
     def __init__(
@@ -50,14 +50,14 @@ class KernelSymbols:
         ends: Addresses | None = None,
         *,
         hidden: bool = False,
-        truncated: int = 0,
+        corrupt: int = 0,
     ) -> None:
         self.addresses = addresses
         self.names, self.modules = names, modules
         self.ends = _next_ends(addresses, modules) if ends is None else ends
-        self.hidden, self.truncated = hidden, truncated
+        self.hidden, self.corrupt = hidden, corrupt
         self._ranges = Ranges(self.addresses, self.ends)
-        self._frames: dict[int, Frame] = {NOBODY: UNKNOWN_KERNEL}
+        self._frames: dict[int, Frame] = {NO_OWNER: UNKNOWN_KERNEL}
 
     def __len__(self) -> int:
         return len(self.addresses)
@@ -71,55 +71,53 @@ class KernelSymbols:
 
     @classmethod
     def parse(cls, text: bytes) -> KernelSymbols:
-        """The same from text."""
+        """Parse the lines of a text."""
         lines = _Lines(text)
         addresses = lines.addresses
         if not addresses.any():
-            return cls(addresses[:0], [], [], hidden=bool(len(addresses)), truncated=lines.truncated)
+            return cls(addresses[:0], [], [], hidden=bool(len(addresses)), corrupt=lines.corrupt)
         is_code = _CODE[lines.kinds]
-        # perf shows the last of several names at one address: only that one has a size when it chooses.
+        # perf shows the last of several names at one address: only that symbol has a size when perf chooses.
         order = np.lexsort((is_code, addresses))
         kept = order[np.append(addresses[order][1:] != addresses[order][:-1], True)]
         modules = lines.modules(kept)
         ends = _next_ends(addresses[kept], modules)
         code = np.flatnonzero(is_code[kept])
         names = _Names(lines.zero_ended, lines.name_begin[kept[code]])
-        return cls(
-            addresses[kept[code]], names, [modules[i] for i in code.tolist()], ends[code], truncated=lines.truncated
-        )
+        return cls(addresses[kept[code]], names, [modules[i] for i in code.tolist()], ends[code], corrupt=lines.corrupt)
 
     def with_extra(self, programs: Sequence[tuple[int, int, str]], module: str = BPF) -> KernelSymbols:
-        """With (address, length in bytes, name) of BPF programs, which win over what was there."""
-        valid = [one for one in programs if 0 < one[0] <= int(_LAST) and 0 < one[1] <= int(_LAST) - one[0]]
-        start = np.array([one[0] for one in valid], np.uint64)
-        end = np.array([one[0] + one[1] for one in valid], np.uint64)
+        """Add (address, length in bytes, name) of BPF programs, which take precedence."""
+        valid = [span for span in programs if 0 < span[0] <= int(_LAST) and 0 < span[1] <= int(_LAST) - span[0]]
+        start = np.array([address for address, _, _ in valid], np.uint64)
+        end = np.array([address + length for address, length, _ in valid], np.uint64)
         return KernelSymbols(
             np.concatenate((self.addresses, start)),
-            [*self.names, *(one[2] for one in valid)],
+            [*self.names, *(name for _, _, name in valid)],
             [*self.modules, *(module for _ in valid)],
             np.concatenate((self.ends, end)),
             hidden=self.hidden,
-            truncated=self.truncated,
+            corrupt=self.corrupt,
         )
 
     def relocated(self, by: int) -> KernelSymbols:
-        """As they were when the kernel lay elsewhere (another boot with KASLR): all addresses moved."""
+        """All addresses moved by an offset: the symbols of another boot with KASLR."""
         move = np.uint64(by & int(_LAST))
         return KernelSymbols(self.addresses + move, self.names, self.modules, self.ends + move, hidden=self.hidden)
 
     def address_of(self, name: str) -> int | None:
-        """Where the first function of a name begins."""
+        """Address of the first function with this name."""
         try:
             return int(self.addresses[list(self.names).index(name)])
         except ValueError:
             return None
 
     def find(self, addresses: Addresses) -> Numbers:
-        """The number of the function at each address (uint64); -1 where there is none."""
+        """Index of the function at each address (uint64); -1 where there is none."""
         return self._ranges.find(addresses)
 
     def frame(self, number: int) -> Frame:
-        """The frame of a function; of -1: `[kernel]`, unknown."""
+        """The frame of a function; -1: `[kernel]`, unsymbolized."""
         found = self._frames.get(number)
         if found is None:
             found = self._frames[number] = Frame(self.names[number], self.modules[number], Kind.KERNEL)
@@ -127,7 +125,7 @@ class KernelSymbols:
 
 
 def running_build_id(path: Path = Path("/sys/kernel/notes")) -> bytes | None:
-    """Of the kernel that runs here; None where it does not say."""
+    """Build-id of the running kernel; None where it is not available."""
     from flamegraph.symbols.elf import gnu_build_id
 
     try:
@@ -138,7 +136,7 @@ def running_build_id(path: Path = Path("/sys/kernel/notes")) -> bytes | None:
 
 
 class _Lines:
-    """The lines as columns: `addresses` (uint64), `kinds` (uint8), and where each name begins in `zero_ended`."""
+    """The lines as columns: `addresses` (uint64), `kinds` (uint8), and the offset of each name in `zero_ended`."""
 
     def __init__(self, text: bytes) -> None:
         if not text.endswith(b"\n"):
@@ -146,12 +144,12 @@ class _Lines:
         letters = np.frombuffer(text + bytes(_AHEAD), np.uint8)
         line_end = np.flatnonzero(letters == ord("\n"))
         line_begin = np.concatenate(([0], line_end[:-1] + 1))
-        # All addresses of a file are equally wide.
+        # All addresses of a file have the same width.
         width = min(max(text.find(b" "), 1), 16)
         digits = _DIGITS[letters[line_begin[:, None] + np.arange(width)]]
         whole = (line_end - line_begin > width + 3) & (digits < 16).all(axis=1)
         whole &= (letters[line_begin + width] == ord(" ")) & (letters[line_begin + width + 2] == ord(" "))
-        self.truncated = int(np.count_nonzero(~whole & (line_end > line_begin)))
+        self.corrupt = int(np.count_nonzero(~whole & (line_end > line_begin)))
         line_begin, self._line_end, digits = line_begin[whole], line_end[whole], digits[whole]
         self.addresses = np.zeros(len(line_begin), np.uint64)
         for column in range(width):
@@ -162,7 +160,7 @@ class _Lines:
         self._tabs = np.append(np.flatnonzero(letters == ord("\t")), len(text))
 
     def modules(self, lines: Numbers) -> list[str]:
-        """The module of each of these lines."""
+        """The module of each line."""
         tab = self._tabs[np.searchsorted(self._tabs, self.name_begin[lines])]
         end = self._line_end[lines]
         owned = np.flatnonzero(tab < end)
@@ -178,7 +176,7 @@ class _Lines:
 
 
 class _Names(Sequence[str]):
-    """Names that are decoded when they are asked for: of 120,000 a profile shows a few hundred."""
+    """Names decoded on access: a profile shows a few hundred of 120,000."""
 
     def __init__(self, zero_ended: bytes, begin: Numbers) -> None:
         self._zero_ended, self._begin = zero_ended, begin
@@ -204,7 +202,7 @@ def _decoded(raw: bytes) -> str:
 
 
 def _next_ends(addresses: Addresses, modules: Sequence[str]) -> Addresses:
-    """A function ends where the next one begins; the last one of the kernel or a module within two pages."""
+    """A function ends where the next begins; the last one of the kernel or of a module within two pages."""
     if not len(addresses):
         return addresses
     page_end = (addresses & ~(_PAGE - np.uint64(1))) + 2 * _PAGE

@@ -1,7 +1,7 @@
 """Functions that a process compiled at run time, as it lists them in `perf-PID.map`: `START SIZE name`, hexadecimal.
 
-The format is the kernel's tools/perf/Documentation/jit-interface.txt. The file lies in a directory that anybody may
-write to, so who owns it decides whether it is believed.
+Format: tools/perf/Documentation/jit-interface.txt of the kernel. The directory of the file is world-writable, so a map
+is trusted by its owner only.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ _MAX_NAME = 16384
 
 
 class UntrustedMapError(Exception):
-    """A map that somebody else may have written, or that is no plain file; the text says which."""
+    """A map of another owner, or not a regular file; the message says which."""
 
 
 class PerfMap:
-    """The functions of one map; where they overlap, the line that was written last holds."""
+    """The functions of one map; where they overlap, the later line takes precedence."""
 
     def __init__(self, text: bytes) -> None:
-        """`text`: whole lines; what stands behind the last line end is truncated, and counted in `truncated`."""
-        starts, sizes, names, truncated = [], [], [], 0
+        """`text`: complete lines. Lines that cannot be parsed, and text after the last line end, count in `corrupt`."""
+        starts, sizes, names, corrupt = [], [], [], 0
         *lines, rest = text.split(b"\n")
         for line in lines:
             match = _LINE.fullmatch(line.rstrip(b"\r"))
             if match is None or len(match[3]) > _MAX_NAME:
-                truncated += bool(line.strip())
+                corrupt += bool(line.strip())
                 continue
             starts.append(int(match[1], 16))
             sizes.append(int(match[2], 16))
             names.append(match[3])
-        self.truncated = truncated + bool(rest)
-        self.cut = False
-        """Whether only the newest part of a file that is too large was read."""
+        self.corrupt = corrupt + bool(rest)
+        self.partial = False
+        """Whether only the newest part of a file above the size limit was read."""
         self._names = names
         self._text: dict[int, str] = {}
         start = np.array(starts, np.uint64)
@@ -61,11 +61,11 @@ class PerfMap:
         return len(self._names)
 
     def find(self, addresses: Addresses) -> Numbers:
-        """The number of the function at each address (uint64); -1 where there is none."""
+        """Index of the function at each address (uint64); -1 where there is none."""
         return self._ranges.find(addresses)
 
     def names(self, numbers: list[int]) -> list[str]:
-        """Names of functions, demangled where they are mangled."""
+        """Demangled names of functions."""
         new = [number for number in numbers if number not in self._text]
         raw = [self._names[number].decode(errors="backslashreplace").rstrip() for number in new]
         self._text.update(zip(new, demangle_all(raw), strict=True))
@@ -73,9 +73,9 @@ class PerfMap:
 
 
 def read_perf_map(root: Path, path: str, owners: Collection[int]) -> PerfMap:
-    """Read a map below a root, if it is a regular file that belongs to one of these users (uid) or to root.
+    """Read a map below a root directory, if it is a regular file owned by one of these users (uid) or by root.
 
-    Raises OSError if it cannot be read and `UntrustedMapError` if it is not believed.
+    Raises OSError where it cannot be read, `UntrustedMapError` where it is not trusted.
     """
     with open_below(root, path, follow_last=False) as file:
         status = os.fstat(file)
@@ -86,7 +86,7 @@ def read_perf_map(root: Path, path: str, owners: Collection[int]) -> PerfMap:
     if skipped:
         text = text[text.find(b"\n") + 1 :]
     found = PerfMap(text)
-    found.cut = skipped > 0
+    found.partial = skipped > 0
     return found
 
 

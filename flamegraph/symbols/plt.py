@@ -1,4 +1,4 @@
-"""Names for the stubs of the procedure linkage table: `name@plt`, as perf and objdump say it."""
+"""Names of the stubs of the procedure linkage table: `name@plt`, as in perf and objdump."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from flamegraph.symbols.elf import EM_386, EM_AARCH64, EM_X86_64, LOCAL, SHT_DYNSYM, Elf, Functions, Section
+from flamegraph.symbols.elf import EM_386, EM_AARCH64, EM_X86_64, LOCAL, SHT_DYNSYM, Elf, ElfSection, Functions
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.int64]
 
 _SUFFIX = b"@plt"
-# Where `jmp *slot(%rip)` (ff 25) stands in a stub: alone, behind a bnd prefix, endbr64, or both.
+# Offset of `jmp *slot(%rip)` (ff 25) in a stub: 0, or after a bnd prefix, endbr64, or both.
 _JUMPS = (0, 1, 4, 5)
-# Header and entry in bytes of a table whose stubs stand in the order of its relocations.
+# Size of header and entry in bytes of tables whose stubs are in the order of their relocations.
 _ORDERED = {EM_386: (16, 16), EM_AARCH64: (32, 16)}
 _MAX_NAME = 4096
 
 
 def plt_functions(elf: Elf) -> Functions | None:
-    """The stubs as symbols; None where the file has none or is for a machine that is not known here.
+    """The stubs as symbols; None where the file has none or its machine is not supported.
 
-    Raises `ElfError` where a table is broken.
+    Raises `ElfError` for a corrupt table.
     """
     found = elf.symbols(SHT_DYNSYM)
     if found is None:
@@ -78,7 +78,7 @@ def _by_order(elf: Elf, header: int, entry: int) -> tuple[Addresses, Addresses, 
 
 
 def _relocations(elf: Elf, names: tuple[bytes, ...], in_order: bool = False) -> tuple[Addresses, Numbers]:
-    """The slot and the dynamic symbol of each relocation, by slot unless asked otherwise."""
+    """The slot and the dynamic symbol of each relocation, sorted by slot unless `in_order`."""
     word = elf.order + ("u8" if elf.wide else "u4")
     slots, symbols = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)]
     for section in _sections(elf, names):
@@ -86,7 +86,7 @@ def _relocations(elf: Elf, names: tuple[bytes, ...], in_order: bool = False) -> 
         if section.name.startswith(b".rela"):
             fields.append(("addend", word))
         row = np.dtype(fields)
-        rows = np.frombuffer(elf.whole_rows(section, row), row)
+        rows = np.frombuffer(elf.complete_rows(section, row), row)
         slots.append(rows["slot"].astype(np.uint64))
         symbols.append((rows["info"] >> (32 if elf.wide else 8)).astype(np.int64))
     slot, symbol = np.concatenate(slots), np.concatenate(symbols)
@@ -97,7 +97,7 @@ def _relocations(elf: Elf, names: tuple[bytes, ...], in_order: bool = False) -> 
     return slot[chosen], symbol[chosen]
 
 
-def _sections(elf: Elf, names: tuple[bytes, ...]) -> list[Section]:
+def _sections(elf: Elf, names: tuple[bytes, ...]) -> list[ElfSection]:
     return [section for section in map(elf.section, names) if section is not None]
 
 

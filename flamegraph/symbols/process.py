@@ -1,4 +1,4 @@
-"""What /proc tells about a living process, as far as symbols need it."""
+"""Properties of a live process from /proc that symbolizing needs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _MAX_VDSO = 1 << 20
 
 
 class Identity(NamedTuple):
-    """A process as its own container sees it."""
+    """The pid of a process in its own namespace, and its users."""
 
     namespace_pid: int
     users: frozenset[int]
-    """Its real and effective uid, as they are called here."""
+    """Its real and effective uid in this user namespace."""
 
 
 def identity(pid: int) -> Identity | None:
-    """None where the process is gone."""
+    """None where the process has exited."""
     try:
         text = Path(f"/proc/{pid}/status").read_text(errors="backslashreplace")
     except OSError:
@@ -40,9 +40,9 @@ def root_of(pid: int) -> Path:
 
 @contextmanager
 def open_mapping(pid: int, path: str) -> Iterator[int]:
-    """A file that a process has mapped, even if it was deleted since: through `/proc/PID/map_files`.
+    """Open a file that a process has mapped, even if it was deleted since, through `/proc/PID/map_files`.
 
-    Raises OSError: ENOENT where nothing of this name is mapped, EPERM without the right to look.
+    Raises OSError: ENOENT where no mapping has this name, EPERM without permission.
     """
     area = _area(pid, path)
     if area is None:
@@ -56,7 +56,7 @@ def open_mapping(pid: int, path: str) -> Iterator[int]:
 
 
 def vdso_image(pid: int | None) -> bytes | None:
-    """The [vdso] of a process, of this one without a pid; None where it cannot be read."""
+    """The [vdso] of a process, by default of this process; None where it cannot be read."""
     for owner in ("self",) if pid is None else (str(pid), "self"):
         area = _area(owner, "[vdso]")
         if area is None:
@@ -73,7 +73,7 @@ def vdso_image(pid: int | None) -> bytes | None:
 
 
 def _area(pid: int | str, path: str) -> str | None:
-    """The first address range that a process has mapped of a file, code first, as `/proc/PID/maps` writes it."""
+    """The first address range of a mapped file, executable first, in the notation of `/proc/PID/map_files`."""
     wanted = os.fsencode(path).replace(b"\n", b"\\012")
     with_mark = wanted if wanted.endswith(DELETED.encode()) else wanted + DELETED.encode()
     found = None

@@ -1,7 +1,7 @@
-"""Files below a root directory, opened so that no symbolic link leads out of it.
+"""Opens files below a root directory such that no symbolic link leads out of it.
 
-The kernel resolves an absolute link below `/proc/PID/root` against the caller's root, not the container's; so the
-links are followed here.
+Links are followed here, since the kernel resolves an absolute link below `/proc/PID/root` against the root directory of
+the caller, not of the container.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PATH_ONLY = getattr(os, "O_PATH", os.O_RDONLY) | os.O_CLOEXEC
-_LINKS = 40
+_MAX_LINKS = 40
 _PARTS = 4096
 
 
@@ -22,8 +22,8 @@ _PARTS = 4096
 def open_below(root: Path, path: str, *, follow_last: bool = True) -> Iterator[int]:
     """A descriptor for reading a regular file; devices, pipes and sockets are never opened.
 
-    Raises OSError: as `open` does, ELOOP for a link in the last place with `follow_last=False`, EINVAL for anything
-    but a regular file.
+    Raises OSError: as `open` does, ELOOP where the last component is a link and `follow_last` is False, EINVAL for
+    anything but a regular file.
     """
     handle = _walk(root, path, follow_last)
     try:
@@ -35,7 +35,7 @@ def open_below(root: Path, path: str, *, follow_last: bool = True) -> Iterator[i
 
 @contextmanager
 def reopened(handle: int, path: str) -> Iterator[int]:
-    """A readable descriptor of what an O_PATH descriptor stands for, if it is a regular file."""
+    """A readable descriptor of the regular file of an O_PATH descriptor."""
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         raise OSError(errno.EINVAL, "not a regular file", path)
     readable = os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -46,7 +46,7 @@ def reopened(handle: int, path: str) -> Iterator[int]:
 
 
 def path_handle(path: str) -> int:
-    """An O_PATH descriptor of a name that the kernel may resolve as it likes (`/proc/PID/map_files/…`)."""
+    """An O_PATH descriptor of a name that the kernel resolves, without a root directory (`/proc/PID/map_files/…`)."""
     return os.open(path, _PATH_ONLY)
 
 
@@ -72,7 +72,7 @@ def _walk(root: Path, path: str, follow_last: bool) -> int:
             finally:
                 os.close(handle)
             links += 1
-            if links > _LINKS or len(waiting) > _PARTS or (not waiting and not follow_last):
+            if links > _MAX_LINKS or len(waiting) > _PARTS or (not waiting and not follow_last):
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if target.startswith("/"):
                 while len(chain) > 1:
@@ -85,7 +85,7 @@ def _walk(root: Path, path: str, follow_last: bool) -> int:
 
 
 def _parts(path: str) -> list[str]:
-    """Last part first; a bounded number of them."""
+    """Components of the path, last first; their number is limited."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if len(parts) > _PARTS:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))

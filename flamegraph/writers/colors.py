@@ -1,4 +1,4 @@
-"""Colours of boxes, for light and dark pages, chosen to be told apart by colour-blind readers."""
+"""Colours of frames, for light and dark pages, chosen to be distinguishable by colour-blind readers."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ import numpy as np
 
 from flamegraph.errors import ProfileError
 from flamegraph.frames import Frame, Kind
+from flamegraph.verdicts import UnknownNoise, Verdict
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from flamegraph.diff import Diff
+
     Bytes = npt.NDArray[np.uint8]
+    Ints = npt.NDArray[np.int64]
+    Floats = npt.NDArray[np.float64]
 
 SHADES = 5
-"""Neighbours of one colour differ a little in lightness, so that they do not run together."""
+"""Adjacent frames of one colour differ slightly in lightness, so that they stay distinguishable."""
 
 # Hue in degrees, saturation and lightness in percent (light page, dark page). Hues after Okabe and Ito.
 _KINDS: dict[Kind, tuple[int, tuple[int, int], tuple[int, int]]] = {
@@ -31,10 +36,10 @@ _KINDS: dict[Kind, tuple[int, tuple[int, int], tuple[int, int]]] = {
 _BASE = (220, (14, 88), (12, 26))
 _STEP = {"light": 2.2, "dark": 1.6}
 
-# Luminance at which the page's ink, #1b1f27 on light and #eef1f6 on dark, has a contrast of 4.6.
+# Luminance at which the text colour (#1b1f27 on light, #eef1f6 on dark) has a contrast of 4.6.
 _LIGHTEST_NEEDED, _DARKEST_NEEDED = 0.243, 0.151
 
-# First and last hue, saturation: the names and moods of flamegraph.pl, in this page's lightness.
+# First and last hue, saturation: the palettes of flamegraph.pl, with the lightness of this page.
 _PALETTES: dict[str, tuple[int, int, int]] = {
     "hot": (2, 52, 88),
     "mem": (120, 170, 50),
@@ -50,7 +55,7 @@ _PALETTES: dict[str, tuple[int, int, int]] = {
 
 
 def palette(colors: str) -> dict[str, list[str]]:
-    """`light` and `dark`: a colour for each number that `numbers` gives."""
+    """Colours of the `light` and the `dark` page by the numbers of `numbers`."""
     if colors == "kind":
         rows = [*_KINDS.values(), _BASE]
         return {
@@ -72,7 +77,7 @@ def palette(colors: str) -> dict[str, list[str]]:
 
 
 def _legible(hue: float, saturation: float, lightness: float, step: int) -> str:
-    """The colour, made lighter (+1) or darker (-1) until text can be read on it at a contrast of 4.5."""
+    """The colour, made lighter (+1) or darker (-1) until the contrast with text is 4.5."""
     color = to_hex(hue, saturation, lightness)
     while _luminance(color) < _LIGHTEST_NEEDED if step > 0 else _luminance(color) > _DARKEST_NEEDED:
         lightness += step
@@ -81,14 +86,14 @@ def _legible(hue: float, saturation: float, lightness: float, step: int) -> str:
 
 
 def _luminance(color: str) -> float:
-    """Relative luminance as WCAG 2 has it."""
+    """Relative luminance, WCAG 2."""
     parts = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def numbers(frames: Sequence[Frame], bases: int, colors: str) -> Bytes:
-    """The colour of each frame; the last `bases` frames are threads and processes."""
+    """Colour number of each frame; the last `bases` frames are threads and processes."""
     hashes = np.fromiter((crc32(frame.name.encode("utf-8", "replace")) for frame in frames), np.uint32, len(frames))
     if colors != "kind":
         _hues(colors)
@@ -99,7 +104,7 @@ def numbers(frames: Sequence[Frame], bases: int, colors: str) -> Bytes:
 
 
 def legend(colors: str) -> dict[str, Any]:
-    """What the page says about its colours."""
+    """Properties of the colours for the page."""
     return {"kinds": colors == "kind", "shades": SHADES}
 
 
@@ -110,6 +115,79 @@ def _hues(colors: str) -> tuple[int, int, int]:
 
 
 def to_hex(hue: float, saturation: float, lightness: float) -> str:
-    """`#rrggbb`, of degrees and percents."""
+    """`#rrggbb` from degrees and percent."""
     parts = colorsys.hls_to_rgb((hue % 360) / 360, lightness / 100, saturation / 100)
     return "#" + "".join(f"{round(part * 255):02x}" for part in parts)
+
+
+STRENGTHS = 3
+# In the order of `Verdict`, three strengths each: hue, saturation, then lightness of the weakest and of the strongest
+# on a light and on a dark page. The last two rows are tints by direction, where all changes are inconclusive.
+_ROWS: tuple[tuple[int, int, tuple[int, int], tuple[int, int]], ...] = (
+    (220, 6, (90, 90), (27, 27)),
+    (24, 92, (82, 64), (27, 40)),
+    (212, 80, (84, 66), (28, 44)),
+    (345, 78, (70, 70), (40, 44)),
+    (222, 62, (70, 64), (42, 48)),
+    (270, 10, (84, 84), (33, 33)),
+    (220, 5, (85, 85), (31, 31)),
+    (24, 70, (90, 82), (27, 34)),
+    (212, 60, (91, 83), (28, 37)),
+)
+MORE, LESS = 7, 8
+_SCALE = (Verdict.GONE, Verdict.SHRUNK, Verdict.UNCHANGED, Verdict.NOISE, Verdict.GROWN, Verdict.NEW)
+
+
+def diff_palette() -> dict[str, list[str]]:
+    """Colours of the `light` and the `dark` page; row r with strength s is at `r * STRENGTHS + s`."""
+    themes: dict[str, list[str]] = {"light": [], "dark": []}
+    for hue, saturation, *tones in _ROWS:
+        for theme, (weak, strong) in zip(themes, tones, strict=True):
+            part = 1.0 if theme == "light" else 0.62
+            themes[theme] += [
+                to_hex(hue, saturation * part, weak + (strong - weak) * strength / (STRENGTHS - 1))
+                for strength in range(STRENGTHS)
+            ]
+    return themes
+
+
+def is_tinted(diff: Diff) -> bool:
+    """Whether every change is inconclusive, so that the tint shows its direction."""
+    return isinstance(diff.options.rule, UnknownNoise)
+
+
+def diff_numbers(diff: Diff, verdict: Ints, before: Floats, after: Floats) -> Ints:
+    """Colour number of each node."""
+    row = verdict.astype(np.int64)
+    if is_tinted(diff):
+        undecided = row == Verdict.INCONCLUSIVE
+        row[undecided & (after > before)] = MORE
+        row[undecided & (after < before)] = LESS
+    larger = np.maximum(before, after)
+    part = np.divide(np.abs(after - before), larger, out=np.zeros_like(larger), where=larger > 0)
+    found: Ints = row * STRENGTHS + (part > 0.25) + (part > 0.5)
+    return found
+
+
+def diff_legend(diff: Diff) -> list[tuple[int, str]]:
+    """Row and text of each entry, from gone to new."""
+    if not is_tinted(diff):
+        return [(int(verdict), _entry(verdict)) for verdict in (*_SCALE, Verdict.INCONCLUSIVE)]
+    undecided = Verdict.INCONCLUSIVE
+    return [
+        (int(Verdict.GONE), _entry(Verdict.GONE)),
+        (LESS, f"{undecided.sign} less: {undecided.word}"),
+        (int(Verdict.UNCHANGED), _entry(Verdict.UNCHANGED)),
+        (MORE, f"{undecided.sign} more: {undecided.word}"),
+        (int(Verdict.NEW), _entry(Verdict.NEW)),
+    ]
+
+
+def hatched() -> dict[int, int]:
+    """Slope in degrees of the hatching by colour number."""
+    rows = ((Verdict.GONE, -45), (Verdict.NEW, 90), (Verdict.INCONCLUSIVE, 45), (MORE, 45), (LESS, 45))
+    return {row * STRENGTHS + strength: slope for row, slope in rows for strength in range(STRENGTHS)}
+
+
+def _entry(verdict: Verdict) -> str:
+    return f"{verdict.sign} {verdict.word}"

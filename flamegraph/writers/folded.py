@@ -1,4 +1,4 @@
-"""Folded stacks: a line `comm;a;b;c 12` for each stack, sorted, as FlameGraph's collapsers write them."""
+"""Folded stacks: one line `comm;a;b;c 12` per stack, sorted, as FlameGraph's collapsers write them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from flamegraph.tree import ROOTS, root_name
 
 if TYPE_CHECKING:
     from flamegraph.profile import Profile
-    from flamegraph.writers.options import WriteOptions
+    from flamegraph.writers import WriteOptions
 
 SUFFIXES = (".folded", ".collapsed", ".txt")
 
 
 def render(profile: Profile, options: WriteOptions) -> bytes:
-    """The lines, sorted by their stack's bytes; equal stacks are one line. UTF-8."""
+    """The lines in UTF-8, sorted by the bytes of the stack; equal stacks are one line."""
     weights: dict[bytes, float] = {}
     for stack, weight in _weighted(profile, options):
         weights[stack] = weights.get(stack, 0) + weight
@@ -26,7 +26,7 @@ def render(profile: Profile, options: WriteOptions) -> bytes:
 
 def _weighted(profile: Profile, options: WriteOptions) -> list[tuple[bytes, float]]:
     if options.root not in ROOTS:
-        raise ValueError(f"root {options.root!r} is none of {', '.join(ROOTS)}")
+        raise ValueError(f"root {options.root!r} is not one of {', '.join(ROOTS)}")
     samples, stacks = profile.samples, profile.stacks
     bases = [_base(root_name(thread, options.root) if options.root != "none" else "") for thread in profile.threads]
     names = [

@@ -1,4 +1,4 @@
-"""One HTML file that needs nothing else: canvas, zoom, search, threads, time, a table of the same data."""
+"""One self-contained HTML file: canvas, zoom, search, threads, time, and a table of the same data."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import numpy as np
 
 from flamegraph.frames import Frame
 from flamegraph.names import fold_names
-from flamegraph.tree import root_name
+from flamegraph.tree import build, root_name
 from flamegraph.verdicts import Verdict
-from flamegraph.writers import colors, diffcolors
-from flamegraph.writers.boxes import arranged, from_the_leaf
-from flamegraph.writers.facts import diff_facts, facts, notes
-from flamegraph.writers.options import WriteOptions
-from flamegraph.writers.pack import packed
-from flamegraph.writers.page import framed, page
-from flamegraph.writers.shown import labels, shown
+from flamegraph.writers import WriteOptions, colors
+from flamegraph.writers.html_page import framed, packed, page
+from flamegraph.writers.labels import diff_details, labels, notes, recording_details, sanitized
+from flamegraph.writers.layout import arranged, reversed_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,53 +38,53 @@ def render_diff(diff: Diff, options: WriteOptions) -> bytes:
     title = options.title or f"{diff.a.name} → {diff.b.name}"
     header = {
         **_header(title, options, tree.frames),
-        "unit": shown(diff.both.info.unit),
-        "facts": diff_facts(diff),
-        "notes": [shown(note) for note in diff.notes],
-        "palette": diffcolors.palette(),
+        "unit": sanitized(diff.both.info.unit),
+        "details": diff_details(diff),
+        "notes": [sanitized(note) for note in diff.notes],
+        "palette": colors.diff_palette(),
         "diff": {
-            "names": [shown(diff.a.name), shown(diff.b.name)],
+            "names": [sanitized(diff.a.name), sanitized(diff.b.name)],
             "divisors": [diff.a.divisor, diff.b.divisor],
-            "per": diff.denominator.per,
-            "unit": shown(diff.denominator.unit),
-            "text": shown(diff.denominator.text),
-            "rule": str(diff.options.judge),
-            "words": [verdict.word for verdict in Verdict],
+            "per": diff.normalization.per,
+            "unit": sanitized(diff.normalization.unit),
+            "text": sanitized(diff.normalization.text),
+            "rule": str(diff.options.rule),
+            "verdicts": [verdict.word for verdict in Verdict],
             "signs": [verdict.sign for verdict in Verdict],
-            "leans": [diffcolors.MORE, diffcolors.LESS] if diffcolors.leans(diff) else [],
-            "legend": diffcolors.legend(diff),
-            "counted": diff.a.own_samples is not None,
+            "tints": [colors.MORE, colors.LESS] if colors.is_tinted(diff) else [],
+            "legend": colors.diff_legend(diff),
+            "counted": diff.a.self_samples is not None,
         },
     }
     arrays = {
         **_frame_arrays(tree.frames, len(tree.frames) - len(diff.both.frames), "kind"),
         "parent": np.maximum(tree.parent, 0),
         "frame": tree.frame + 1,
-        "ownA": diff.a.own[back],
-        "ownB": diff.b.own[back],
+        "selfA": diff.a.self_weight[back],
+        "selfB": diff.b.self_weight[back],
         "verdict": diff.verdict[back],
-        "ownVerdict": diff.own_verdict[back],
+        "selfVerdict": diff.self_verdict[back],
     }
-    if diff.a.own_samples is not None and diff.b.own_samples is not None:
-        arrays |= {"samplesA": diff.a.own_samples[back], "samplesB": diff.b.own_samples[back]}
+    if diff.a.self_samples is not None and diff.b.self_samples is not None:
+        arrays |= {"samplesA": diff.a.self_samples[back], "samplesB": diff.b.self_samples[back]}
     return page(title, packed(header, arrays, _RISING)).encode()
 
 
 def embedded(profile: Profile) -> str:
-    """The page for a notebook's cell: an iframe without access to the notebook."""
+    """The page for a cell of a notebook: an iframe without access to the notebook."""
     return framed(_page(profile, WriteOptions(inverted=True)), _FRAME_HEIGHT)
 
 
 def _page(profile: Profile, options: WriteOptions) -> str:
     title = options.title or profile.info.title or "Flame graph"
-    drawn = from_the_leaf(profile, options.root) if options.reverse else profile
-    tree, _ = arranged(drawn.tree("none" if options.reverse else options.root))
+    drawn = reversed_stacks(profile, options.root) if options.reverse else profile
+    tree, _ = arranged(build(drawn, "none" if options.reverse else options.root))
     frames = [*tree.frames, *_folded_bases(profile, options.root)]
     first_base = len(profile.frames)
     header = {
         **_header(title, options, frames),
-        "unit": shown(profile.info.unit),
-        "facts": facts(profile),
+        "unit": sanitized(profile.info.unit),
+        "details": recording_details(profile),
         "notes": notes(profile),
         "palette": colors.palette(options.colors),
         "seconds": profile.info.seconds,
@@ -115,18 +112,18 @@ def _page(profile: Profile, options: WriteOptions) -> str:
 def _header(title: str, options: WriteOptions, frames: Sequence[Frame]) -> dict[str, Any]:
     modules = list(dict.fromkeys(frame.module for frame in frames))
     return {
-        "title": shown(title),
+        "title": sanitized(title),
         "inverted": options.inverted,
         "reverse": options.reverse,
         "minWidth": options.min_width,
         "names": ["all", *labels(frames, options)],
-        "modules": [shown(module) for module in modules],
+        "modules": [sanitized(module) for module in modules],
         **colors.legend(options.colors),
     }
 
 
 def _frame_arrays(frames: Sequence[Frame], bases: int, palette: str) -> dict[str, Any]:
-    """Module, kind and colour by frame, after those of the root; kind 5 is a process or thread."""
+    """Module, kind and colour by frame, the root first; kind 5 is a process or thread."""
     modules = {module: number for number, module in enumerate(dict.fromkeys(frame.module for frame in frames))}
     kinds = np.array([5, *(frame.kind for frame in frames)], np.int64)
     kinds[len(kinds) - bases :] = 5
@@ -139,23 +136,25 @@ def _frame_arrays(frames: Sequence[Frame], bases: int, palette: str) -> dict[str
 
 
 def _folded_bases(profile: Profile, root: str) -> list[Frame]:
-    """Base frames that come into being when numbered threads are folded."""
+    """Base frames that exist only when numbered threads are merged."""
     if root == "none":
         return []
-    have = {root_name(thread, root) for thread in profile.threads}
+    existing = {root_name(thread, root) for thread in profile.threads}
     folded = {root_name(thread, root) for thread in profile.fold_threads().threads}
-    return [Frame(name) for name in sorted(folded - have)]
+    return [Frame(name) for name in sorted(folded - existing)]
 
 
 def _threads(profile: Profile, root: str, first_base: int, frames: list[Frame]) -> dict[str, Any]:
-    """Threads with the name that they fold to, and which base frame becomes which."""
+    """Threads with their folded names, and the folded base frame of each base frame."""
     folded = fold_names(thread.comm for thread in profile.threads)
-    threads = [[shown(thread.comm), thread.pid, thread.tid, shown(folded[thread.comm])] for thread in profile.threads]
+    threads = [
+        [sanitized(thread.comm), thread.pid, thread.tid, sanitized(folded[thread.comm])] for thread in profile.threads
+    ]
     numbers = {frames[number].name: number + 1 for number in range(first_base, len(frames))}
     fold = {}
     if root != "none":
         for thread in profile.threads:
-            own, other = root_name(thread, root), root_name(thread._replace(comm=folded[thread.comm]), root)
-            if own != other:
-                fold[own] = [numbers[own], numbers[other]]
+            name, folded_name = root_name(thread, root), root_name(thread._replace(comm=folded[thread.comm]), root)
+            if name != folded_name:
+                fold[name] = [numbers[name], numbers[folded_name]]
     return {"threads": threads, "fold": list(fold.values())}

@@ -1,7 +1,7 @@
-"""pprof profiles (profile.proto of github.com/google/pprof) for `go tool pprof` and its friends.
+"""pprof profiles (profile.proto of github.com/google/pprof) for `go tool pprof` and other readers.
 
-Values of a sample: samples/count, and the weight in its unit. Labels: comm, pid, tid. Time intervals have no place in
-the format and are added up.
+Values of a sample: samples/count, and the weight in its unit. Labels: comm, pid, tid. The format has no time intervals:
+they are summed.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from flamegraph.wire import bytes_field, encode_varint, number_field, packed_fie
 
 if TYPE_CHECKING:
     from flamegraph.profile import Profile
-    from flamegraph.writers.options import WriteOptions
+    from flamegraph.writers import WriteOptions
 
 SUFFIXES = (".pb.gz", ".pprof")
 
 _UNITS = {"ns": "nanoseconds", "samples": "count"}
 _MODULES = {Kind.KERNEL: "[kernel]", Kind.JIT: "[JIT]"}
-_ROUNDED = "The format has whole numbers only: weights were rounded."
+_ROUNDED = "The format has integers only: weights were rounded."
 _LEVEL = 6
 
 
 def render(profile: Profile, options: WriteOptions) -> bytes:
-    """The message, compressed; the same profile gives the same bytes."""
+    """The compressed message; equal profiles give equal bytes."""
     return gzip.compress(_Message(profile).encode(options.title), _LEVEL, mtime=0)
 
 
@@ -46,7 +46,7 @@ class _Message:
         encoded = [self._value_type(kind, unit) for kind, unit in types]
         self._parts += [bytes_field(1, kind) for kind in encoded]
         self._samples()
-        # The first mapping is shown as the program.
+        # pprof shows the first mapping as the program.
         mappings = sorted(self._mappings.items(), key=lambda item: item[0].startswith("["))
         self._parts += [bytes_field(3, self._mapping(name, number)) for name, number in mappings]
         comments = [title or info.title, *info.notes]
@@ -69,15 +69,15 @@ class _Message:
         pairs, row = np.unique(samples.stack * threads + samples.thread, return_inverse=True)
         counts = np.rint(np.bincount(row, samples.count, len(pairs))).astype(np.int64).tolist()
         weights = np.rint(np.bincount(row, samples.weight, len(pairs))).astype(np.int64).tolist()
-        numbers, whose = (column.tolist() for column in np.divmod(pairs, threads))
+        numbers, owners = (column.tolist() for column in np.divmod(pairs, threads))
         labels = [self._labels(thread) for thread in self._profile.threads]
         bodies = {number: self._stack(stacks[number].tolist()) for number in set(numbers)}
-        for number, thread, count, weight in zip(numbers, whose, counts, weights, strict=True):
+        for number, thread, count, weight in zip(numbers, owners, counts, weights, strict=True):
             content = bodies[number] + packed_field(2, (count, weight)) + labels[thread]
             self._parts.append(bytes_field(2, content))
 
     def _stack(self, frames: list[int]) -> bytes:
-        """Numbers of locations, leaf first: one for each function with all that is inlined into it."""
+        """Numbers of locations, leaf first; a location is a function with the functions inlined into it."""
         groups: list[list[int]] = []
         for frame in frames:
             if groups and self._profile.frames[frame].kind is Kind.INLINED:
@@ -110,7 +110,7 @@ class _Message:
         return self._mappings.setdefault(module, len(self._mappings) + 1) if module else 0
 
     def _mapping(self, module: str, number: int) -> bytes:
-        # has_functions: pprof must not look for symbols in files of this machine.
+        # has_functions: pprof must not symbolize with files of this machine.
         return number_field(1, number) + number_field(5, self._string(module)) + number_field(7, 1)
 
     def _labels(self, thread: Thread) -> bytes:
@@ -119,7 +119,7 @@ class _Message:
             labels += bytes_field(3, number_field(1, self._string("comm")) + number_field(2, self._string(thread.comm)))
         for key, number in (("pid", thread.pid), ("tid", thread.tid)):
             if number >= 0:
-                # Zero is the swapper's: it has to be written, unlike other zeros.
+                # 0 is the id of the swapper: it has to be written, unlike other zeros.
                 value = encode_varint(3 << 3) + encode_varint(number)
                 labels += bytes_field(3, number_field(1, self._string(key)) + value)
         return labels

@@ -1,4 +1,4 @@
-"""speedscope's JSON (github.com/jlfwong/speedscope, file-format-spec): shared frames, a sampled profile a thread."""
+"""speedscope's JSON (github.com/jlfwong/speedscope): shared frames, one sampled profile per thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from flamegraph.tree import root_name
 
 if TYPE_CHECKING:
     from flamegraph.profile import Profile
-    from flamegraph.writers.options import WriteOptions
+    from flamegraph.writers import WriteOptions
 
 SUFFIXES = (".speedscope.json",)
 
@@ -20,7 +20,7 @@ _UNITS = {"ns": "nanoseconds", "us": "microseconds", "ms": "milliseconds", "s": 
 
 
 def render(profile: Profile, options: WriteOptions) -> bytes:
-    """The document, UTF-8. Weights run in the order of time intervals, heaviest threads first."""
+    """The document in UTF-8. Samples are in the order of time intervals; threads by descending weight."""
     document = {
         "$schema": _SCHEMA,
         "exporter": "netprobe flamegraph",
@@ -37,14 +37,14 @@ def _frame(name: str, module: str) -> dict[str, str]:
 
 
 def _profiles(profile: Profile, root: str) -> list[dict[str, Any]]:
-    """One for each name that stands at the base: threads of one name are one."""
+    """One profile per base frame: threads of one name are merged."""
     names = [root_name(thread, root) if root != "none" else "" for thread in profile.threads]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    whose = np.array([numbers[name] for name in names], np.int64)[profile.samples.thread]
-    weight = np.bincount(whose, profile.samples.weight, len(numbers))
+    owner = np.array([numbers[name] for name in names], np.int64)[profile.samples.thread]
+    weight = np.bincount(owner, profile.samples.weight, len(numbers))
     order = np.argsort(-weight, kind="stable").tolist()
     by_number = list(numbers)
-    found = [_sampled(profile, by_number[number], np.flatnonzero(whose == number)) for number in order]
+    found = [_sampled(profile, by_number[number], np.flatnonzero(owner == number)) for number in order]
     return found or [_sampled(profile, "", np.zeros(0, np.int64))]
 
 
@@ -64,5 +64,5 @@ def _sampled(profile: Profile, name: str, rows: Any) -> dict[str, Any]:
 
 
 def _clean(text: str) -> str:
-    """Lone surrogates have no UTF-8."""
+    """Escape lone surrogates, which UTF-8 cannot encode."""
     return text.encode("utf-8", "backslashreplace").decode()

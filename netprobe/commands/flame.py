@@ -1,15 +1,18 @@
-"""`netprobe flame`: a flame graph of a process, a Run, a perf.data, perf script text or folded stacks."""
+"""`netprobe flame`: flame graphs of a process, a Run, or a profile file; differences of two of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netprobe.commands.shared.recording import Request, check_request, shared_options
-from netprobe.commands.shared.requests import RequestCount
+from flamegraph.readers import ReadOptions
+from flamegraph.writers import WriteOptions
+from netprobe.commands.shared.parameters import RequestCount
+from netprobe.commands.shared.profiles import ComparingOptions, FlameOptions, SamplingOptions
+from netprobe.commands.shared.recording import check_options, shared_options
+from netprobe.engine.options import RecordOptions
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
@@ -18,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class _FlameCommand(click.Command):
-    """What stands before `--` is read, what stands behind it is started."""
+    """Arguments before `--` are inputs to read; arguments after it are the server to start."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        before, dashes, behind = _split(args)
-        if dashes and not behind:
-            raise click.UsageError("Behind -- stands the server to start, with its arguments; there is nothing.", ctx)
-        ctx.meta["netprobe.command"] = tuple(behind)
+        before, dashes, server = _split(args)
+        if dashes and not server:
+            raise click.UsageError("Specify the server to start, with its arguments, after --.", ctx)
+        ctx.meta["netprobe.command"] = tuple(server)
         return super().parse_args(ctx, before)
 
 
@@ -35,42 +38,32 @@ def _split(args: list[str]) -> tuple[list[str], bool, list[str]]:
     return args[:place], True, args[place + 1 :]
 
 
-@dataclass(frozen=True)
-class FlameOptions:
-    """What was asked for, beyond whom to record."""
-
-    inputs: tuple[str, ...]
-    outputs: tuple[Path, ...]
-    top: int | None
-    as_json: bool
-    diff: bool
-    sampling: dict[str, Any]
-    reading: dict[str, Any]
-    drawing: dict[str, Any]
-    comparing: dict[str, Any]
-    thread: str | None
-    times: tuple[tuple[float, float], ...]
-    fold_threads: bool
+_Group = TypeVar("_Group")
+_DRAWING = (
+    "title", "root", "width", "min_width", "reverse", "inverted", "colors", "annotate_kernel", "annotate_jit",
+)  # fmt: skip
 
 
-def _groups(arguments: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The options' values under the part that they are for."""
-    names = {
-        "sampling": ("frequency", "off_cpu", "shortest", "user_only", "kernel_only"),
-        "reading": ("event", "unit", "salvage", "addresses", "java_only_by_name"),
-        "drawing": (
-            "title", "root", "width", "min_width", "reverse", "inverted", "colors", "annotate_kernel", "annotate_jit",
-        ),
-        "comparing": ("per", "requests_a", "requests_b"),
-    }  # fmt: skip
-    return {group: {name: arguments.pop(name) for name in members} for group, members in names.items()}
+def _options(arguments: dict[str, Any]) -> FlameOptions:
+    """The options of the command line, grouped by the code that uses them."""
+
+    def group(cls: type[_Group], *names: str) -> _Group:
+        return cls(**{name: arguments.pop(name) for name in names})
+
+    return FlameOptions(
+        sampling=group(SamplingOptions, "frequency", "off_cpu", "shortest", "user_only", "kernel_only"),
+        reading=group(ReadOptions, "event", "unit", "salvage", "addresses", "java_only_by_name"),
+        drawing=group(WriteOptions, *_DRAWING),
+        comparing=group(ComparingOptions, "per", "requests_a", "requests_b"),
+        **arguments,
+    )
 
 
 class _TimeRange(click.ParamType):  # type: ignore[type-arg]  # generic only in the newest click
     name = "FROM-TO"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        """Two numbers of seconds."""
+        """Begin and end in seconds."""
         begin, dash, end = str(value).partition("-")
         try:
             span = (float(begin or 0), float(end) if end else float("inf"))
@@ -84,7 +77,9 @@ class _TimeRange(click.ParamType):  # type: ignore[type-arg]  # generic only in 
 _PALETTES = ("kind", "hot", "mem", "io", "aqua", "orange", "red", "green", "blue", "yellow", "purple")
 
 
-@click.command(cls=_FlameCommand, short_help="A flame graph of a running server, a Run or a perf.data; or of two.")
+@click.command(
+    cls=_FlameCommand, short_help="Draw a flame graph of a running server, a Run or a profile file, or compare two."
+)
 @click.argument("inputs", nargs=-1, metavar="[FILE|RUN]... [-- SERVER [ARGS]...]")
 @shared_options("pid", "comm", "duration")
 @click.option(
@@ -93,16 +88,16 @@ _PALETTES = ("kind", "hot", "mem", "io", "aqua", "orange", "red", "green", "blue
     default=99,
     show_default=True,
     type=click.IntRange(1, 100_000),
-    help="Samples a second and CPU.",
+    help="Samples per second and CPU.",
 )
-@click.option("--off-cpu", is_flag=True, help="Where threads wait, weighted by how long, instead of where they run.")
+@click.option("--off-cpu", is_flag=True, help="Sample waits, weighted by their duration, instead of CPU time.")
 @click.option(
     "--shortest",
     default=1.0,
     show_default=True,
     type=click.FloatRange(min=0),
     metavar="MICROSECONDS",
-    help="With --off-cpu: leave out shorter waits.",
+    help="With --off-cpu: skip shorter waits.",
 )
 @click.option("-U", "--user-only", is_flag=True, help="User stacks only.")
 @click.option("-K", "--kernel-only", is_flag=True, help="Kernel stacks only.")
@@ -113,14 +108,14 @@ _PALETTES = ("kind", "hot", "mem", "io", "aqua", "orange", "red", "green", "blue
     type=click.Path(path_type=Path),
     multiple=True,
     metavar="FILE",
-    help="Where to: .html .svg .folded .pb.gz .speedscope.json, or a name without ending: a Run; repeatable.",
+    help="Output file: .html .svg .folded .pb.gz .speedscope.json; a name without suffix is a Run. Repeatable.",
 )
 @click.option(
     "-T",
     "--top",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Print a table of N functions (0 = all) and, without -o, draw nothing.",
+    help="Print a table of N functions (0: all); without -o, write no file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the table as JSON.")
 @click.option("--thread", metavar="NAME", help="Only threads of this name.")
@@ -129,63 +124,65 @@ _PALETTES = ("kind", "hot", "mem", "io", "aqua", "orange", "red", "green", "blue
     "times",
     type=_TimeRange(),
     multiple=True,
-    help="Only these seconds of the recording: 2-5. With --diff also twice, for each side.",
+    help="Only these seconds of the recording: 2-5. With --diff, may be repeated for the second input.",
 )
-@click.option("--fold-threads", is_flag=True, help="reactor-0, reactor-1 … as one reactor-N.")
-@click.option("--diff", is_flag=True, help="Compare two inputs, before and after.")
+@click.option("--fold-threads", is_flag=True, help="Merge numbered threads: reactor-0, reactor-1 … become reactor-N.")
+@click.option("--diff", is_flag=True, help="Compare two inputs: before and after.")
 @click.option(
     "--per",
     type=click.Choice(["share", "second", "request"]),
     default="share",
     show_default=True,
-    help="With --diff: what weights are divided by.",
+    help="With --diff: normalize by total, recording time or requests.",
 )
 @click.option(
     "--requests-a",
     type=RequestCount(),
     metavar="N",
-    help="With --per request: requests served in the first.",
+    help="With --per request: number of requests of the first input.",
 )
-@click.option("--requests-b", type=RequestCount(), metavar="N", help="… and in the second.")
-@click.option("--event", metavar="NAME", help="Of a recording with several events: which.")
 @click.option(
-    "--unit", default="", metavar="UNIT", help="What the numbers of folded stacks count: ns, us, cycles; else samples."
+    "--requests-b", type=RequestCount(), metavar="N", help="With --per request: number of requests of the second input."
 )
-@click.option("--salvage", is_flag=True, help="Of a corrupt file, use what stands before the corruption.")
-@click.option("--addresses", is_flag=True, help="Addresses for frames without a name.")
+@click.option("--event", metavar="NAME", help="Event to read from a recording with several events.")
+@click.option(
+    "--unit", default="", metavar="UNIT", help="Unit of the numbers of folded stacks: ns, us, cycles … [samples]"
+)
+@click.option("--salvage", is_flag=True, help="Read a corrupt file up to the corruption.")
+@click.option("--addresses", is_flag=True, help="Show addresses of frames without a name.")
 @click.option(
     "--java-only-by-name", is_flag=True, help="perf script text: treat as Java only processes named exactly java."
 )
-@click.option("--title", default="", help="Title of the picture.")
+@click.option("--title", default="", help="Title of the page.")
 @click.option(
     "--root",
     type=click.Choice(["comm", "pid", "tid", "none"]),
     default="comm",
     show_default=True,
-    help="What stands at the base.",
+    help="Frame at the base of each stack.",
 )
 @click.option(
-    "--width", default=1200, show_default=True, type=click.IntRange(200, 20_000), help="Of an SVG, in pixels."
+    "--width", default=1200, show_default=True, type=click.IntRange(200, 20_000), help="Width of an SVG in pixels."
 )
 @click.option(
     "--min-width",
     default=0.1,
     show_default=True,
     type=click.FloatRange(min=0),
-    help="Leave out narrower boxes, in pixels.",
+    help="Skip frames narrower than this, in pixels.",
 )
-@click.option("--reverse", is_flag=True, help="Merge from the leaf: who calls it.")
+@click.option("--reverse", is_flag=True, help="Merge stacks from the leaf: callers of each function.")
 @click.option("--inverted", is_flag=True, help="Root on top (icicle).")
 @click.option("--colors", type=click.Choice(_PALETTES), default="kind", show_default=True, help="Palette.")
 @click.option("--kernel", "annotate_kernel", is_flag=True, help="Append _[k] to kernel frames.")
 @click.option("--jit", "annotate_jit", is_flag=True, help="Append _[j] to JIT and _[i] to inlined frames.")
 @click.pass_context
 def command(context: click.Context, /, **arguments: Any) -> None:  # fmt: skip
-    """Draw where time goes.
+    """Draw a flame graph of CPU time, or of waiting time (--off-cpu).
 
     Without a FILE or RUN, stacks are sampled and counted in the kernel: of a process (-p), of a server that
     netprobe starts (--), or of the whole machine. A FILE is a perf.data, `perf script` text, folded stacks or a
-    pprof profile, plain or gzip; - is standard input. The picture is one HTML file that needs nothing else.
+    pprof profile, plain or gzip; - is standard input. The output is one self-contained HTML file.
 
     \b
     netprobe flame -p $(pgrep -o nginx) -d 10
@@ -194,36 +191,36 @@ def command(context: click.Context, /, **arguments: Any) -> None:  # fmt: skip
     netprobe flame --diff before.data after.data
     """
     started = context.meta["netprobe.command"]
-    request = Request(arguments.pop("pids"), arguments.pop("comm"), started, arguments.pop("seconds"))
-    options = FlameOptions(**(_groups(arguments) | arguments))
-    check_request(request)
-    _check(options, request)
+    recording = RecordOptions(arguments.pop("pids"), arguments.pop("comm"), started, arguments.pop("seconds"))
+    options = _options(arguments)
+    check_options(recording)
+    _check(options, recording)
     _check_use(context, options)
     if options.diff:
         _compare(options)
     else:
-        _draw(options, request)
+        _draw(options, recording)
 
 
-def _check(options: FlameOptions, request: Request) -> None:
-    recording = request.pids or request.comm or request.command
-    if options.diff and (len(options.inputs) != 2 or recording):
+def _check(options: FlameOptions, recording: RecordOptions) -> None:
+    records = not recording.whole_machine
+    if options.diff and (len(options.inputs) != 2 or records):
         raise NetprobeError(
             "--diff compares two files or Runs.", hint="For example: netprobe flame --diff before.data after.data"
         )
-    if options.inputs and recording:
+    if options.inputs and records:
         raise NetprobeError(
             "netprobe can read a file or record a process, not both at once.",
-            hint=f"Leave out {options.inputs[0]}; or put -- before it if it is a server to start.",
+            hint=f"Remove {options.inputs[0]}, or put -- before it if it is a server to start.",
         )
     if len(options.inputs) > 1 and not options.diff:
-        raise NetprobeError("Several files are one picture only as a comparison.", hint="Add --diff, or name one file.")
+        raise NetprobeError("Several files can only be compared.", hint="Add --diff, or name one file.")
     if len(options.times) > 1 + options.diff:
         raise NetprobeError(
-            "--time was given too often.", hint="Give one range; with --diff at most one for each side."
+            "--time was specified too often.", hint="Specify one range; with --diff, at most one per input."
         )
-    if options.sampling["user_only"] and options.sampling["kernel_only"]:
-        raise NetprobeError("-U and -K leave nothing together.", hint="Leave out one of them.")
+    if options.sampling.user_only and options.sampling.kernel_only:
+        raise NetprobeError("-U and -K together select no stacks.", hint="Remove one of them.")
     for path in options.outputs:
         _check_output(path)
 
@@ -234,23 +231,23 @@ _OF_ONE_PICTURE = ("reverse", "colors", "root")
 
 
 def _check_use(context: click.Context, options: FlameOptions) -> None:
-    """Refuse options that would change nothing, as somebody expects something of them."""
+    """Refuse options that would have no effect."""
     if options.inputs and (name := _given(context, _OF_RECORDING)):
         raise NetprobeError(
-            f"{name} says how to record, and {options.inputs[0]} is recorded already.",
-            hint=f"Leave out {name}, or record anew with -p PID instead of a file.",
+            f"{name} is an option of recordings, and {options.inputs[0]} is recorded already.",
+            hint=f"Remove {name}, or record again with -p PID instead of a file.",
         )
     if not options.diff and (name := _given(context, _OF_COMPARING)):
-        raise NetprobeError(f"{name} is for comparisons.", hint="Add --diff and a second file or Run, or leave it out.")
-    if options.diff and options.drawing["root"] != "none" and (name := _given(context, _OF_ONE_PICTURE)):
+        raise NetprobeError(f"{name} is for comparisons.", hint="Add --diff and a second file or Run, or remove it.")
+    if options.diff and options.drawing.root != "none" and (name := _given(context, _OF_ONE_PICTURE)):
         raise NetprobeError(
-            f"{name} is for a picture of one input: what a comparison shows has its own order and colours.",
-            hint=f"Leave out {name}; the page of a comparison turns its order round at the key x.",
+            f"{name} is for a picture of one input: a comparison has its own order and colours.",
+            hint=f"Remove {name}; the key x of the page swaps before and after.",
         )
 
 
 def _given(context: click.Context, names: tuple[str, ...]) -> str:
-    """The first of these options that stands on the command line, as it is spelt there."""
+    """The first of these options on the command line, in its long form."""
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
         if parameter.name in names and source is click.core.ParameterSource.COMMANDLINE:
@@ -259,76 +256,76 @@ def _given(context: click.Context, names: tuple[str, ...]) -> str:
 
 
 def _check_output(path: Path) -> None:
-    from flamegraph.writers.registry import writer_for
+    from flamegraph.writers import output_format
     from netprobe.run.store import check_destination
 
     if path.suffix:
-        writer_for(path)
+        output_format(path)
     else:
         check_destination(path)
     if not path.absolute().parent.is_dir():
         raise NetprobeError(f"The directory {path.absolute().parent} does not exist.", hint="Create it first.")
 
 
-def _draw(options: FlameOptions, request: Request) -> None:
+def _draw(options: FlameOptions, recording: RecordOptions) -> None:
     from netprobe.commands.shared.profiles import record_profile
     from netprobe.commands.shared.shown_profile import deliver
 
     if options.inputs:
-        # The Run of a file that is only read is not written again, and its notes are its own.
+        # A Run that is only read is not written again, and its notes are not those of a new recording.
         (profile, _), run, label = _read(options.inputs[0], options), None, options.inputs[0]
     else:
-        profile, run, label = record_profile(request, options.sampling)
-    deliver(_chosen(profile, options, 0), options, run, label)
+        profile, run, label = record_profile(recording, options.sampling)
+    deliver(_selected(profile, options, 0), options, run, label)
 
 
-def _chosen(profile: Profile, options: FlameOptions, side: int) -> Profile:
-    """The part of it that was asked for; raises `NetprobeError` where nothing is left."""
+def _selected(profile: Profile, options: FlameOptions, side: int) -> Profile:
+    """The selected threads and times. Raises `NetprobeError` where no sample remains."""
     time = options.times[min(side, len(options.times) - 1)] if options.times else None
     if time and not profile.info.interval_s:
-        raise NetprobeError("--time cannot choose anything: the input has no times.", hint="Leave out --time.")
+        raise NetprobeError("--time cannot be applied: the input has no times.", hint="Remove --time.")
     if options.fold_threads and not options.diff:
         profile = profile.fold_threads()
-    chosen = profile.filter(thread=options.thread, time=time)
+    selected = profile.filter(thread=options.thread, time=time)
     if not profile.total:
         raise _empty(options.inputs[min(side, len(options.inputs) - 1)], profile)
-    if not len(chosen.samples):
-        raise NetprobeError("No sample is left of what --thread and --time choose.", hint=_choices(profile))
-    return chosen
+    if not len(selected.samples):
+        raise NetprobeError("No sample matches --thread and --time.", hint=_choices(profile))
+    return selected
 
 
 def _choices(profile: Profile) -> str:
     names = sorted({thread.comm for thread in profile.threads} - {""})
-    threads = f"Threads: {', '.join(names[:20])}." if names else "The input does not say which threads it has."
+    threads = f"Threads: {', '.join(names[:20])}." if names else "The input has no threads."
     return f"{threads} Length: {profile.info.seconds:.1f} s." if profile.info.seconds else threads
 
 
 def _read(name: str, options: FlameOptions) -> tuple[Profile, Run | None]:
-    """An input; raises `NetprobeError` for options that it has no use for."""
+    """Read an input. Raises `NetprobeError` for options that do not apply to it."""
     from netprobe.commands.shared.profiles import read_input
 
     profile, run = read_input(name, options.reading)
-    wanted = options.reading["event"]
+    wanted = options.reading.event
     if run is not None and wanted and profile.info.event and wanted != profile.info.event:
-        raise NetprobeError(f"The Run {name} has stacks of {profile.info.event} only.", hint="Leave out --event.")
-    if options.reading["event"] and not profile.info.event:
-        raise NetprobeError(f"{name} does not say what was sampled, so --event chooses nothing.", hint="Leave it out.")
-    if options.reading["unit"] and profile.info.event:
+        raise NetprobeError(f"The Run {name} has stacks of {profile.info.event} only.", hint="Remove --event.")
+    if options.reading.event and not profile.info.event:
+        raise NetprobeError(f"{name} does not name its event, so --event cannot be applied.", hint="Remove --event.")
+    if options.reading.unit and profile.info.event:
         raise NetprobeError(
-            f"{name} says by itself what its weights count: {profile.info.unit}.",
-            hint="Leave out --unit: it is for folded stacks.",
+            f"{name} gives the unit of its weights: {profile.info.unit}.",
+            hint="Remove --unit: it is for folded stacks.",
         )
     return profile, run
 
 
 def _empty(name: str, profile: Profile) -> NetprobeError:
-    """Nothing was sampled: no page is drawn of it."""
+    """The error for a profile without samples, of which no page is drawn."""
     info = profile.info
     others = f"Choose another event with --event: {', '.join(info.other_events)}." if info.other_events else ""
     dropped = f" {' '.join(info.notes)}" if info.notes else ""
     return NetprobeError(
-        f"There is no sample{f' of {info.event}' if info.event else ''} in {name}: nothing can be drawn.{dropped}",
-        hint=others or "Record under load, for longer, or more often; the program may not have run at all.",
+        f"{name} contains no sample{f' of {info.event}' if info.event else ''}: nothing can be drawn.{dropped}",
+        hint=others or "Record under load, for longer, or at a higher frequency; the program may not have run.",
     )
 
 
@@ -336,4 +333,4 @@ def _compare(options: FlameOptions) -> None:
     from netprobe.commands.shared.shown_diff import deliver_diff
 
     (before, run_a), (after, run_b) = (_read(name, options) for name in options.inputs)
-    deliver_diff(_chosen(before, options, 0), _chosen(after, options, 1), (run_a, run_b), options)
+    deliver_diff(_selected(before, options, 0), _selected(after, options, 1), (run_a, run_b), options)

@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from flamegraph.amounts import amount
+from flamegraph.weights import format_weight
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent
 
 if TYPE_CHECKING:
-    from flamegraph.difftop import DiffRow
+    from flamegraph.diff import DiffRow
     from flamegraph.profile import Profile
-    from flamegraph.top import TopRow
+    from flamegraph.tree import TopRow
 
-# A share of unknown frames above this is said with the table.
-_UNKNOWN_WORTH_SAYING = 0.01
+# A larger share of unsymbolized stacks is reported with the table.
+_MAX_UNSYMBOLIZED_SHARE = 0.01
 
 
 def top_as_text(rows: Sequence[TopRow], profile: Profile) -> TextTable:
-    """Functions by what they take themselves."""
+    """Functions by self weight."""
     columns = [Column("SELF %", True), Column("TOTAL %", True), *([Column("SAMPLES", True)] if profile.count else [])]
     columns += [Column("FUNCTION"), Column("IN")]
     cells = [
         [
-            percent(row.own, profile.total),
-            percent(row.total, profile.total),
+            percent(row.self_weight, profile.total),
+            percent(row.total_weight, profile.total),
             *([str(row.samples)] if profile.count else []),
             row.frame.name,
             row.frame.module or "-",
@@ -39,7 +39,7 @@ _DIFF_STYLES = {"grown": "red", "new": "bold red", "shrunk": "green", "gone": "b
 
 
 def diff_as_text(rows: Sequence[DiffRow], unit: str) -> TextTable:
-    """Functions by what changed with all that they call; the verdict as sign and word."""
+    """Functions by change with callees; verdicts as sign and label."""
     columns = [
         Column(f"BEFORE {unit}", True),
         Column("AFTER", True),
@@ -52,7 +52,7 @@ def diff_as_text(rows: Sequence[DiffRow], unit: str) -> TextTable:
             _figure(row.total_a),
             _figure(row.total_b),
             _signed(row.change),
-            _signed(row.own_change),
+            _signed(row.self_change),
             f"{row.verdict.sign} {row.verdict.word}",
             row.frame.name,
             row.frame.module or "-",
@@ -76,10 +76,12 @@ def _signed(value: float) -> str:
 
 
 def heading(profile: Profile) -> str:
-    """One line: what was sampled, how often, for how long."""
+    """One line: samples, event, length."""
     info = profile.info
     parts = [
-        f"{profile.count} sample{'s' * (profile.count != 1)}" if profile.count else amount(profile.total, info.unit)
+        f"{profile.count} sample{'s' * (profile.count != 1)}"
+        if profile.count
+        else format_weight(profile.total, info.unit)
     ]
     parts += [f"of {info.event}"] if info.event else []
     parts += [f"in {info.seconds:.1f} s"] if info.seconds else []
@@ -90,30 +92,29 @@ def heading(profile: Profile) -> str:
 
 
 def remarks(profile: Profile) -> list[str]:
-    """What has to be known to trust it: sentences. What a Run says was dropped is not said again."""
+    """Notes of the profile, unsymbolized stacks, and other events of the file."""
     info = profile.info
-    unknown = profile.unknown_share
-    said = list(info.notes)
-    if unknown > _UNKNOWN_WORTH_SAYING:
-        said.insert(0, f"{percent(unknown, 1)} % of the time is in code without a name.")
+    notes = list(info.notes)
+    if profile.unsymbolized_share > _MAX_UNSYMBOLIZED_SHARE:
+        notes.insert(0, f"{percent(profile.unsymbolized_share, 1)} % of the weight is unsymbolized.")
     if info.other_events:
-        said.append(f"The file also has the events {', '.join(info.other_events)}: choose one with --event.")
-    return said
+        notes.append(f"The file also has the events {', '.join(info.other_events)}: choose one with --event.")
+    return notes
 
 
-def dropped(profile: Profile) -> list[str]:
-    """What the recorder itself dropped, for a profile that comes without a Run."""
+def losses(profile: Profile) -> list[str]:
+    """Lost samples and truncated stacks, for a profile without a Run, which reports them itself."""
     info = profile.info
-    said = []
+    notes = []
     if info.lost:
-        said.append(f"Not complete: {info.lost} samples were lost while recording.")
+        notes.append(f"Incomplete: {info.lost} samples were lost while recording.")
     if info.truncated:
-        said.append(f"Not complete: {info.truncated} stacks were deeper than what was kept.")
-    return said
+        notes.append(f"Incomplete: {info.truncated} stacks were truncated at the recorded depth.")
+    return notes
 
 
 def as_json(rows: Sequence[TopRow], profile: Profile) -> dict[str, Any]:
-    """As documented in schema/flame.json."""
+    """The document of schema/flame.json."""
     info = profile.info
     return {
         "event": info.event or None,
@@ -123,15 +124,15 @@ def as_json(rows: Sequence[TopRow], profile: Profile) -> dict[str, Any]:
         "weight": profile.total,
         "lost_samples": info.lost,
         "truncated_samples": info.truncated,
-        "unknown_share": profile.unknown_share,
+        "unsymbolized_share": profile.unsymbolized_share,
         "notes": list(info.notes),
         "functions": [
             {
                 "function": row.frame.name,
                 "module": row.frame.module or None,
                 "kind": row.frame.kind.name.lower(),
-                "self_weight": row.own,
-                "total_weight": row.total,
+                "self_weight": row.self_weight,
+                "total_weight": row.total_weight,
                 "self_samples": row.samples,
             }
             for row in rows

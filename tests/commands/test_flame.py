@@ -39,16 +39,16 @@ def test_ctrl_c_while_it_starts_shows_no_traceback(tmp_path, name):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--"], "Behind -- stands the server"),
+        (["--"], "Specify the server to start"),
         (["a.folded", "--time", "0-1"], "no times"),
         (["a.folded", "--time", "0-1", "--time", "1-2"], "too often"),
         (["--diff", "a.folded"], "two files"),
-        (["a.folded", "--event", "cycles"], "does not say what was sampled"),
-        (["a.folded", "--thread", "nobody"], "does not say which threads"),
-        (["zero.folded"], "There is no sample in zero.folded"),
+        (["a.folded", "--event", "cycles"], "does not name its event"),
+        (["a.folded", "--thread", "nobody"], "has no threads"),
+        (["zero.folded"], "zero.folded contains no sample"),
         (["full.html", "-o", "full.html"], "full.html"),
-        (["a.folded", "--off-cpu"], "--off-cpu says how to record"),
-        (["a.folded", "-d", "3"], "--duration says how to record"),
+        (["a.folded", "--off-cpu"], "--off-cpu is an option of recordings"),
+        (["a.folded", "-d", "3"], "--duration is an option of recordings"),
         (["a.folded", "--per", "second"], "--per is for comparisons"),
         (["--diff", "a.folded", "zero.folded", "--reverse"], "--reverse is for a picture of one input"),
     ],
@@ -61,7 +61,7 @@ def test_wrong_use(netprobe, tmp_path, monkeypatch, arguments, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.folded", "zero.folded"]
 
 
-def test_a_free_name_where_none_is_given(netprobe, tmp_path, monkeypatch):
+def test_an_unused_name_by_default(netprobe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "a.folded").write_text("a;b 1\n")
     for _ in range(3):
@@ -75,12 +75,12 @@ def test_a_full_disk(netprobe, tmp_path):
     done = netprobe("flame", tmp_path / "a.folded", "-o", tmp_path / "out.html")
     assert done.status == 2
     assert "out.html cannot be written: No space left on device" in done.err
-    # The table is not lost with it.
+    # The table is printed nevertheless.
     assert "100.0" in done.out
     assert {path.name for path in tmp_path.iterdir()} == {"a.folded", "out.html"}
 
 
-def test_a_file_without_samples_is_no_empty_page(netprobe, tmp_path, monkeypatch):
+def test_a_file_without_samples_is_an_error(netprobe, tmp_path, monkeypatch):
     """A perf.data of a program that never ran on a CPU."""
     monkeypatch.chdir(tmp_path)
     attribute = np.zeros(18, "<u8")
@@ -91,7 +91,7 @@ def test_a_file_without_samples_is_no_empty_page(netprobe, tmp_path, monkeypatch
     record = np.array([68 | 8 << 48], "<u8")
     (tmp_path / "perf.data").write_bytes(header.tobytes() + attribute.tobytes() + record.tobytes())
     error = netprobe("flame", "perf.data").refused()
-    assert "There is no sample" in error
+    assert "contains no sample" in error
     assert "nothing can be drawn" in error
     assert [path.name for path in tmp_path.iterdir()] == ["perf.data"]
 
@@ -136,8 +136,8 @@ def test_folded_stacks_are_inconclusive(netprobe, tmp_path):
         (tmp_path / f"{name}.folded").write_text(f"server;main;hot {weight}\nserver;main;cold 500\n")
     found = netprobe("flame", "--diff", "--json", tmp_path / "a.folded", tmp_path / "b.folded").json()
     assert set(_verdicts(found).values()) == {"inconclusive", "unchanged"}
-    assert "no times" in found["evaluate"]
-    assert "nothing says which change is more than noise" in found["notes"][-1]
+    assert "no times" in found["rule"]
+    assert "no change can be distinguished from noise" in found["notes"][-1]
 
 
 def test_folded_stacks_on_one_side_only(netprobe, tmp_path):
@@ -156,7 +156,7 @@ def test_the_unit_of_folded_stacks(netprobe, tmp_path):
     assert (verdicts["unit"], verdicts["weight"]) == ("ns", 6000 * 2e6)
     assert netprobe("flame", tmp_path / "a.folded", "--json").json()["unit"] == "samples"
     again = netprobe("flame", _text(tmp_path / "a.txt", 1, 0.3), "-o", tmp_path / "b.folded")
-    assert "read it again with --unit" in again.err
+    assert "read it with --unit ns" in again.err
 
 
 def test_corrupt_text_names_the_option(netprobe, tmp_path):
@@ -171,7 +171,7 @@ def test_corrupt_text_names_the_option(netprobe, tmp_path):
 
 @pytest.mark.parametrize("top", [0, 3])
 def test_a_comparison_as_json(netprobe, top):
-    """As schema/flame-diff.json describes it, with so many functions as --top says."""
+    """The document of schema/flame-diff.json, with the number of functions of --top."""
     runs = Path(__file__).parents[2] / "dashboards" / "runs"
     document = netprobe("flame", "--diff", runs / "faulty", runs / "fixed", "--json", "-T", top).json()
     jsonschema.validate(document, json.loads((SCHEMAS / "flame-diff.json").read_text()))

@@ -13,6 +13,7 @@ from flamegraph.foldedtext import escape, unescape
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info
 from flamegraph.readers import folded as reader
+from flamegraph.tree import build
 from flamegraph.writers import WriteOptions
 from flamegraph.writers.folded import render
 
@@ -64,21 +65,21 @@ def test_what_is_read(parse):
     assert list(found.frames) == [Frame("a"), Frame("k", "", Kind.KERNEL), Frame("[x]", "", Kind.UNKNOWN)]
     assert list(found.threads) == [NOBODY]
     assert (found.total, found.count, found.info.unit, found.info.interval_s) == (10, 0, "samples", 0)
-    assert found.unknown_share == pytest.approx(0.2)
+    assert found.unsymbolized_share == pytest.approx(0.2)
     assert render(found, WriteOptions()) == b"a;k 8\na;k;[x] 2\n"
 
 
-def test_no_box_for_nobody(parse):
-    tree = parse("a;b 2\nc 3\n").tree()
+def test_an_unknown_thread_has_no_frame(parse):
+    tree = build(parse("a;b 2\nc 3\n"))
     assert sorted(tree.frames[frame].name for frame in tree.frame[1:].tolist()) == ["a", "b", "c"]
     assert tree.depth.tolist() == [0, 1, 1, 2]
 
 
-def test_boxes_for_somebody():
+def test_a_known_thread_has_a_frame():
     found = profile((Thread(1, 2, "x"), [Frame("a")], 1), (NOBODY, [Frame("a")], 2), (NOBODY, [Frame("b")], 4))
-    tree = found.tree("pid")
+    tree = build(found, "pid")
     names = [tree.frames[frame].name for frame in tree.frame[1:].tolist()]
-    weights = tree.total(found.samples.weight).tolist()
+    weights = tree.total_weight(found.samples.weight).tolist()
     assert sorted(zip(names, weights[1:], strict=True)) == [("a", 1), ("a", 2), ("b", 4), ("x-1", 1)]
     assert weights[0] == 7
 
@@ -181,8 +182,8 @@ def test_cut_at_each_byte(parse):
 
 
 def test_long_line(parse, monkeypatch):
-    monkeypatch.setattr("flamegraph.readers.text.CHUNK", 1 << 16)
-    monkeypatch.setattr("flamegraph.readers.text.LONGEST_LINE", 1 << 18)
+    monkeypatch.setattr("flamegraph.readers.source.CHUNK", 1 << 16)
+    monkeypatch.setattr("flamegraph.readers.source.LONGEST_LINE", 1 << 18)
     tracemalloc.start()
     with pytest.raises(BrokenProfileError, match="Line 2 is longer than 262144 bytes"):
         parse("a 1\n" + "a;" * (1 << 24))
@@ -198,7 +199,7 @@ def test_gzip_bomb(tmp_path, monkeypatch):
         for _ in range(100):
             file.write((b"a" * 1000 + b" 1\n") * 500)
     assert (tmp_path / "x.gz").stat().st_size < 200_000
-    monkeypatch.setattr("flamegraph.readers.text.CHUNK", 1 << 16)
+    monkeypatch.setattr("flamegraph.readers.source.CHUNK", 1 << 16)
     tracemalloc.start()
     assert read(tmp_path / "x.gz").total == 50_000
     peak = tracemalloc.get_traced_memory()[1]

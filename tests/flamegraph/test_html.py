@@ -1,4 +1,4 @@
-"""The HTML file: what is packed into it, and that it can hold nothing else."""
+"""The HTML file: its packed data, and that it contains nothing else."""
 
 import base64
 import gzip
@@ -13,13 +13,14 @@ import pytest
 
 from flamegraph.builder import Builder
 from flamegraph.errors import ProfileError
+from flamegraph.flame_graph import FlameGraph
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info, Profile, Samples, Stacks
-from flamegraph.writers import colors, diffcolors, html
-from flamegraph.writers.boxes import arranged, from_the_leaf, prune, starts, totals
-from flamegraph.writers.options import WriteOptions
-from flamegraph.writers.pack import packed
-from flamegraph.writers.shown import shown
+from flamegraph.tree import build
+from flamegraph.writers import WriteOptions, colors, html
+from flamegraph.writers.html_page import packed
+from flamegraph.writers.labels import sanitized
+from flamegraph.writers.layout import arranged, prune, reversed_stacks, starts, totals
 
 
 def profile_of(*rows, info=None):
@@ -33,7 +34,7 @@ def profile_of(*rows, info=None):
 
 
 def unpacked(page):
-    """Header and arrays of a page, read by other means than its script."""
+    """Header and arrays of a page, read without its script."""
     text = re.search(r'<script type="application/octet-stream" id="data">([A-Za-z0-9+/=]*)</script>', page)[1]
     content = gzip.decompress(base64.b64decode(text))
     length = int.from_bytes(content[:4], "little")
@@ -52,10 +53,10 @@ def stacks_in(page):
     for leaf, thread, interval, weight in zip(
         *(data[key] for key in ("leaf", "thread", "interval", "weight")), strict=True
     ):
-        path, box = [], int(leaf)
-        while box:
-            path.insert(0, header["names"][data["frame"][box]])
-            box = int(data["parent"][box])
+        path, node = [], int(leaf)
+        while node:
+            path.insert(0, header["names"][data["frame"][node]])
+            node = int(data["parent"][node])
         key = ";".join(path), header["threads"][thread][0], int(interval)
         found[key] = found.get(key, 0) + float(weight)
     return found
@@ -78,7 +79,7 @@ def test_every_row_is_in_the_page():
     assert ("b;a;x-1/2", "x", 0) in stacks_in(page_of(THREE, root="tid", reverse=True))
 
 
-def test_stacks_of_nobody_and_empty_stacks():
+def test_stacks_of_unknown_threads_and_empty_stacks():
     mixed = profile_of(("", "a;b", 0, 3), ("x", "a", 0, 2), ("", "", 0, 4), ("x", "", 1, 1))
     wanted = {("a;b", "", 0): 3, ("x;a", "x", 0): 2, ("", "", 0): 4, ("x", "x", 1): 1}
     assert stacks_in(page_of(mixed)) == wanted
@@ -98,7 +99,7 @@ def test_no_samples_at_all():
     assert stacks_in(page_of(THREE.filter(thread="nobody"))) == {}
 
 
-def test_siblings_stand_in_the_order_of_their_names():
+def test_siblings_are_ordered_by_name():
     header, data = unpacked(
         page_of(profile_of(("x", "m;zeta", 0, 1), ("x", "m;alpha", 0, 9), ("x", "m;mid", 0, 1)), root="none")
     )
@@ -106,18 +107,18 @@ def test_siblings_stand_in_the_order_of_their_names():
     assert (np.diff(data["parent"]) >= 0).all()
 
 
-def test_numbered_threads_have_what_they_fold_to():
+def test_numbered_threads_have_their_merged_name():
     header, _ = unpacked(page_of(profile_of(("r-1", "a", 0, 1), ("r-2", "a", 0, 1), ("solo", "a", 0, 1))))
     names = header["names"]
     assert {(names[a], names[b]) for a, b in header["fold"]} == {("r-1", "r-N"), ("r-2", "r-N")}
 
 
-def test_what_was_lost_is_said():
+def test_lost_samples_are_in_the_details():
     info = Info("cycles", "samples", 2.5, 1.0, 3, 4, 5, "T", ("a note",), ("branches",))
     header, _ = unpacked(page_of(profile_of(("x", "a", 0, 10), info=info)))
-    facts = {label: (value, warns) for label, value, warns in header["facts"]}
-    assert facts["lost"] == ("4 (28.6%)", True)
-    assert facts["truncated"] == ("5 (50.0%)", True)
+    details = {label: (value, warns) for label, value, warns in header["details"]}
+    assert details["lost"] == ("4 (28.6%)", True)
+    assert details["truncated"] == ("5 (50.0%)", True)
     assert header["notes"] == ["a note", "The file has other events, not shown here: branches."]
 
 
@@ -174,9 +175,9 @@ def test_the_same_profile_gives_the_same_page():
         ("naïve 函数 😀", "naïve 函数 😀"),
     ],
 )
-def test_shown(name, wanted):
-    assert shown(name) == wanted
-    shown(name).encode()
+def test_sanitized(name, wanted):
+    assert sanitized(name) == wanted
+    sanitized(name).encode()
 
 
 def test_annotations():
@@ -210,7 +211,7 @@ PALETTES = ("kind", "hot", "mem", "io", "aqua", "orange", "red", "green", "blue"
 
 @pytest.mark.parametrize("name", [*PALETTES, "verdicts"])
 def test_text_can_be_read_on_every_colour(name):
-    palette = diffcolors.palette() if name == "verdicts" else colors.palette(name)
+    palette = colors.diff_palette() if name == "verdicts" else colors.palette(name)
     for theme, ink in (("light", "#1b1f27"), ("dark", "#eef1f6")):
         for color in palette[theme]:
             high, low = sorted((luminance(color), luminance(ink)), reverse=True)
@@ -222,7 +223,7 @@ def test_an_unknown_palette_is_refused():
         page_of(THREE, colors="beige")
 
 
-def test_totals_starts_and_pruning_against_a_plain_count():
+def test_totals_starts_and_pruning_match_a_simple_count():
     random = np.random.default_rng(3)
     rows = [
         (
@@ -234,8 +235,8 @@ def test_totals_starts_and_pruning_against_a_plain_count():
         for w in random.integers(1, 50, 300)
     ]
     profile = profile_of(*rows)
-    tree, _ = arranged(profile.tree())
-    width = totals(tree, tree.own(profile.samples.weight))
+    tree, _ = arranged(build(profile))
+    width = totals(tree, tree.self_weight(profile.samples.weight))
     begin = starts(tree, width)
     wanted = {}
     for comm, text, _, weight in rows:
@@ -243,33 +244,33 @@ def test_totals_starts_and_pruning_against_a_plain_count():
         for length in range(len(path) + 1):
             wanted[path[:length]] = wanted.get(path[:length], 0) + weight
     seen = {}
-    for box in range(len(tree)):
-        path, at = (), box
+    for node in range(len(tree)):
+        path, at = (), node
         while at:
             path, at = (tree.frames[tree.frame[at]].name, *path), int(tree.parent[at])
-        seen[path] = width[box]
-        children = np.flatnonzero(tree.parent == box)
-        ends = np.concatenate(([begin[box]], begin[children] + width[children]))
+        seen[path] = width[node]
+        children = np.flatnonzero(tree.parent == node)
+        ends = np.concatenate(([begin[node]], begin[children] + width[children]))
         assert np.allclose(ends[:-1], begin[children])
     assert seen == wanted
     pruned = prune(tree, width, 100)
-    assert pruned.boxes == sum(weight < 100 for weight in wanted.values())
+    assert pruned.skipped == sum(weight < 100 for weight in wanted.values())
     topmost = [path for path, weight in wanted.items() if weight < 100 and wanted[path[:-1]] >= 100]
     assert pruned.weight == sum(wanted[path] for path in topmost)
 
 
-def test_from_the_leaf_keeps_rows():
-    turned = from_the_leaf(THREE, "comm")
+def test_reversed_stacks_keep_rows():
+    turned = reversed_stacks(THREE, "comm")
     assert turned.samples.weight is THREE.samples.weight
     names = [[turned.frames[i].name for i in turned.stacks[stack]] for stack in turned.samples.stack]
     assert names == [["b", "a", "x"], ["c", "a", "x"], ["b", "a", "y"]]
 
 
-def test_a_notebook_shows_it():
-    shown_ = THREE._repr_html_()
-    assert shown_.startswith('<iframe sandbox="allow-scripts"')
+def test_a_notebook_displays_a_frame():
+    cell = FlameGraph.of(THREE)._repr_html_()
+    assert cell.startswith('<iframe sandbox="allow-scripts"')
     outline = Outline()
-    outline.feed(shown_)
+    outline.feed(cell)
     assert outline.tags == ["iframe"]
     inner = dict(outline.attributes)["srcdoc"]
     assert stacks_in(inner) == stacks_in(page_of(THREE, inverted=True))

@@ -16,11 +16,12 @@ import pytest
 
 from flamegraph import BrokenProfileError, ProfileError, ReadOptions, read
 from flamegraph.frames import Frame, Kind, Thread
-from flamegraph.readers import perf_halves, perf_script, perf_text
-from flamegraph.readers.perf_lines import parse_frame, parse_header
-from flamegraph.readers.perf_names import tidy
-from flamegraph.readers.perf_stacks import StackNumbers
-from flamegraph.readers.perf_text import PerfText
+from flamegraph.names import tidy
+from flamegraph.readers import perf_script
+from flamegraph.readers.perf_script import perf_text, two_processes
+from flamegraph.readers.perf_script.perf_lines import parse_frame, parse_header
+from flamegraph.readers.perf_script.perf_stacks import StackNumbers
+from flamegraph.readers.perf_script.perf_text import PerfText
 from flamegraph.writers import WriteOptions
 from flamegraph.writers.folded import render
 
@@ -214,7 +215,7 @@ def test_intervals(parse):
 @pytest.mark.parametrize(("seconds", "interval_s"), [(59.95, 0.1), (60.0, 0.2), (119.9, 0.2), (100_000, 204.8)])
 @pytest.mark.parametrize("chunk", [50, 1 << 20])
 def test_intervals_double(parse, monkeypatch, seconds, interval_s, chunk):
-    monkeypatch.setattr("flamegraph.readers.text.CHUNK", chunk)
+    monkeypatch.setattr("flamegraph.readers.source.CHUNK", chunk)
     times = [0.0, 0.05, seconds * 0.7, seconds]
     profile = parse("".join(f"x 1 {50 + time:.6f}: cycles: \n{STACK}" for time in times))
     assert profile.info.interval_s == pytest.approx(interval_s)
@@ -272,7 +273,7 @@ def test_other_lines(parse):
     assert folded(profile) == ["x;b;a 1", "x;main;inner 1"]
     assert profile.info.lost == 28
     (note,) = profile.info.notes
-    assert note.startswith("1 lines were not understood")
+    assert note.startswith("1 lines could not be parsed")
     assert text.splitlines()[int(re.search(r"line (\d+)\.", note)[1]) - 1] == "something else"
 
 
@@ -299,7 +300,7 @@ def test_chunks(parse, monkeypatch, chunk):
         f"c{i % 5} {i} [001] {i}.5: {i} cycles: \n\t{i:x} f{i}+0x1 (/x)\n\t1 main (/x)\n\n" for i in range(30)
     )
     expected = parse(text)
-    monkeypatch.setattr("flamegraph.readers.text.CHUNK", chunk)
+    monkeypatch.setattr("flamegraph.readers.source.CHUNK", chunk)
     monkeypatch.setattr(perf_text, "_HANDED_OVER", 20)
     found = parse(text)
     assert folded(found, root="tid") == folded(expected, root="tid")
@@ -310,9 +311,9 @@ def test_chunks(parse, monkeypatch, chunk):
 def test_memory_given_back(parse, monkeypatch):
     text = "".join(f"x 1 {i}.5: 2 cycles: \n\t{i:x} f{i % 7} (/x)\n\t1 main (/x)\n\n" for i in range(300))
     expected = folded(parse(text))
-    monkeypatch.setattr("flamegraph.readers.perf_stacks._REMEMBERED_BYTES", 100)
+    monkeypatch.setattr("flamegraph.readers.perf_script.perf_stacks._REMEMBERED_BYTES", 100)
     monkeypatch.setattr(perf_text, "_REMEMBERED", 2)
-    monkeypatch.setattr("flamegraph.readers.perf_events._REMEMBERED", 2)
+    monkeypatch.setattr("flamegraph.readers.perf_script.perf_lines._REMEMBERED", 2)
     assert folded(parse(text)) == expected
     assert len(expected) == 7
 
@@ -336,12 +337,12 @@ def test_invalid_utf8(parse):
 @pytest.fixture
 def large(tmp_path, monkeypatch):
     """Reads a text in two halves; the fixture's value makes it, and counts the processes."""
-    monkeypatch.setattr(perf_halves, "WORTH_IT", 1000)
-    monkeypatch.setattr("flamegraph.readers.text.CHUNK", 4000)
+    monkeypatch.setattr(two_processes, "MIN_SIZE", 1000)
+    monkeypatch.setattr("flamegraph.readers.source.CHUNK", 4000)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
     started = []
-    start = perf_halves.SecondHalf.start
-    monkeypatch.setattr(perf_halves.SecondHalf, "start", lambda *args: (started.append(1), start(*args)))
+    start = two_processes.SecondHalf.start
+    monkeypatch.setattr(two_processes.SecondHalf, "start", lambda *args: (started.append(1), start(*args)))
 
     def make(change=lambda text: text, **options):
         rng = random.Random(3)
@@ -355,7 +356,7 @@ def large(tmp_path, monkeypatch):
         path.write_text(change(text))
         found = read(path, ReadOptions(**options))
         assert started.pop() == 1
-        monkeypatch.setattr(perf_halves, "WORTH_IT", 1 << 40)
+        monkeypatch.setattr(two_processes, "MIN_SIZE", 1 << 40)
         return found, read(path, ReadOptions(**options))
 
     return make
@@ -390,7 +391,7 @@ def test_halves_line_numbers(large):
 
     two, one = large(add_junk)
     assert two.info == one.info
-    assert "1 lines were not understood" in one.info.notes[0]
+    assert "1 lines could not be parsed" in one.info.notes[0]
 
 
 def test_halves_different_events(large):
@@ -406,14 +407,14 @@ def test_halves_periods_only_in_the_second(large):
 
 
 def test_halves_break(large, tmp_path):
-    with pytest.raises(BrokenProfileError, match="Line 21000 is no text"):
+    with pytest.raises(BrokenProfileError, match="Line 21000 is not text"):
         large(lambda text: "\n".join([*text.split("\n")[:20999], "a\0", *text.split("\n")[21000:]]))
     large_again = read(tmp_path / "large.txt", ReadOptions(salvage=True))
     assert 3490 * 0.6 < large_again.count < 3500 * 0.75
 
 
 def test_child_that_dies(large, monkeypatch):
-    monkeypatch.setattr(perf_halves.pickle, "dump", lambda *_: os._exit(1))
+    monkeypatch.setattr(two_processes.pickle, "dump", lambda *_: os._exit(1))
     two, one = large()
     assert rows(two) == rows(one)
 
@@ -431,15 +432,15 @@ def test_cut_at_each_byte(parse):
         try:
             assert folded(parse(whole[:length])) == ["x;main;inner 5"]
         except BrokenProfileError as error:
-            cut_off += f"Line {whole[:length].count(chr(10)) + 1} is cut off" in error.message
+            cut_off += f"Line {whole[:length].count(chr(10)) + 1} is truncated" in error.message
             saved = parse(whole[:length], salvage=True)
             assert folded(saved) == ["x;main;inner 5"]
-            assert "is cut off" in saved.info.notes[0]
+            assert "is truncated" in saved.info.notes[0]
     assert cut_off > 50
 
 
 def test_zero_bytes(parse):
-    with pytest.raises(BrokenProfileError, match="Line 7 is no text"):
+    with pytest.raises(BrokenProfileError, match="Line 7 is not text"):
         parse(GOOD + "y 2 1.0: cycles: \n\t1 a (/x)\n\t2 b\0 (/x)\n\t3 c (/x)\n\n" + GOOD)
     saved = parse(GOOD + "\0\0\n\n" + GOOD, salvage=True)
     assert saved.total == 5
@@ -615,7 +616,7 @@ def test_lines_that_are_read_many_at_once_are_read_as_one_by_one(tmp_path, monke
     assert addresses or sum(taken) > 20
     monkeypatch.setattr(PerfText, "_leaves", lambda self, lines: 0)
     # Names from the raw lines as well, as they were before anything is known.
-    monkeypatch.setattr(StackNumbers, "_without_places", lambda self, body: body)
+    monkeypatch.setattr(StackNumbers, "_without_offsets", lambda self, body: body)
     alone = read(path, options)
     assert together.info == alone.info
     assert together.total == alone.total

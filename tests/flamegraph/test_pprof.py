@@ -1,4 +1,4 @@
-"""pprof: Go's own profiles, our writer read by protobuf's runtime and by `go tool pprof` where there is one, corruption."""
+"""pprof: profiles of Go, the writer checked by protobuf and by `go tool pprof` where it is installed, corruption."""
 
 import contextlib
 import gzip
@@ -12,9 +12,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from flamegraph import BrokenProfileError, ProfileError, ReadOptions, read
 from flamegraph.builder import Builder
+from flamegraph.flame_graph import FlameGraph
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info
 from flamegraph.readers import pprof as reader
+from flamegraph.readers.pprof import message
 from flamegraph.wire import bytes_field, encode_varint, number_field, packed_field, varint
 from flamegraph.writers import WriteOptions
 from flamegraph.writers.folded import render as folded
@@ -249,7 +251,7 @@ def test_go_heap():
 def test_go_tool_pprof(tmp_path):
     if not shutil.which("go"):
         pytest.skip("no Go here; test_by_protobuf decodes the same by protobuf's runtime")
-    example().write(tmp_path / "x.pb.gz")
+    FlameGraph.of(example()).write(tmp_path / "x.pb.gz")
     shown = subprocess.run(
         ["go", "tool", "pprof", "-raw", tmp_path / "x.pb.gz"], check=True, capture_output=True, text=True
     ).stdout
@@ -282,7 +284,7 @@ def test_cut_at_each_byte(parse):
 def test_salvage(parse):
     """Of a file whose last string is cut: all samples, one name unknown."""
     content = raw()
-    with pytest.raises(BrokenProfileError, match=r"Byte \d+: a field of \d+ bytes where \d+ are left"):
+    with pytest.raises(BrokenProfileError, match=r"Byte \d+: a field of \d+ bytes where \d+ remain"):
         parse(content[:-1])
     saved = parse(content[:-1], salvage=True)
     assert saved.total == example(count=20).total
@@ -314,15 +316,15 @@ def test_the_pieces_are_right(parse):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (TYPES + SAMPLE + FUNCTION + STRINGS, "Byte 8: a sample in the location 1"),
-        (TYPES + SAMPLE + LOCATION + STRINGS, "function 1 is not there"),
-        (TYPES + SAMPLE + LOCATION + FUNCTION, "string 1 is not there"),
-        (SAMPLE + LOCATION + FUNCTION + STRINGS, "does not say what its samples count"),
+        (TYPES + SAMPLE + FUNCTION + STRINGS, "Byte 8: a sample refers to the location 1"),
+        (TYPES + SAMPLE + LOCATION + STRINGS, "function 1 is missing"),
+        (TYPES + SAMPLE + LOCATION + FUNCTION, "string 1 is missing"),
+        (SAMPLE + LOCATION + FUNCTION + STRINGS, "has no sample types"),
         (TYPES + TYPES + SAMPLE + LOCATION + FUNCTION + STRINGS, "1 values for 2 types"),
         (TYPES + LOCATION + FUNCTION + STRINGS, "no sample"),
         (TYPES + SAMPLE + b"\x1b", "unknown type 3"),
         (TYPES + SAMPLE + b"\x12\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "a field of 9223372036854775807 bytes"),
-        (TYPES + SAMPLE + b"\x12" + b"\xff" * 11, "a number that does not end"),
+        (TYPES + SAMPLE + b"\x12" + b"\xff" * 11, "an unterminated number"),
         (TYPES + SAMPLE + b"\x00\x00", "a field without a number"),
         (TYPES + bytes_field(4, number_field(1, 1) + bytes_field(4, b"") * 5000), "5000 inlined functions"),
     ],
@@ -341,7 +343,7 @@ def test_negative_values_are_refused(parse):
 
 def test_expansion_is_bounded(parse, monkeypatch):
     """Each sample names the deepest location again and again."""
-    monkeypatch.setattr("flamegraph.readers.pprof_profile.MOST_FRAMES", 1_000_000)
+    monkeypatch.setattr("flamegraph.readers.pprof.message.MAX_FRAMES", 1_000_000)
     location = bytes_field(4, number_field(1, 1) + bytes_field(4, number_field(1, 1)) * 4000)
     samples = b"".join(bytes_field(2, packed_field(1, [1] * i) + packed_field(2, [1])) for i in range(1, 200))
     with pytest.raises(BrokenProfileError, match="more than 1000000 frames"):
@@ -349,7 +351,7 @@ def test_expansion_is_bounded(parse, monkeypatch):
 
 
 def test_gzip_bomb(tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "LARGEST", 1 << 24)
+    monkeypatch.setattr(message, "MAX_SIZE", 1 << 24)
     (tmp_path / "x.gz").write_bytes(gzip.compress(TYPES + STRINGS + bytes_field(6, bytes(1 << 27))))
     with pytest.raises(ProfileError, match="larger than 16 MiB"):
         read(tmp_path / "x.gz")

@@ -8,6 +8,7 @@ import pytest
 from flamegraph.builder import Builder
 from flamegraph.frames import Frame, Thread
 from flamegraph.profile import Info
+from flamegraph.tree import top
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_part_of_the_time_is_a_recording_of_its_own(profile):
     assert (late.info.seconds, late.info.intervals, late.samples.interval.tolist()) == (1, 1, [0])
     assert (late.info.lost, late.info.truncated) == (0, 0)
     assert late.info.notes == (
-        "A part of the recording: seconds 1 to 2 of 2. In all of it 3 samples were lost and 2 stacks truncated.",
+        "Part of the recording: seconds 1 to 2 of 2. In total 3 samples were lost and 2 stacks truncated.",
     )
     assert whole.filter(time=(0, float("inf"))).info == whole.info
     assert whole.filter(time=(2, 9)).count == 0
@@ -70,5 +71,5 @@ def test_a_function_that_calls_itself_counts_once():
     builder = Builder()
     again = builder.frame(Frame("again"))
     builder.add(builder.stack([again, again, again]), builder.thread(Thread(1, 1, "x")))
-    (row,) = builder.profile(Info()).top()
-    assert (row.own, row.total) == (1, 1)
+    (row,) = top(builder.profile(Info()))
+    assert (row.self_weight, row.total_weight) == (1, 1)

@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 from flamegraph.builder import Builder
+from flamegraph.flame_graph import FlameGraph
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info
 from flamegraph.writers import WriteOptions
@@ -129,5 +130,5 @@ def test_names(name):
 
 
 def test_file(tmp_path):
-    example().write(tmp_path / "x.speedscope.json")
+    FlameGraph.of(example()).write(tmp_path / "x.speedscope.json")
     assert json.loads((tmp_path / "x.speedscope.json").read_text())["profiles"]

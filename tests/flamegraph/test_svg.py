@@ -1,4 +1,4 @@
-"""The SVG as a file: strict XML, honest about what it leaves out, a picture without its script."""
+"""The SVG as a file: strict XML, a count of skipped frames, a picture without its script."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -9,10 +9,9 @@ from flamegraph.builder import Builder
 from flamegraph.diff import diff
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info
-from flamegraph.writers import svg
-from flamegraph.writers.options import WriteOptions
+from flamegraph.writers import WriteOptions, svg
 
-# Of the picture, beside the boxes.
+# Left and right margin of the picture together.
 MARGINS = 24
 NS = "{http://www.w3.org/2000/svg}"
 
@@ -29,50 +28,50 @@ PLAIN = profile_of({("main", "left"): 600, ("main", "kright"): 398, ("main", "ti
 
 
 def drawn(profile, **options):
-    """The document and its boxes: name -> x, y, width, label, class."""
+    """The document and its frames: name -> x, y, width, label, class."""
     root = ET.fromstring(svg.render(profile, WriteOptions(**({"root": "none"} | options))))
-    boxes = {}
-    for group in root.find(f"{NS}g[@id='boxes']"):
+    frames = {}
+    for group in root.find(f"{NS}g[@id='frames']"):
         rect, label = group.find(f"{NS}rect"), group.find(f"{NS}text")
         name = group.find(f"{NS}title").text.split("\n")[0]
         place = [float(rect.get(key)) for key in ("x", "y", "width")]
-        boxes[name] = (*place, "" if label is None else label.text, group.get("class"))
-    return root, boxes
+        frames[name] = (*place, "" if label is None else label.text, group.get("class"))
+    return root, frames
 
 
 def texts(root):
     return " ".join(element.text or "" for element in root.iter(f"{NS}text"))
 
 
-def test_boxes_are_as_wide_as_their_weight():
-    root, boxes = drawn(PLAIN, width=1000 + MARGINS)
-    assert [boxes[name][2] for name in ("all", "main", "left", "kright", "tiny")] == [1000, 1000, 600, 398, 2]
-    assert boxes["left"][0] == boxes["kright"][0] + 398, "in the order of the names"
-    assert boxes["all"][1] > boxes["main"][1] > boxes["left"][1]
-    assert boxes["left"][3] == "left"
+def test_width_is_proportional_to_weight():
+    root, frames = drawn(PLAIN, width=1000 + MARGINS)
+    assert [frames[name][2] for name in ("all", "main", "left", "kright", "tiny")] == [1000, 1000, 600, 398, 2]
+    assert frames["left"][0] == frames["kright"][0] + 398, "in the order of the names"
+    assert frames["all"][1] > frames["main"][1] > frames["left"][1]
+    assert frames["left"][3] == "left"
     assert root.get("width") == "1024"
 
 
 def test_inverted_has_the_root_on_top():
-    _, boxes = drawn(PLAIN, inverted=True)
-    assert boxes["all"][1] < boxes["main"][1] < boxes["left"][1]
+    _, frames = drawn(PLAIN, inverted=True)
+    assert frames["all"][1] < frames["main"][1] < frames["left"][1]
 
 
 def test_reversed_begins_at_the_leaf():
-    _, boxes = drawn(PLAIN, reverse=True, width=1000 + MARGINS)
-    assert boxes["left"][1] == boxes["all"][1] - 18
-    assert boxes["left"][2] == 600
+    _, frames = drawn(PLAIN, reverse=True, width=1000 + MARGINS)
+    assert frames["left"][1] == frames["all"][1] - 18
+    assert frames["left"][2] == 600
 
 
-def test_what_is_left_out_is_counted():
-    root, boxes = drawn(PLAIN, width=1000 + MARGINS, min_width=3)
-    assert "tiny" not in boxes
-    assert "1 box narrower than 3 pixels are left out; together 0.20% of the width." in texts(root)
+def test_skipped_frames_are_counted():
+    root, frames = drawn(PLAIN, width=1000 + MARGINS, min_width=3)
+    assert "tiny" not in frames
+    assert "1 frame narrower than 3 pixels is not drawn: 0.20% of the width." in texts(root)
     root, _ = drawn(PLAIN, width=1000 + MARGINS)
-    assert "left out" not in texts(root)
+    assert "not drawn" not in texts(root)
 
 
-def test_says_how_it_was_taken():
+def test_recording_details_are_shown():
     info = Info("cpu-clock", "samples", 3.0, 0, 1, 7, 9, "Its title", ("Something to know.",))
     text = texts(drawn(profile_of({("a",): 10}, info))[0])
     for part in ("Its title", "cpu-clock", "lost 7", "truncated 9", "Something to know."):
@@ -81,9 +80,9 @@ def test_says_how_it_was_taken():
 
 def test_colours_by_kind_and_by_palette():
     source = svg.render(PLAIN, WriteOptions(root="none")).decode()
-    _, boxes = drawn(PLAIN)
+    _, frames = drawn(PLAIN)
     fill = dict(re.findall(r"\.(c\d+) rect\{fill:(#\w{6})\}", source)[::-1])
-    user, kernel = fill[boxes["left"][4]], fill[boxes["kright"][4]]
+    user, kernel = fill[frames["left"][4]], fill[frames["kright"][4]]
     assert int(user[1:3], 16) > int(user[5:], 16)
     assert int(kernel[5:], 16) > int(kernel[1:3], 16)
     assert "kernel" in texts(drawn(PLAIN)[0])
@@ -95,8 +94,8 @@ def test_colours_by_kind_and_by_palette():
     "name", ["]]>", "<b>&amp;", "\x00\x08\x1b", "\ud800\udcff", "\ufffe\uffff", "'\"", "a\nb", "]]><script>", "\u202e"]
 )
 def test_any_name_is_xml(name):
-    root, boxes = drawn(profile_of({(name, "x"): 5}, Info(name, name, 1.0, 0, 1, 0, 0, name, (name,))))
-    assert len(boxes) == 3
+    root, frames = drawn(profile_of({(name, "x"): 5}, Info(name, name, 1.0, 0, 1, 0, 0, name, (name,))))
+    assert len(frames) == 3
     assert len(list(root.iter(f"{NS}script"))) == 1
     compared = diff(PLAIN, profile_of({(name,): 3}))
     ET.fromstring(svg.render_diff(compared, WriteOptions(title=name)))
@@ -114,13 +113,13 @@ def test_loads_nothing():
     assert "href" not in source
 
 
-def test_diff_has_words_signs_and_the_denominator():
+def test_a_diff_shows_verdicts_signs_and_the_normalization():
     before, after = profile_of({("a",): 500, ("b",): 500}), profile_of({("a",): 900, ("c",): 100})
     root = ET.fromstring(svg.render_diff(diff(before, after), WriteOptions(width=1000 + MARGINS)))
-    titles = [group.find(f"{NS}title").text for group in root.find(f"{NS}g[@id='boxes']")]
+    titles = [group.find(f"{NS}title").text for group in root.find(f"{NS}g[@id='frames']")]
     assert any(title.startswith("+ a\ngrown: 50 → 90 %, +40 points, +80.0% of the frame") for title in titles)
     assert any(title.startswith("✕ b\ngone: 50 → 0 %, -50 points") for title in titles)
     assert any(title.startswith("✚ c\nnew: 0 → 10 %") for title in titles)
-    assert "Share of all weight: 1,000 and 1,000 samples." in texts(root)
+    assert "Share of the total: 1,000 and 1,000 samples." in texts(root)
     for word in ("gone", "shrunk", "unchanged", "grown", "new", "inconclusive"):
         assert word in texts(root)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 import flamegraph
-from flamegraph.writers.registry import written_atomically
+from flamegraph.writers import written_atomically
 
 
 @pytest.fixture

@@ -1,17 +1,18 @@
-"""Numbers of the perf.data format, of uapi/linux/perf_event.h and perf's Documentation/perf.data-file-format.txt."""
+"""Constants of the perf.data format, and the exception for a recording that breaks its rules."""
 
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
 
+from flamegraph.errors import BrokenProfileError
+
 MAGIC = b"PERFILE2"
-MAGIC_FOREIGN = MAGIC[::-1]
 HEADER_BYTES = 104
 PIPE_HEADER_BYTES = 16
 
 
 class Record(IntEnum):
-    """Types of records that this reader acts on; from 64 on they are perf's own, not the kernel's."""
+    """Types of records that this reader uses; from 64 on they are written by perf, not by the kernel."""
 
     MMAP = 1
     LOST = 2
@@ -31,9 +32,6 @@ class Record(IntEnum):
     FEATURE = 80
     COMPRESSED = 81
     COMPRESSED2 = 83
-
-
-FIRST_OF_PERF = 64
 
 
 class Sample(IntFlag):
@@ -66,7 +64,7 @@ class Read(IntFlag):
 
 
 class Feature(IntEnum):
-    """Sections behind the data, and bits of the header's map."""
+    """Sections after the data, and bits of the bitmap in the header."""
 
     BUILD_ID = 2
     OSRELEASE = 4
@@ -74,7 +72,7 @@ class Feature(IntEnum):
 
 
 class Mode(IntEnum):
-    """Where an address belongs: the low three bits of `misc`."""
+    """The address space of an address: the low three bits of `misc`."""
 
     UNKNOWN = 0
     KERNEL = 1
@@ -86,12 +84,12 @@ class Mode(IntEnum):
 
 MODE_MASK = 7
 MISC_COMM_EXEC = 1 << 13
-# perf sets it on the FORK records that it makes up for processes that ran before; their maps follow as records.
-MISC_FORK_MADE_UP = 1 << 13
+# perf sets it on the FORK records that it synthesizes for processes that already ran; their maps follow as records.
+MISC_FORK_SYNTHESIZED = 1 << 13
 MISC_MMAP_DATA = 1 << 13
 MISC_MMAP_BUILD_ID = 1 << 14
 
-# A chain's values from here on are no addresses but say to whom those that follow belong.
+# Values of a call chain from here on are not addresses but give the mode of the addresses that follow.
 FIRST_MARKER = (1 << 64) - 4095
 MARKERS = {
     -32: Mode.HYPERVISOR,
@@ -104,5 +102,24 @@ MARKERS = {
 }
 
 BRANCH_CALL_STACK = 1 << 11
-# kernel.perf_event_max_stack where nothing else is set
+# Default of kernel.perf_event_max_stack.
 DEFAULT_MAX_STACK = 127
+
+
+SALVAGE = "Record again, or read the samples before this place with --salvage."
+
+
+class Corruption(Exception):  # noqa: N818 - not an error where it is salvaged
+    """The recording is corrupt at a byte offset."""
+
+    def __init__(self, offset: int, message: str) -> None:
+        super().__init__(message)
+        self.offset, self.message = offset, message
+
+    def error(self, name: str) -> BrokenProfileError:
+        """The error, where the content before the corruption is not salvaged."""
+        return BrokenProfileError(f"{name} is corrupt at byte {self.offset}: {self.message}.", hint=SALVAGE)
+
+    def note(self) -> str:
+        """The note, where the content before the corruption is salvaged."""
+        return f"The recording is corrupt at byte {self.offset} ({self.message}): the samples after it are missing."

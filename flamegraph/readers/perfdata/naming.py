@@ -1,4 +1,4 @@
-"""From raw stacks and contexts to a Profile: every address named once, equal stacks made one."""
+"""From raw stacks and contexts to a Profile: each address is named once, equal stacks are merged."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ import numpy as np
 
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Samples, Stacks
-from flamegraph.readers.options import ReadOptions
-from flamegraph.readers.perfdata.addresses import runs
+from flamegraph.readers import ReadOptions
 from flamegraph.readers.perfdata.formats import FIRST_MARKER, MARKERS, Mode
-from flamegraph.readers.perfdata.hashing import StackHasher
-from flamegraph.readers.perfdata.images import UserFrames, tidied, with_address
-from flamegraph.readers.perfdata.kernel import RecordedKernel
-from flamegraph.readers.perfdata.maps import Layout
-from flamegraph.readers.perfdata.rows import Sums
-from flamegraph.readers.perfdata.threads import Context, KernelSpan
-from flamegraph.symbols.symboliser import Symboliser
+from flamegraph.readers.perfdata.samples import SampleSums
+from flamegraph.readers.perfdata.stack_table import StackHasher, runs
+from flamegraph.readers.perfdata.symbolizing import RecordedKernel, UserFrames, tidied, with_address
+from flamegraph.readers.perfdata.thread_contexts import KernelSpan, Layout, ThreadContext
+from flamegraph.symbols.symbolizer import Symbolizer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -29,29 +26,29 @@ if TYPE_CHECKING:
     Bools = npt.NDArray[np.bool_]
     Modes = npt.NDArray[np.uint8]
 
-# A table is quicker than a sort as long as it is not much larger than what it is asked for.
+# A table is faster than a sort unless it is much larger than the number of keys.
 _LARGEST_TABLE = 1 << 23
-# A few keys are sorted in less time than a wide table is cleared and looked through.
+# A few keys are sorted faster than a wide table is cleared and scanned.
 _LARGEST_TABLE_BY_KEY = 16
-# CONFIG_FUNCTION_PADDING_CFI, x86: what objtool calls the padding.
+# Prefix of the symbols that objtool creates for padding (x86, CONFIG_FUNCTION_PADDING_CFI).
 _PADDING = "__pfx_"
-_ELSEWHERE = Frame("[unknown]", "", Kind.UNKNOWN)
+_UNMAPPED = Frame("[unknown]", "", Kind.UNKNOWN)
 
 
 @dataclass(frozen=True)
 class RawStacks:
-    """All unique stacks without the markers in them, leaf first."""
+    """All unique stacks without markers, leaf first."""
 
     start: Ints
     length: Ints
     address: Ints
-    """Twice the number of the address; one more for a leaf, which is looked up where it is and not before."""
+    """Twice the number of the address, plus one for a leaf: callers are looked up one byte before their address."""
     mode: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Named:
-    """The outcome, without how it was taken."""
+class NamedStacks:
+    """Named frames, stacks, threads and samples."""
 
     frames: list[Frame]
     stacks: Stacks
@@ -62,34 +59,34 @@ class Named:
 
 
 class Image:
-    """What an address of a stack is looked up in."""
+    """Maps, kernel code and language in which the addresses of a stack are looked up."""
 
-    def __init__(self, context: Context, java: bool) -> None:
+    def __init__(self, context: ThreadContext, java: bool) -> None:
         self.maps, self.kernel, self.comm, self.java = context.maps, context.kernel, context.comm, java
 
 
-def name_all(scan: Scan, options: ReadOptions) -> Named:
-    """Name everything that was sampled."""
+def name_all(scan: Scan, options: ReadOptions) -> NamedStacks:
+    """Name all sampled addresses."""
     sums = scan.rows.sums()
     raw, words = _raw_stacks(scan)
     images, image_of = _images(scan.threads.contexts, options)
-    # By image first: all that is looked up in one image stands together.
+    # Sorted by image: all addresses of one image are adjacent.
     pairs, pair = _once(image_of[sums.context] * np.int64(len(raw.length)) + sums.stack)
     image, stack = np.divmod(pairs, max(len(raw.length), 1))
-    symboliser = Symboliser(options.symbols_root, options.downloads)
+    symbolizer = Symbolizer(options.symbols_root, options.downloads)
     kernel = RecordedKernel(
-        symboliser, scan.features, scan.threads.kernel_maps, options.symbols_root, scan.kernel_symbols
+        symbolizer, scan.features, scan.threads.kernel_maps, options.symbols_root, scan.kernel_symbols
     )
-    frames, columns = _Namer(raw, words, images, symboliser, kernel, options).frames(stack, image)
+    frames, columns = _Namer(raw, words, images, symbolizer, kernel, options).frames(stack, image)
     named, number = _unique(columns, raw.length[stack])
-    named, frames = _inlined(named, frames)
+    named, frames = _split_inlined(named, frames)
     threads, thread_of = _threads(scan.threads.contexts)
     samples = _samples(sums, number[pair], thread_of[sums.context])
     assert scan.event
     cut = raw.length >= scan.event.stack_limit
     truncated = int(sums.samples[cut[sums.stack]].sum())
-    notes = (*kernel.notes, *symboliser.notes())
-    return Named(frames, named, threads, samples, truncated, notes)
+    notes = (*kernel.notes, *symbolizer.notes())
+    return NamedStacks(frames, named, threads, samples, truncated, notes)
 
 
 def _raw_stacks(scan: Scan) -> tuple[RawStacks, Words]:
@@ -112,18 +109,18 @@ def _raw_stacks(scan: Scan) -> tuple[RawStacks, Words]:
 
 
 def _modes(marked: Bools, meant: Modes, start: Ints, lengths: Ints, first: Ints) -> Modes:
-    """To whom each word belongs: as the last marker before it says, or the sample itself ahead of all markers."""
+    """The mode of each word: that of the last marker before it, or that of the sample before the first marker."""
     turns = np.flatnonzero(marked)
     edges = np.concatenate((start[lengths > 0], turns))
     modes = np.concatenate((first[lengths > 0].astype(np.uint8), meant[turns]))
-    # A marker at a stack's very start wins over the sample.
+    # A marker at the start of a stack takes precedence over the mode of the sample.
     order = np.argsort(edges, kind="stable")
     edges, modes = edges[order], modes[order]
     return np.repeat(modes, np.diff(edges, append=len(marked)))
 
 
-def _images(contexts: list[Context], options: ReadOptions) -> tuple[list[Image], Ints]:
-    """The different images, in the order of their contexts, and the number of each context's."""
+def _images(contexts: list[ThreadContext], options: ReadOptions) -> tuple[list[Image], Ints]:
+    """The different images, in the order of their contexts, and the image number of each context."""
     numbers: dict[tuple[int, int, bool], int] = {}
     images: list[Image] = []
     image_of = []
@@ -138,25 +135,25 @@ def _images(contexts: list[Context], options: ReadOptions) -> tuple[list[Image],
 
 
 class _Namer:
-    """Gives each (stack, image) pair its frame numbers."""
+    """Finds the frame numbers of each (stack, image) pair."""
 
     def __init__(
         self,
         raw: RawStacks,
         words: Words,
         images: list[Image],
-        symboliser: Symboliser,
+        symbolizer: Symbolizer,
         kernel: RecordedKernel,
         options: ReadOptions,
     ) -> None:
         self._raw, self._words, self._images = raw, words, images
         self._kernel, self._addresses = kernel, options.addresses
-        self._user = UserFrames(symboliser, options.addresses)
-        self._numbers: dict[Frame, int] = {_ELSEWHERE: 0}
+        self._user = UserFrames(symbolizer, options.addresses)
+        self._numbers: dict[Frame, int] = {_UNMAPPED: 0}
         self._slots = 0
 
     def frames(self, stack: Ints, image: Ints) -> tuple[list[Frame], npt.NDArray[np.int32]]:
-        """All frames, and the numbers of each pair's, root first, one pair behind the other."""
+        """All frames, and the frame numbers of each pair, root first, concatenated."""
         lengths = self._raw.length[stack]
         # Root first.
         index = runs(-(self._raw.start[stack] + lengths - 1), lengths)
@@ -172,10 +169,10 @@ class _Namer:
     def _kernel_words(
         self, result: npt.NDArray[np.int32], address: Ints, own: Bools, image: npt.NDArray[np.int32]
     ) -> None:
-        layouts: dict[int, Layout[KernelSpan]] = {one.kernel.number: one.kernel for one in self._images}
+        layouts: dict[int, Layout[KernelSpan]] = {each.kernel.number: each.kernel for each in self._images}
         for number, layout in layouts.items():
             if len(layouts) > 1:
-                among = np.array([one.kernel.number == number for one in self._images])
+                among = np.array([each.kernel.number == number for each in self._images])
                 places = np.flatnonzero(own & among[image])
             else:
                 places = np.flatnonzero(own)
@@ -189,7 +186,10 @@ class _Namer:
             result[places] = table[asked]
 
     def _interrupted(self, frames: list[Frame], ips: Words, layout: Layout[KernelSpan]) -> list[Frame]:
-        """Nothing calls from the padding ahead of a function: there, the address is that of an interrupted function."""
+        """Look up callers in the padding before a function again at their own address.
+
+        No call comes from the padding, so the address is that of an interrupted function.
+        """
         places = [place for place, frame in enumerate(frames) if frame.name.startswith(_PADDING)]
         for place, frame in zip(places, self._kernel.frames(ips[places], layout), strict=True):
             frames[place] = frame
@@ -198,31 +198,31 @@ class _Namer:
     def _user_words(
         self, result: npt.NDArray[np.int32], address: Ints, own: Bools, image: npt.NDArray[np.int32]
     ) -> None:
-        """A slot for each (image, address); files are asked for all images at once, then slots become frames."""
+        """Number each (image, address), look up all addresses file by file, then replace numbers by frames."""
         places = np.flatnonzero(own)
         asked, edges = address[places], np.searchsorted(image[places], np.arange(len(self._images) + 1))
         slot, count = np.zeros(len(places), np.int32), 0
-        for one, low, high in zip(self._images, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        for each, low, high in zip(self._images, edges[:-1].tolist(), edges[1:].tolist(), strict=True):
             if low == high:
                 continue
             present, number = _numbered(asked[low:high], 2 * len(self._words))
             slot[low:high] = count + number
             slots = np.arange(count, count + len(present))
-            self._user.ask(one.maps, one.comm, one.java, slots, *self._ips(present))
+            self._user.request(each.maps, each.comm, each.java, slots, *self._ips(present))
             count += len(present)
-        slots, numbers = self._user.answer(self._intern)
+        slots, numbers = self._user.resolve(self._intern)
         table = np.zeros(count, np.int32)
         table[slots] = numbers
         result[places] = table[slot]
 
     def _present(self, asked: Ints) -> tuple[Ints, npt.NDArray[np.int32]]:
-        """The different addresses, and an empty table that is wide enough for them."""
+        """The different addresses, and an empty table indexed by them."""
         flags = np.zeros(2 * len(self._words), bool)
         flags[asked] = True
         return np.flatnonzero(flags), np.zeros(2 * len(self._words), np.int32)
 
     def _ips(self, address: Ints) -> tuple[Words, Words]:
-        """The addresses, and where to look: a return address may stand behind the function that was left."""
+        """The addresses, and the addresses to look up: a return address may lie after the end of its function."""
         ips = self._words[address >> 1]
         return ips, ips - ((address & 1) ^ 1).astype(np.uint64) * (ips > 0)
 
@@ -232,10 +232,10 @@ class _Namer:
 
 
 def _unique(frames: npt.NDArray[np.int32], lengths: Ints) -> tuple[Stacks, Ints]:
-    """Stacks that are the same by name become one; the number of each."""
+    """Merge stacks with equal names; returns the number of each stack, too."""
     starts = np.cumsum(lengths) - lengths
     words = np.zeros(len(frames) + 1, np.uint64)
-    # From 1 on: of zeros alone both hashes are the same, whatever their number.
+    # Numbers start at 1: both hashes of a run of zeros are equal for any length.
     words[:-1] = frames + 1
     first, second = StackHasher().hash(words, starts, lengths)
     _, index, number = np.unique(first ^ second, return_index=True, return_inverse=True)
@@ -243,8 +243,8 @@ def _unique(frames: npt.NDArray[np.int32], lengths: Ints) -> tuple[Stacks, Ints]
     return Stacks(np.concatenate(([0], np.cumsum(lengths[index]))), frames[kept].astype(np.int64)), number.reshape(-1)
 
 
-def _inlined(stacks: Stacks, frames: list[Frame]) -> tuple[Stacks, list[Frame]]:
-    """A JIT's `a->b` is b, inlined into a."""
+def _split_inlined(stacks: Stacks, frames: list[Frame]) -> tuple[Stacks, list[Frame]]:
+    """Split `a->b` of a JIT: b is inlined into a."""
     split = {number: frame for number, frame in enumerate(frames) if frame.kind is Kind.JIT and "->" in frame.name}
     if not split:
         return stacks, frames
@@ -262,14 +262,14 @@ def _inlined(stacks: Stacks, frames: list[Frame]) -> tuple[Stacks, list[Frame]]:
     return Stacks(before[stacks.start], flat[index]), list(numbers)
 
 
-def _threads(contexts: list[Context]) -> tuple[list[Thread], Ints]:
+def _threads(contexts: list[ThreadContext]) -> tuple[list[Thread], Ints]:
     numbers: dict[Thread, int] = {}
     of = [numbers.setdefault(Thread(context.pid, context.tid, context.comm), len(numbers)) for context in contexts]
     return list(numbers), np.array(of, np.int64)
 
 
-def _samples(sums: Sums, stack: Ints, thread: Ints) -> Samples:
-    """The rows by named stack, each once."""
+def _samples(sums: SampleSums, stack: Ints, thread: Ints) -> Samples:
+    """Sums by named stack."""
     if not len(stack):
         return Samples(stack, thread, sums.interval, sums.samples, sums.weight)
     threads, intervals = int(thread.max()) + 1, int(sums.interval.max()) + 1
@@ -283,7 +283,7 @@ def _samples(sums: Sums, stack: Ints, thread: Ints) -> Samples:
 
 
 def _numbered(keys: Ints, limit: int) -> tuple[Ints, Ints]:
-    """The different keys in order, and the number of each key's among them; keys are below `limit`."""
+    """The different keys in ascending order, and the index of each key among them; keys are below `limit`."""
     if limit > min(_LARGEST_TABLE, _LARGEST_TABLE_BY_KEY * len(keys)):
         return _once(keys)
     flags = np.zeros(limit, bool)

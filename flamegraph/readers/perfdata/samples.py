@@ -1,22 +1,21 @@
-"""What a chunk's samples say, all at once: stack, thread, time, period."""
+"""The samples of a chunk (stack, thread, time, period), and their sums by stack, context and time interval."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from flamegraph.readers.perfdata.addresses import AddressTable
-from flamegraph.readers.perfdata.formats import MODE_MASK, Read
-from flamegraph.readers.perfdata.hashing import StackHasher
-from flamegraph.readers.perfdata.problems import Damage
+from flamegraph.errors import ProfileError
+from flamegraph.readers.perfdata.formats import MODE_MASK, Corruption, Read
+from flamegraph.readers.perfdata.stack_table import AddressTable, StackHasher
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from flamegraph.readers.perfdata.attributes import Event
-    from flamegraph.readers.perfdata.feed import Chunk
+    from flamegraph.readers.perfdata.events import Event
+    from flamegraph.readers.perfdata.stream import Chunk
     from flamegraph.readers.perfdata.walk import Ints, Words
 
     Floats = npt.NDArray[np.float64]
@@ -26,24 +25,24 @@ _MODE_FACTOR = np.uint64(0x9FB21C651E98DF25)
 
 @dataclass(frozen=True)
 class Extract:
-    """The wanted samples of a chunk, in its order."""
+    """The wanted samples of a chunk, in the order of the chunk."""
 
     hashes: tuple[Words, Words]
     starts: Ints
-    """Word of the chunk where the stack begins."""
+    """Index of the word where the stack begins."""
     lengths: Ints
     modes: Ints
-    """To whom frames ahead of the first marker belong."""
+    """Mode of the frames before the first marker."""
     thread: Ints
-    """Number among `threads`."""
+    """Index into `threads`."""
     threads: list[int]
-    """TID words: the thread's id in the upper half, the process's in the lower."""
+    """TID words: thread id in the upper half, process id in the lower half."""
     order: Words
-    """What samples and other records are ordered by: time, or their place in the file."""
+    """Order of samples and other records: time, or offset in the stream."""
     time: Words | None
     weight: Floats
-    corruption: Damage | None = None
-    """A sample that contradicts itself; those before it are here."""
+    corruption: Corruption | None = None
+    """Set at a corrupt sample; this extract has the samples before it."""
 
     def __len__(self) -> int:
         return len(self.thread)
@@ -51,18 +50,18 @@ class Extract:
 
 @dataclass(frozen=True)
 class Extractor:
-    """Knows the layout of the samples of one event."""
+    """Extracts the samples of one event."""
 
     event: Event
     id_word: int
-    """Where a sample's event id is; -1: all samples are this event's."""
+    """Index of the word with the event id; -1: all samples belong to this event."""
     by_time: bool
     hasher: StackHasher
     threads: AddressTable
-    """TID words seen so far."""
+    """Numbers of TID words."""
 
     def extract(self, chunk: Chunk) -> Extract:
-        """Of the wanted event's samples."""
+        """The samples of the wanted event in a chunk."""
         words, samples = chunk.words, self._own(chunk)
         samples, starts, lengths, corruption = self._chains(chunk, samples)
         layout = self.event.layout
@@ -88,11 +87,11 @@ class Extractor:
             return samples
         short = _sizes(chunk.words, samples) <= self.id_word
         ids = chunk.words[np.where(short, 0, samples + self.id_word)]
-        # One that is too short to say whose it is, is kept here, and found to be corrupt.
+        # A sample too short for an event id is kept here and then reported as corrupt.
         return samples[short | np.isin(ids, np.array(self.event.ids, np.uint64))]
 
-    def _chains(self, chunk: Chunk, samples: Ints) -> tuple[Ints, Ints, Ints, Damage | None]:
-        """Samples that are whole, where their chains begin, how long these are."""
+    def _chains(self, chunk: Chunk, samples: Ints) -> tuple[Ints, Ints, Ints, Corruption | None]:
+        """Complete samples, the beginning and the length of their call chains, and the corruption that ends them."""
         words, layout = chunk.words, self.event.layout
         sizes = _sizes(words, samples)
         if layout.callchain < 0:
@@ -108,7 +107,7 @@ class Extractor:
         if whole.all():
             return samples, starts, lengths, None
         broken = int(np.argmin(whole))
-        corruption = Damage(chunk.place(int(samples[broken])), "a sample whose parts are longer than itself")
+        corruption = Corruption(chunk.place(int(samples[broken])), "a sample whose fields exceed its size")
         return samples[:broken], starts[:broken], lengths[:broken], corruption
 
     def _callchain_words(self, words: Words, samples: Ints, sizes: Ints) -> tuple[Ints, npt.NDArray[np.bool_]]:
@@ -130,5 +129,128 @@ class Extractor:
 
 
 def _sizes(words: Words, samples: Ints) -> Ints:
-    """Words of each record."""
+    """Size of each record in words."""
     return (words[samples] >> np.uint64(51)).astype(np.int64)
+
+
+INTERVAL_NS = 100_000_000
+MAX_INTERVALS = 600
+# With more rows than this, intervals get longer.
+MAX_ROWS = 4_000_000
+_BATCH = 1 << 20
+
+# The key of a row: stack, context, interval.
+_INTERVAL_BITS, _CONTEXT_BITS, _STACK_BITS = 12, 24, 27
+_INTERVAL_BIAS = 1 << (_INTERVAL_BITS - 1)
+MAX_CONTEXTS = 1 << _CONTEXT_BITS
+_MAX_STACKS = 1 << _STACK_BITS
+
+
+class SampleSums(NamedTuple):
+    """Sums by stack, context and interval, as columns."""
+
+    stack: Ints
+    context: Ints
+    interval: Ints
+    samples: Ints
+    weight: Floats
+
+
+class SampleRows:
+    """Sums samples by stack, context and time interval, with one sort per million samples.
+
+    Memory does not grow with the number of samples.
+    """
+
+    def __init__(self) -> None:
+        self._keys: list[Ints] = []
+        self._counts: list[Ints] = []
+        self._weights: list[Floats] = []
+        self._waiting = self._limit = 0
+        self._zero: int | None = None
+        self._shift = 0
+        self._low = self._high = 0
+        self.first: int | None = None
+        self.last = 0
+        """Times of the first and last sample, ns; `first` is None where samples have no time."""
+
+    @property
+    def interval_ns(self) -> int:
+        """Length of an interval in nanoseconds."""
+        return INTERVAL_NS << self._shift
+
+    @property
+    def intervals(self) -> int:
+        """Number of intervals."""
+        return self._high - self._low + 1
+
+    def add(self, stack: Ints, context: Ints, time: Words | None, weight: Floats) -> None:
+        """Add samples, one row per sample."""
+        if len(stack) == 0:
+            return
+        if int(stack.max()) >= _MAX_STACKS:
+            raise ProfileError(f"The recording has more than {_MAX_STACKS} different stacks.")
+        key = stack << _CONTEXT_BITS | context
+        key <<= _INTERVAL_BITS
+        key |= (0 if time is None else self._intervals(time)) + _INTERVAL_BIAS
+        self._append(key, np.ones(len(key), np.int64), weight)
+
+    def sums(self) -> SampleSums:
+        """The sums."""
+        self._compact()
+        if not self._keys:
+            empty = np.empty(0, np.int64)
+            return SampleSums(empty, empty, empty, empty, np.empty(0, np.float64))
+        key = self._keys[0]
+        interval = (key & (1 << _INTERVAL_BITS) - 1) - _INTERVAL_BIAS - self._low
+        key = key >> _INTERVAL_BITS
+        return SampleSums(key >> _CONTEXT_BITS, key & MAX_CONTEXTS - 1, interval, self._counts[0], self._weights[0])
+
+    def _intervals(self, time: Words) -> Ints:
+        low, high = int(time.min()), int(time.max())
+        if self._zero is None:
+            self._zero = self.first = low
+        assert self.first is not None
+        self.first, self.last = min(self.first, low), max(self.last, high)
+        while (self.last - self._zero) // self.interval_ns - (
+            self.first - self._zero
+        ) // self.interval_ns >= MAX_INTERVALS:
+            self._lengthen()
+        self._low = (self.first - self._zero) // self.interval_ns
+        self._high = (self.last - self._zero) // self.interval_ns
+        before = -((self.first - self._zero) // self.interval_ns)
+        # Unsigned differences, so that times beyond 2^63 in a corrupt file keep their order.
+        base = self._zero - before * self.interval_ns
+        return ((time - np.uint64(base & (1 << 64) - 1)) // np.uint64(self.interval_ns)).astype(np.int64) - before
+
+    def _lengthen(self) -> None:
+        self._shift += 1
+        for number, key in enumerate(self._keys):
+            interval = (key & (1 << _INTERVAL_BITS) - 1) - _INTERVAL_BIAS
+            self._keys[number] = key >> _INTERVAL_BITS << _INTERVAL_BITS | (interval >> 1) + _INTERVAL_BIAS
+
+    def _append(self, key: Ints, count: Ints, weight: Floats) -> None:
+        self._keys.append(key)
+        self._counts.append(count)
+        self._weights.append(weight)
+        self._waiting += len(key)
+        if self._waiting > max(_BATCH, self._limit):
+            self._compact()
+            while len(self._keys[0]) > MAX_ROWS and self._low != self._high:
+                self._lengthen()
+                self._low >>= 1
+                self._high >>= 1
+                self._compact()
+            self._waiting = len(self._keys[0])
+            self._limit = 2 * self._waiting
+
+    def _compact(self) -> None:
+        if not self._keys:
+            return
+        key = np.concatenate(self._keys)
+        order = np.argsort(key)
+        key = key[order]
+        first = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        self._keys = [key[first]]
+        self._counts = [np.add.reduceat(np.concatenate(self._counts)[order], first)]
+        self._weights = [np.add.reduceat(np.concatenate(self._weights)[order], first)]

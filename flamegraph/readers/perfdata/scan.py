@@ -1,4 +1,4 @@
-"""Reads all records of a recording: samples added up by raw stack, with everything that is needed to name them."""
+"""Reads all records of a recording: sums of samples by raw stack, and the data needed to name them."""
 
 from __future__ import annotations
 
@@ -12,32 +12,29 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from flamegraph.errors import ProfileError
-from flamegraph.readers.perfdata.addresses import AddressTable, StackTable
-from flamegraph.readers.perfdata.attributes import Event, choose, id_word, shown_names
-from flamegraph.readers.perfdata.formats import Record
-from flamegraph.readers.perfdata.hashing import StackHasher
+from flamegraph.readers.perfdata.events import Event, choose, id_word, shown_names
+from flamegraph.readers.perfdata.formats import Corruption, Record
 from flamegraph.readers.perfdata.header import Features, parse_attr_record, text
-from flamegraph.readers.perfdata.kernel import difference
-from flamegraph.readers.perfdata.problems import Damage
-from flamegraph.readers.perfdata.rows import Rows
-from flamegraph.readers.perfdata.samples import Extract, Extractor
+from flamegraph.readers.perfdata.samples import Extract, Extractor, SampleRows
 from flamegraph.readers.perfdata.sideband import Change, KernelMapped, Sideband
-from flamegraph.readers.perfdata.threads import Threads
+from flamegraph.readers.perfdata.stack_table import AddressTable, StackHasher, StackTable
+from flamegraph.readers.perfdata.symbolizing import difference
+from flamegraph.readers.perfdata.thread_contexts import ThreadTracker
 from flamegraph.symbols.kallsyms import KernelSymbols
 
 if TYPE_CHECKING:
-    from flamegraph.readers.perfdata.feed import Chunk, Feed
+    from flamegraph.readers.perfdata.stream import Chunk, Feed
     from flamegraph.readers.perfdata.walk import Ints, Words
 
-# Chunks whose samples are worked on while the next is read.
+# Chunks whose samples are extracted while the next chunk is read.
 _AHEAD = 3
-# Chunks that may wait for the marks that perf sets between rounds; a recording that has none goes on without.
-_MOST_WAITING = 64
+# Limit of chunks that wait for the FINISHED_ROUND records of perf, which some recordings do not have.
+_MAX_WAITING = 64
 _EVENT_UPDATE_NAME = 2
 
 
 class NeedsUnwindingError(Exception):
-    """The stacks have to be worked out from copies of the stack: perf can do that."""
+    """The records contain copies of stack memory, which have to be unwound; perf can do that."""
 
     def __init__(self, event: Event) -> None:
         super().__init__(event.needs_unwinding)
@@ -45,7 +42,7 @@ class NeedsUnwindingError(Exception):
 
 
 class _Waiting(NamedTuple):
-    """A chunk between being read and being added up."""
+    """A chunk that was read and whose samples are not summed yet."""
 
     chunk: Chunk
     changes: list[tuple[int, Change]]
@@ -53,8 +50,8 @@ class _Waiting(NamedTuple):
     extract: Future[Extract] | None
 
 
-class _Part(NamedTuple):
-    """Samples that wait for their context."""
+class _PendingSamples(NamedTuple):
+    """Samples whose thread context is not final yet."""
 
     stack: Ints
     extract: Extract
@@ -69,26 +66,26 @@ class Scan:
         self._described = bool(events)
         self.events, self.features, self._wanted = events, features, wanted
         self.event: Event | None = None
-        self.stacks, self.threads, self.rows = StackTable(), Threads(), Rows()
-        self.corruption: Damage | None = None
+        self.stacks, self.threads, self.rows = StackTable(), ThreadTracker(), SampleRows()
+        self.corruption: Corruption | None = None
         self.kernel_symbols: Future[KernelSymbols] | None = None
-        """Of the kernel that runs here; they are most likely needed, and to parse them takes a while."""
-        self._foreseen = False
-        self._corrupt_record: Damage | None = None
-        self._corrupt_sample: Damage | None = None
+        """Symbols of the running kernel, parsed ahead in the thread pool: they are most likely needed."""
+        self._prefetched = False
+        self._corrupt_record: Corruption | None = None
+        self._corrupt_sample: Corruption | None = None
         self._hasher = StackHasher()
         self._extractor: Extractor | None = None
         self._sideband = Sideband(events)
         self._rounds = 0
         self._ends: deque[tuple[int, int]] = deque()
         self._changes: list[tuple[int, int, Change]] = []
-        self._parts: list[_Part] = []
+        self._pending: list[_PendingSamples] = []
         self._latest = 0
         self._sequence = 0
         self._prepared: Callable[[], None] | None = None
 
     def run(self, feed: Feed, prepared: Callable[[], None] | None = None) -> None:
-        """Read to the end, or to the corruption that is in `corruption` then. `prepared`: called at the first sample."""
+        """Read to the end, or to a corruption (then in `corruption`). `prepared`: called before the first sample."""
         self._prepared, self._feed = prepared, feed
         waiting: deque[_Waiting] = deque()
         with ThreadPoolExecutor(1) as pool:
@@ -100,7 +97,7 @@ class Scan:
                     break
             while waiting and not self._corrupt_sample:
                 self._end(waiting.popleft())
-        # Samples are looked at later than other records: what is wrong with one is the earlier corruption.
+        # Samples are extracted later than other records are read, so a corrupt sample is the earlier corruption.
         self.corruption = self._corrupt_sample or self._corrupt_record or feed.corruption
         self._settle(1 << 64)
         if self.event is None:
@@ -111,16 +108,16 @@ class Scan:
         self._rounds += chunk.records.rounds
         for position in chunk.records.others:
             try:
-                if change := self._other(chunk, position):
+                if change := self._read_record(chunk, position):
                     changes.append(change)
             except (struct.error, IndexError):
                 kind = int(chunk.words[position]) & 0xFFFFFFFF
-                self._corrupt_record = Damage(chunk.place(position), f"a record of type {kind} that is too short")
+                self._corrupt_record = Corruption(chunk.place(position), f"a record of type {kind} that is too short")
                 chunk.records = chunk.records._replace(
                     samples=chunk.records.samples[: int(chunk.records.samples.searchsorted(position))]
                 )
                 break
-        self._foresee_symbols(changes, pool)
+        self._prefetch_symbols(changes, pool)
         extract = None
         if len(chunk.records.samples):
             if self._extractor is None:
@@ -130,14 +127,14 @@ class Scan:
             extract = pool.submit(self._extractor.extract, chunk)
         return _Waiting(chunk, changes, self._rounds, extract)
 
-    def _foresee_symbols(self, changes: list[tuple[int, Change]], pool: ThreadPoolExecutor) -> None:
-        if self.kernel_symbols is None and not self._foreseen:
+    def _prefetch_symbols(self, changes: list[tuple[int, Change]], pool: ThreadPoolExecutor) -> None:
+        if self.kernel_symbols is None and not self._prefetched:
             maps = [change.mapping for _, change in changes if isinstance(change, KernelMapped)]
-            self._foreseen = bool(maps)
+            self._prefetched = bool(maps)
             if maps and not difference(self.features, maps):
                 self.kernel_symbols = pool.submit(KernelSymbols.read)
 
-    def _other(self, chunk: Chunk, position: int) -> tuple[int, Change] | None:
+    def _read_record(self, chunk: Chunk, position: int) -> tuple[int, Change] | None:
         words = chunk.words
         header = int(words[position])
         kind = header & 0xFFFFFFFF
@@ -162,12 +159,12 @@ class Scan:
         elif kind == Record.BUILD_ID:
             self.features.take_build_id(record)
         elif kind == Record.EVENT_UPDATE:
-            what, number = struct.unpack_from("<QQ", record, 8)
-            if what == _EVENT_UPDATE_NAME:
+            update, number = struct.unpack_from("<QQ", record, 8)
+            if update == _EVENT_UPDATE_NAME:
                 self.features.names[number] = text(record[24:])
 
     def _prepare(self) -> Extractor:
-        """What is needed for the first sample."""
+        """Choose the event and its layout, at the first sample."""
         self.event = event = self._chosen()
         if event.needs_unwinding:
             raise NeedsUnwindingError(event)
@@ -176,7 +173,7 @@ class Scan:
             own = id_word(self.events)
             if own < 0:
                 names = ", ".join(shown_names(self.events))
-                raise ProfileError(f"The samples of {names} cannot be told apart: they carry no id.")
+                raise ProfileError(f"The samples of {names} cannot be distinguished: they carry no event id.")
         by_time = self._sideband.has_time and event.layout.time >= 0
         return Extractor(event, own, by_time, self._hasher, AddressTable())
 
@@ -184,7 +181,7 @@ class Scan:
         for event in self.events:
             event.name = next((self.features.names[n] for n in event.ids if n in self.features.names), event.name)
         if not self.events:
-            raise Damage(0, "no event is described in it")
+            raise Corruption(0, "it describes no event")
         if chosen := choose(self.events, self._wanted):
             return chosen
         names = ", ".join(shown_names([event for event in self.events if not event.is_dummy]))
@@ -198,9 +195,9 @@ class Scan:
             self._corrupt_sample = extract.corruption
             if len(extract):
                 words = waiting.chunk.words
-                numbers = self.stacks.intern(words, extract)
+                numbers = self.stacks.intern(words, extract.starts, extract.lengths, extract.modes, extract.hashes)
                 self._latest = max(self._latest, int(extract.order.max()))
-                self._parts.append(_Part(numbers, extract))
+                self._pending.append(_PendingSamples(numbers, extract))
         self._feed.recycle(waiting.chunk)
         self._ends.append((waiting.rounds, self._latest))
         self._settle_known()
@@ -214,9 +211,9 @@ class Scan:
             self._latest = max(self._latest, time)
 
     def _settle_known(self) -> None:
-        """Nothing of round N + 2 is older than anything of round N."""
+        """Settle up to the end of round N once round N + 2 begins: its records are not older than those of round N."""
         until = -1
-        while self._ends and (self._ends[0][0] + 2 <= self._rounds_read() or len(self._ends) > _MOST_WAITING):
+        while self._ends and (self._ends[0][0] + 2 <= self._rounds_read() or len(self._ends) > _MAX_WAITING):
             until = self._ends.popleft()[1]
         if until >= 0:
             self._settle(until)
@@ -225,8 +222,8 @@ class Scan:
         return self._ends[-1][0]
 
     def _settle(self, until: int) -> None:
-        """Add up all samples up to a time, with the contexts that were right then."""
-        self.threads.expect(thread for part in self._parts for thread in part.extract.threads)
+        """Sum all samples up to a time, with the thread contexts of that time."""
+        self.threads.expect(thread for pending in self._pending for thread in pending.extract.threads)
         self._changes.sort(key=lambda change: change[:2])
         done = 0
         for time, _, change in self._changes:
@@ -236,31 +233,31 @@ class Scan:
             done += 1
         del self._changes[:done]
         later = []
-        for part in self._parts:
-            early = part.extract.order <= np.uint64(min(until, (1 << 64) - 1))
+        for pending in self._pending:
+            early = pending.extract.order <= np.uint64(min(until, (1 << 64) - 1))
             if early.all():
-                self._add(part)
+                self._add(pending)
             elif early.any():
-                self._add(_pick(part, early))
-                later.append(_pick(part, ~early))
+                self._add(_pick(pending, early))
+                later.append(_pick(pending, ~early))
             else:
-                later.append(part)
-        self._parts = later
+                later.append(pending)
+        self._pending = later
         self.threads.settle()
 
-    def _add(self, part: _Part) -> None:
-        extract = part.extract
+    def _add(self, pending: _PendingSamples) -> None:
+        extract = pending.extract
         found = [self.threads.resolve(thread, extract.order[:0]) for thread in extract.threads]
-        contexts = np.array([one if isinstance(one, int) else -1 for one in found], np.int64)
+        contexts = np.array([number if isinstance(number, int) else -1 for number in found], np.int64)
         context = contexts[extract.thread]
         for number in np.flatnonzero(contexts < 0).tolist():
             own = np.flatnonzero(extract.thread == number)
             context[own] = self.threads.resolve(extract.threads[number], extract.order[own])
-        self.rows.add(part.stack, context, extract.time, extract.weight)
+        self.rows.add(pending.stack, context, extract.time, extract.weight)
 
 
-def _pick(part: _Part, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> _Part:
-    extract = part.extract
+def _pick(pending: _PendingSamples, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> _PendingSamples:
+    extract = pending.extract
     time: Words | None = None if extract.time is None else extract.time[chosen]
     picked = replace(
         extract,
@@ -269,4 +266,4 @@ def _pick(part: _Part, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> _P
         time=time,
         weight=extract.weight[chosen],
     )
-    return _Part(part.stack[chosen], picked)
+    return _PendingSamples(pending.stack[chosen], picked)

@@ -1,4 +1,4 @@
-"""The records that are no samples: maps, names of threads, forks, lost samples."""
+"""Records other than samples: maps, names of threads, forks, lost samples."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from flamegraph.readers.perfdata.attributes import Event, TrailerLayout
+from flamegraph.readers.perfdata.events import Event, TrailerLayout
 from flamegraph.readers.perfdata.formats import (
     MISC_COMM_EXEC,
-    MISC_FORK_MADE_UP,
+    MISC_FORK_SYNTHESIZED,
     MISC_MMAP_BUILD_ID,
     MISC_MMAP_DATA,
     MODE_MASK,
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from flamegraph.readers.perfdata.walk import Words
 
 
-class Mapping(NamedTuple):
-    """A file, or anonymous memory, in the address space of a process."""
+class MapRecord(NamedTuple):
+    """A mapping of a file, or of anonymous memory, in the address space of a process."""
 
     pid: int
     start: int
@@ -35,19 +35,19 @@ class Mapping(NamedTuple):
 
 
 class Mapped(NamedTuple):
-    """A process mapped something."""
+    """A process mapped a file or memory."""
 
-    mapping: Mapping
+    mapping: MapRecord
 
 
 class KernelMapped(NamedTuple):
-    """The kernel's text or a module; perf writes these first of all."""
+    """The text of the kernel or of a module; perf writes these records first."""
 
-    mapping: Mapping
+    mapping: MapRecord
 
 
-class Named(NamedTuple):
-    """A thread was named; at an exec its process loses its maps."""
+class ThreadNamed(NamedTuple):
+    """A thread got a name; at an exec the process loses its maps."""
 
     pid: int
     tid: int
@@ -56,17 +56,17 @@ class Named(NamedTuple):
 
 
 class Forked(NamedTuple):
-    """A process or a thread began."""
+    """A process or a thread started."""
 
     pid: int
     parent_pid: int
     tid: int
     parent_tid: int
-    made_up: bool
+    synthesized: bool
 
 
 class KernelSymbol(NamedTuple):
-    """A BPF program or another piece of code that came into the kernel, or left it."""
+    """A BPF program or other code was loaded into the kernel, or unloaded."""
 
     address: int
     length: int
@@ -75,18 +75,18 @@ class KernelSymbol(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """Samples that are missing. `counted`: by the event itself, else by the buffer."""
+    """Lost samples. `counted`: by the event; otherwise by the buffer."""
 
     samples: int
     counted: bool
 
 
-Change = Mapped | KernelMapped | Named | Forked | KernelSymbol | Lost
+Change = Mapped | KernelMapped | ThreadNamed | Forked | KernelSymbol | Lost
 _LOST_BY_FILTER = 1 << 15
 
 
 class Sideband:
-    """Reads these records; knows where each carries its time."""
+    """Parses these records and their times."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         trailers = {event.trailer for event in events}
@@ -97,7 +97,7 @@ class Sideband:
         """Whether samples and these records can be ordered by time."""
 
     def read(self, words: Words, position: int) -> tuple[int, Change] | None:
-        """Time (0 = before all others) and content; None for a record that changes nothing here."""
+        """Time (0: before all others) and content; None for a record that has no effect here."""
         header = int(words[position])
         parse = _PARSERS.get(header & 0xFFFFFFFF)
         if parse is None:
@@ -109,7 +109,7 @@ class Sideband:
     def _time(self, record: bytes) -> int:
         trailer = self._same
         if trailer is None:
-            # The id stands last of all where every event has one; otherwise the layouts are taken for equal.
+            # The id is the last word where every event has one; otherwise the layouts are assumed to be equal.
             number = int.from_bytes(record[-8:], "little")
             trailer = self._by_id.get(number, self._first)
         if not trailer.time or 8 * trailer.time > len(record) - 8:
@@ -121,7 +121,7 @@ class Sideband:
 def _mmap(record: bytes, misc: int) -> Change | None:
     pid, _, start, length, offset = struct.unpack_from("<iIQQQ", record, 8)
     executable = not misc & MISC_MMAP_DATA
-    return _mapped(Mapping(pid, start, start + length, offset, text(record[40:]), None, executable), misc)
+    return _mapped(MapRecord(pid, start, start + length, offset, text(record[40:]), None, executable), misc)
 
 
 def _mmap2(record: bytes, misc: int) -> Change | None:
@@ -129,10 +129,10 @@ def _mmap2(record: bytes, misc: int) -> Change | None:
     (protection,) = struct.unpack_from("<I", record, 64)
     build_id = record[44 : 44 + min(record[40], 20)] if misc & MISC_MMAP_BUILD_ID and record[40] else None
     executable = bool(protection & 4) or not misc & MISC_MMAP_DATA
-    return _mapped(Mapping(pid, start, start + length, offset, text(record[72:]), build_id, executable), misc)
+    return _mapped(MapRecord(pid, start, start + length, offset, text(record[72:]), build_id, executable), misc)
 
 
-def _mapped(mapping: Mapping, misc: int) -> Change | None:
+def _mapped(mapping: MapRecord, misc: int) -> Change | None:
     if misc & MODE_MASK == Mode.KERNEL:
         return KernelMapped(mapping)
     if misc & MODE_MASK in (Mode.GUEST_KERNEL, Mode.GUEST_USER) or mapping.end <= mapping.start:
@@ -142,12 +142,12 @@ def _mapped(mapping: Mapping, misc: int) -> Change | None:
 
 def _comm(record: bytes, misc: int) -> Change:
     pid, tid = struct.unpack_from("<ii", record, 8)
-    return Named(pid, tid, text(record[16:]), bool(misc & MISC_COMM_EXEC))
+    return ThreadNamed(pid, tid, text(record[16:]), bool(misc & MISC_COMM_EXEC))
 
 
 def _fork(record: bytes, misc: int) -> Change:
     pid, parent_pid, tid, parent_tid = struct.unpack_from("<iiii", record, 8)
-    return Forked(pid, parent_pid, tid, parent_tid, made_up=bool(misc & MISC_FORK_MADE_UP))
+    return Forked(pid, parent_pid, tid, parent_tid, synthesized=bool(misc & MISC_FORK_SYNTHESIZED))
 
 
 def _ksymbol(record: bytes, misc: int) -> Change:
@@ -160,7 +160,7 @@ def _lost(record: bytes, misc: int) -> Change:
 
 
 def _lost_samples(record: bytes, misc: int) -> Change | None:
-    # What a filter of the user's left out is not lost.
+    # Samples that a filter of the user rejected are not lost.
     return None if misc & _LOST_BY_FILTER else Lost(struct.unpack_from("<Q", record, 8)[0], counted=True)
 
 

@@ -1,4 +1,4 @@
-"""Finds the records in a chunk: samples at once for all, the few others one by one."""
+"""Finds the records in a chunk: all samples at once, the few other records one by one."""
 
 from __future__ import annotations
 
@@ -17,49 +17,48 @@ if TYPE_CHECKING:
 
 _PACKED = (Record.COMPRESSED, Record.COMPRESSED2)
 _NEVER_PACKED = (*_PACKED, Record.AUXTRACE, Record.TRACING_DATA)
-# perf pads neither these nor, of BUILD_ID, anything but the name.
-# perf does not round up what it makes up itself for a pipe.
+# perf does not pad these records to a multiple of 8 bytes.
 _ODD_SIZES = (*_PACKED, Record.TRACING_DATA, Record.BUILD_ID, Record.FEATURE)
 _LAST_KNOWN = 1 << 16
 _END_OF_ROUND = np.uint64(8 << 48 | Record.FINISHED_ROUND)
 
 
 class Stop(Enum):
-    """Why a walk ended."""
+    """Why the walk ended."""
 
     END = 0
-    """The chunk is used up, but for a record that goes on in the next."""
+    """At the end of the chunk, or at a record that continues in the next chunk."""
     SKIP = 1
-    """A record is followed by bytes that are no records, or upsets the alignment."""
+    """After a record that is followed by other bytes, or that breaks the alignment."""
     PACKED = 2
-    """The next record is compressed."""
+    """Before a compressed record."""
     BROKEN = 3
-    """The next record cannot be one."""
+    """Before bytes that cannot be a record."""
 
 
 class Records(NamedTuple):
-    """Where the records of a chunk are, in words from its start."""
+    """Positions of the records of a chunk, in words from its start."""
 
     samples: Ints
     others: list[int]
     rounds: int
-    """Ends of rounds that are not among the others."""
+    """Number of FINISHED_ROUND records that are not in `others`."""
     end: int
-    """Bytes used."""
+    """Number of bytes that were read."""
     stop: Stop
     skip: int = 0
-    """Bytes to leave out after `end`."""
+    """Number of bytes to skip after `end`."""
     why: str = ""
 
 
 def walk(words: Words, filled: int, inside: bool = False) -> Records:
-    """Walk from the first word, a record's header. `inside`: this was compressed, and holds no such records."""
+    """Walk from the first word, the header of a record. `inside`: the content of a compressed record."""
     return _Walk(words, filled, inside).records()
 
 
 class _Walk:
-    """Every word that looks like the header of a sample is a candidate; a candidate whose size leads to the next
-    candidate needs no look of its own. Only where this chain breaks, records are followed one by one.
+    """Every word that looks like the header of a sample is a candidate. Candidates whose size leads to the next
+    candidate form a run, which is accepted as a whole; between runs, records are followed one by one.
     """
 
     def __init__(self, words: Words, filled: int, inside: bool) -> None:
@@ -67,7 +66,7 @@ class _Walk:
         kinds = words.view(np.uint32)[: filled // 8 * 2 : 2]
         candidates = np.flatnonzero(kinds == Record.SAMPLE)
         sizes = (words[candidates] >> np.uint64(48)).astype(np.int64)
-        # A chain of nine frames looks like one as well, but for its size.
+        # The length of a call chain of nine frames looks like a header of size 0.
         self._candidates, sizes = candidates[sizes >= 8], sizes[sizes >= 8]
         self._link(sizes)
         self._runs: list[Ints] = []
@@ -75,7 +74,7 @@ class _Walk:
         self._rounds = self._position = 0
 
     def _link(self, sizes: Ints) -> None:
-        """Find the candidates that do not lead to the next one, or to the end of a round ahead of it."""
+        """Find the candidates that lead neither to the next candidate nor to a FINISHED_ROUND record before it."""
         following = self._candidates + (sizes >> 3)
         linked = np.zeros(len(sizes), bool)
         linked[:-1] = (following[:-1] == self._candidates[1:]) & (sizes[:-1] & 7 == 0)
@@ -87,24 +86,24 @@ class _Walk:
         self._breaks = np.flatnonzero(~linked)
 
     def records(self) -> Records:
-        """Walk."""
+        """The records up to the end or to a stop."""
         while self._position < self._filled // 8:
             first = int(self._candidates.searchsorted(self._position))
             if first < len(self._candidates) and self._candidates[first] == self._position:
                 self._take_run(first)
-            if found := self._one():
+            if found := self._follow():
                 return found
         return self._found(Stop.END)
 
     def _take_run(self, first: int) -> None:
-        """All samples up to one that does not lead to another."""
+        """Accept all samples of a run but the last."""
         last = int(self._breaks[self._breaks.searchsorted(first)])
         self._runs.append(self._candidates[first:last])
         self._rounds += int(self._over_rounds.searchsorted(last) - self._over_rounds.searchsorted(first))
         self._position = int(self._candidates[last])
 
-    def _one(self) -> Records | None:
-        """Follow one record; the outcome if the walk ends here."""
+    def _follow(self) -> Records | None:
+        """Follow one record; the result if the walk ends here."""
         header = int(self._words[self._position])
         size, kind = header >> 48, header & 0xFFFFFFFF
         if why := _impossible(kind, size, self._inside):
@@ -137,12 +136,12 @@ def _impossible(kind: int, size: int, inside: bool) -> str:
     if inside and kind in _NEVER_PACKED:
         return f"a record of type {kind} in a compressed one"
     if size & 7 and kind not in _ODD_SIZES:
-        return f"a record of {size} bytes, which is no multiple of 8"
+        return f"a record of {size} bytes, which is not a multiple of 8"
     return ""
 
 
 def _payload(words: Words, position: int, kind: int) -> int:
-    """Bytes that follow a record without being part of its size."""
+    """Number of bytes that follow a record and are not included in its size."""
     if kind == Record.AUXTRACE:
         return int(words[position + 1])
     if kind == Record.TRACING_DATA:

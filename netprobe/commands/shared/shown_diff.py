@@ -16,7 +16,7 @@ from netprobe.errors import NetprobeError
 if TYPE_CHECKING:
     from flamegraph.diff import Diff, DiffOptions
     from flamegraph.profile import Profile
-    from netprobe.commands.flame import FlameOptions
+    from netprobe.commands.shared.profiles import FlameOptions
     from netprobe.run.model import Run
 
 _ROWS_WITH_OUTPUT_FILE = 15

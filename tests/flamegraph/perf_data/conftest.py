@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flamegraph import Profile, ReadOptions
-from flamegraph.readers import perf_data
+from flamegraph.readers import perfdata
 from flamegraph.readers.source import open_source
 
 IP, TID, TIME, ADDR, READ, CALLCHAIN, ID, CPU, PERIOD, STREAM_ID = (1 << bit for bit in range(10))
@@ -212,7 +212,7 @@ def write_pipe(path: Path, events: Sequence[Event], records: Iterable[bytes]) ->
 def read(path: Path, **options: object) -> Profile:
     """Read a recording; no symbol server is asked."""
     with open_source(path) as source:
-        return perf_data.read(source, ReadOptions(downloads=False, **options))  # type: ignore[arg-type]
+        return perfdata.read(source, ReadOptions(downloads=False, **options))  # type: ignore[arg-type]
 
 
 def stacks(profile: Profile) -> Counter[Stack]:

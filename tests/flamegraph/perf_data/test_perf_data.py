@@ -15,7 +15,7 @@ import zstandard
 from flamegraph import ProfileError, ReadOptions
 from flamegraph import read as read_any
 from flamegraph.frames import Kind, Thread
-from flamegraph.readers import perf_data
+from flamegraph.readers import perfdata
 
 # No such file: frames show the module, so that a stack tells which mapping each address was found in.
 A, B, C = "/nowhere/a", "/nowhere/b", "/nowhere/c"
@@ -297,7 +297,7 @@ def test_kernel_of_another_boot(perf, save):
     )
     profile = perf.read(path)
     if os.geteuid() == 0:
-        assert any("started again" in note for note in profile.info.notes)
+        assert any("rebooted" in note for note in profile.info.notes)
         assert [key[3] for key in perf.stacks(profile)] == [("[[kernel.kallsyms]]",)]
 
 
@@ -373,10 +373,10 @@ def test_events_with_layouts_of_their_own(perf, save):
     assert perf.read(path, event="instructions").total == 8
 
 
-def test_events_that_cannot_be_told_apart(perf, save):
+def test_events_that_cannot_be_distinguished(perf, save):
     first = perf.event(perf.ip | perf.tid | perf.callchain, number=1, kind=0)
     second = perf.event(perf.ip | perf.tid | perf.id | perf.callchain, number=2, kind=0, config=1)
-    with pytest.raises(ProfileError, match="cycles, instructions cannot be told apart"):
+    with pytest.raises(ProfileError, match="cycles, instructions cannot be distinguished"):
         perf.read(save([first, second], first.sample([perf.user, 0x10])))
 
 
@@ -497,9 +497,9 @@ def test_the_other_byte_order_is_refused(tmp_path):
 
 
 def test_it_is_recognised(tmp_path, perf):
-    assert perf_data.recognises(b"PERFILE2....")
-    assert perf_data.recognises(b"2ELIFREP....")
-    assert not perf_data.recognises(b"PERFFILE....")
+    assert perfdata.recognises(b"PERFILE2....")
+    assert perfdata.recognises(b"2ELIFREP....")
+    assert not perfdata.recognises(b"PERFFILE....")
     event = perf.event()
     path = perf.write_file(tmp_path / "x", [event], [event.sample([perf.user, 1])])
     assert read_any(path, ReadOptions(downloads=False)).threads == [Thread(10, 10, ":10")]

@@ -11,7 +11,7 @@ import pytest
 
 from flamegraph.frames import Kind
 from flamegraph.symbols.debug_files import debug_link_paths
-from flamegraph.symbols.symboliser import MappedFile, Symboliser
+from flamegraph.symbols.symbolizer import MappedFile, Symbolizer
 
 
 class Stripped(NamedTuple):
@@ -22,8 +22,8 @@ class Stripped(NamedTuple):
     offset: int
     """Of the static function `inner`, which is in no exported table."""
 
-    def frame(self, symboliser, build_id=None):
-        return symboliser.file_frames(MappedFile(self.path, build_id), np.array([self.offset]))[0]
+    def frame(self, symbolizer, build_id=None):
+        return symbolizer.file_frames(MappedFile(self.path, build_id), np.array([self.offset]))[0]
 
     def place(self, *parts):
         target = self.root.joinpath(*parts)
@@ -55,18 +55,18 @@ def link(stripped):
 
 
 def test_without_a_debug_file_the_function_is_unknown_and_a_note_says_so(stripped):
-    symboliser = Symboliser(stripped.root)
-    frame = stripped.frame(symboliser)
+    symbolizer = Symbolizer(stripped.root)
+    frame = stripped.frame(symbolizer)
     assert (frame.name, frame.kind) == ("[server]", Kind.UNKNOWN)
-    assert "Stripped" in symboliser.notes()[0]
-    assert "/opt/server" in symboliser.notes()[0]
+    assert "Stripped" in symbolizer.notes()[0]
+    assert "/opt/server" in symbolizer.notes()[0]
 
 
 def test_a_debug_file_is_found_by_its_build_id(stripped):
     stripped.place_by_build_id()
-    symboliser = Symboliser(stripped.root)
-    assert stripped.frame(symboliser) == ("inner", "/opt/server", Kind.USER)
-    assert symboliser.notes() == []
+    symbolizer = Symbolizer(stripped.root)
+    assert stripped.frame(symbolizer) == ("inner", "/opt/server", Kind.USER)
+    assert symbolizer.notes() == []
 
 
 def test_a_link_below_the_root_stays_below_it(stripped):
@@ -75,31 +75,31 @@ def test_a_link_below_the_root_stays_below_it(stripped):
     moved.parent.mkdir(parents=True)
     target.rename(moved)
     target.symlink_to("/usr/lib/debug/opt/server.debug")
-    assert stripped.frame(Symboliser(stripped.root)).name == "inner"
+    assert stripped.frame(Symbolizer(stripped.root)).name == "inner"
 
 
 def test_a_debug_file_with_another_build_id_is_not_used(stripped, build):
     target = stripped.place_by_build_id()
     shutil.copy(build("plain.c", "-O2"), target)
-    symboliser = Symboliser(stripped.root)
-    assert stripped.frame(symboliser).kind is Kind.UNKNOWN
-    assert any("build-id is another one" in note for note in symboliser.notes())
+    symbolizer = Symbolizer(stripped.root)
+    assert stripped.frame(symbolizer).kind is Kind.UNKNOWN
+    assert any("build-id differs" in note for note in symbolizer.notes())
 
 
 @pytest.mark.parametrize("place", ["opt/server.debug", "opt/.debug/server.debug", "usr/lib/debug/opt/server.debug"])
 def test_a_debug_link_is_followed_where_gdb_follows_it(stripped, place):
     link(stripped)
     stripped.place(place)
-    assert stripped.frame(Symboliser(stripped.root)).name == "inner"
+    assert stripped.frame(Symbolizer(stripped.root)).name == "inner"
 
 
 def test_a_debug_link_whose_checksum_differs_is_not_followed(stripped):
     link(stripped)
     target = stripped.place("opt/server.debug")
     target.write_bytes(target.read_bytes() + b"\0")
-    symboliser = Symboliser(stripped.root)
-    assert stripped.frame(symboliser).kind is Kind.UNKNOWN
-    assert any("checksum" in note for note in symboliser.notes())
+    symbolizer = Symbolizer(stripped.root)
+    assert stripped.frame(symbolizer).kind is Kind.UNKNOWN
+    assert any("checksum" in note for note in symbolizer.notes())
 
 
 def test_a_debug_link_cannot_lead_elsewhere():
@@ -118,32 +118,30 @@ def test_the_packed_table_inside_a_file_names_its_static_functions(stripped, bui
     small = tmp_path / "small"
     subprocess.run(["objcopy", "-S", "--keep-symbol=inner", build("plain.c", "-fPIE", "-pie"), small], check=True)
     add_section(stripped, tmp_path, lzma.compress(small.read_bytes()))
-    symboliser = Symboliser(stripped.root)
-    assert stripped.frame(symboliser).name == "inner"
-    assert symboliser.notes() == []
+    symbolizer = Symbolizer(stripped.root)
+    assert stripped.frame(symbolizer).name == "inner"
+    assert symbolizer.notes() == []
 
 
 @pytest.mark.parametrize("content", [b"no xz", lzma.compress(b"no elf"), lzma.compress(bytes(200 << 20), preset=0)])
 def test_a_broken_packed_table_is_left_out_and_noted(stripped, tmp_path, content):
     add_section(stripped, tmp_path, content)
-    symboliser = Symboliser(stripped.root)
-    assert stripped.frame(symboliser).kind is Kind.UNKNOWN
-    assert any("A symbol table was not used" in note for note in symboliser.notes())
+    symbolizer = Symbolizer(stripped.root)
+    assert stripped.frame(symbolizer).kind is Kind.UNKNOWN
+    assert any("A symbol table was not used" in note for note in symbolizer.notes())
 
 
 def test_a_program_with_another_build_id_is_not_used(stripped, build):
     shutil.copy(build("plain.c", "-O2"), stripped.root / "opt/server")
-    symboliser = Symboliser(stripped.root, downloads=False)
-    assert stripped.frame(symboliser, stripped.build_id) == ("[server]", "/opt/server", Kind.UNKNOWN)
-    assert symboliser.notes() == [
-        "Not the file that was recorded (its build-id is another one), so not used: /opt/server."
-    ]
+    symbolizer = Symbolizer(stripped.root, downloads=False)
+    assert stripped.frame(symbolizer, stripped.build_id) == ("[server]", "/opt/server", Kind.UNKNOWN)
+    assert symbolizer.notes() == ["Not the recorded file (its build-id differs), so not used: /opt/server."]
 
 
 def test_a_program_without_a_build_id_is_not_used_where_one_was_recorded(stripped, build):
     shutil.copy(build("plain.c", "-Wl,--build-id=none"), stripped.root / "opt/server")
-    assert stripped.frame(Symboliser(stripped.root), stripped.build_id).kind is Kind.UNKNOWN
-    assert stripped.frame(Symboliser(stripped.root)).kind is Kind.USER
+    assert stripped.frame(Symbolizer(stripped.root), stripped.build_id).kind is Kind.UNKNOWN
+    assert stripped.frame(Symbolizer(stripped.root)).kind is Kind.USER
 
 
 def test_a_build_id_that_perf_padded_with_zeros_is_the_same(build, symbols_of, offset_of):
@@ -153,7 +151,7 @@ def test_a_build_id_that_perf_padded_with_zeros_is_the_same(build, symbols_of, o
     build_id = bytes.fromhex(next(line for line in text.splitlines() if "Build ID" in line).split()[-1])
     assert len(build_id) == 16
     mapped = MappedFile(str(program), build_id + bytes(4))
-    assert Symboliser().file_frames(mapped, np.array([offset_of(program, outer)]))[0].name == "outer"
+    assert Symbolizer().file_frames(mapped, np.array([offset_of(program, outer)]))[0].name == "outer"
 
 
 def test_the_copy_that_perf_record_kept_serves_when_the_file_has_changed(stripped, build, tmp_path):
@@ -162,4 +160,4 @@ def test_the_copy_that_perf_record_kept_serves_when_the_file_has_changed(strippe
     copy.parent.mkdir(parents=True)
     shutil.copy(build("plain.c", "-fPIE", "-pie"), copy)
     shutil.copy(build("plain.c", "-O2"), stripped.root / "opt/server")
-    assert stripped.frame(Symboliser(stripped.root), stripped.build_id).name == "inner"
+    assert stripped.frame(Symbolizer(stripped.root), stripped.build_id).name == "inner"

@@ -10,7 +10,7 @@ import pytest
 
 from flamegraph.frames import Kind
 from flamegraph.symbols.debuginfod import Debuginfod, DownloadError
-from flamegraph.symbols.symboliser import MappedFile, Symboliser
+from flamegraph.symbols.symbolizer import MappedFile, Symbolizer
 
 
 class Server:
@@ -181,13 +181,13 @@ def test_the_symboliser_asks_when_names_are_missing(server, environment, program
     path, build_id = program
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
-    quiet = Symboliser(tmp_path / "root", downloads=False)
+    quiet = Symbolizer(tmp_path / "root", downloads=False)
     assert quiet.file_frames(MappedFile("/opt/server"), stripped)[0].kind is Kind.UNKNOWN
     assert server.asked == []
     server.answers[f"/buildid/{build_id.hex()}/debuginfo"] = path.read_bytes()
-    symboliser = Symboliser(tmp_path / "root")
-    assert symboliser.file_frames(MappedFile("/opt/server"), stripped)[0].name == "inner"
-    assert symboliser.notes() == []
+    symbolizer = Symbolizer(tmp_path / "root")
+    assert symbolizer.file_frames(MappedFile("/opt/server"), stripped)[0].name == "inner"
+    assert symbolizer.notes() == []
 
 
 def test_the_symboliser_fetches_a_program_that_is_gone(server, environment, program, stripped, tmp_path, monkeypatch):
@@ -195,7 +195,7 @@ def test_the_symboliser_fetches_a_program_that_is_gone(server, environment, prog
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     server.answers[f"/buildid/{build_id.hex()}/executable"] = path.read_bytes()
-    frames = Symboliser(tmp_path / "root").file_frames(MappedFile("/gone", build_id), stripped)
+    frames = Symbolizer(tmp_path / "root").file_frames(MappedFile("/gone", build_id), stripped)
     assert frames == [("inner", "/gone", Kind.USER)]
 
 
@@ -204,6 +204,6 @@ def test_a_timeout_is_noted(server, environment, program, stripped, tmp_path, mo
         monkeypatch.setenv(key, value)
     monkeypatch.setenv("DEBUGINFOD_MAXTIME", "0.3")
     server.answers[f"/buildid/{program[1].hex()}/debuginfo"] = silent(server)
-    symboliser = Symboliser(tmp_path / "root")
-    assert symboliser.file_frames(MappedFile("/opt/server"), stripped)[0].kind is Kind.UNKNOWN
-    assert any("debuginfod" in note and "did not answer" in note for note in symboliser.notes())
+    symbolizer = Symbolizer(tmp_path / "root")
+    assert symbolizer.file_frames(MappedFile("/opt/server"), stripped)[0].kind is Kind.UNKNOWN
+    assert any("debuginfod" in note and "did not answer" in note for note in symbolizer.notes())

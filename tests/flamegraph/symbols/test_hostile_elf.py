@@ -10,7 +10,7 @@ import pytest
 
 from flamegraph.frames import Kind
 from flamegraph.symbols.elf import SHT_SYMTAB, Elf, ElfError, MemoryBytes
-from flamegraph.symbols.symboliser import MappedFile, Symboliser
+from flamegraph.symbols.symbolizer import MappedFile, Symbolizer
 
 
 @pytest.fixture
@@ -19,11 +19,11 @@ def frames_of(tmp_path):
 
     def frames(data):
         path.write_bytes(data)
-        symboliser = Symboliser(downloads=False)
-        found = symboliser.file_frames(MappedFile(str(path)), np.array([0x1000, 0x1010, 0, 1 << 62, -5]))
+        symbolizer = Symbolizer(downloads=False)
+        found = symbolizer.file_frames(MappedFile(str(path)), np.array([0x1000, 0x1010, 0, 1 << 62, -5]))
         assert len(found) == 5
         assert all(isinstance(frame.name, str) and isinstance(frame.kind, Kind) for frame in found)
-        return found, symboliser.notes()
+        return found, symbolizer.notes()
 
     return frames
 
@@ -102,11 +102,11 @@ def test_a_section_that_claims_gigabytes_of_a_sparse_file(make_elf, tmp_path):
     path.write_bytes(patched(data, sections + 64 * 2 + 32, "<Q", 1 << 35))
     with path.open("r+b") as file:
         file.truncate(1 << 36)
-    symboliser = Symboliser(downloads=False)
+    symbolizer = Symbolizer(downloads=False)
     begun = time.monotonic()
-    assert symboliser.file_frames(MappedFile(str(path)), np.array([0x1000]))[0].kind is Kind.UNKNOWN
+    assert symbolizer.file_frames(MappedFile(str(path)), np.array([0x1000]))[0].kind is Kind.UNKNOWN
     assert time.monotonic() - begun < 2
-    assert "A symbol table was not used, as its section .symtab is" in symboliser.notes()[0]
+    assert "A symbol table was not used, as its section .symtab is" in symbolizer.notes()[0]
 
 
 def test_many_symbols_over_each_other_are_quick(make_elf):
@@ -118,7 +118,7 @@ def test_many_symbols_over_each_other_are_quick(make_elf):
     begun = time.monotonic()
     found = Elf(MemoryBytes(data)).functions(SHT_SYMTAB)
     assert len(found.start) == count
-    from flamegraph.symbols.table import SymbolTable
+    from flamegraph.symbols.symbol_table import SymbolTable
 
     table = SymbolTable([found])
     assert table.find(np.array([0x11000 + 50_000, 0x11000 + count + 5], np.uint64)).tolist() == [50_000, count - 6]
@@ -130,7 +130,7 @@ def test_what_is_no_plain_file_is_never_opened(tmp_path):
 
     os.mkfifo(tmp_path / "pipe")
     for path in (str(tmp_path / "pipe"), str(tmp_path), "/dev/zero", "/dev/watchdog", "/x\0y", "/" + "a/" * 5000):
-        frames = Symboliser(downloads=False).file_frames(MappedFile(path), np.array([1]))
+        frames = Symbolizer(downloads=False).file_frames(MappedFile(path), np.array([1]))
         assert frames[0].kind is Kind.UNKNOWN
 
 

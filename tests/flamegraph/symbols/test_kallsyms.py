@@ -8,7 +8,7 @@ import pytest
 
 from flamegraph.frames import Frame, Kind
 from flamegraph.symbols.kallsyms import KernelSymbols, running_build_id
-from flamegraph.symbols.symboliser import Symboliser
+from flamegraph.symbols.symbolizer import Symbolizer
 
 TEXT = b"""\
 ffffffff81000000 T _text
@@ -25,7 +25,7 @@ ffffffffc0800000 t bpf_prog_6deef7357e7b4530_count\t[bpf]
 
 
 def kernel_names(symbols, *addresses):
-    return [one.name for one in Symboliser().kernel_frames(np.array(addresses, np.uint64), symbols)]
+    return [one.name for one in Symbolizer().kernel_frames(np.array(addresses, np.uint64), symbols)]
 
 
 def test_functions_modules_and_programs():
@@ -34,7 +34,7 @@ def test_functions_modules_and_programs():
     assert kernel_names(symbols, base, base + 0xFF, base + 0x180, base + 0x200, base + 0x300) == [
         "startup_64", "startup_64", "__pi_memcpy", "[kernel]", "last_of_kernel",
     ]  # fmt: skip
-    frames = Symboliser().kernel_frames(np.array([0xFFFFFFFFC0000005, 0xFFFFFFFFC0800001, 0], np.uint64), symbols)
+    frames = Symbolizer().kernel_frames(np.array([0xFFFFFFFFC0000005, 0xFFFFFFFFC0800001, 0], np.uint64), symbols)
     assert frames == [
         Frame("nft_do_chain", "[nf_tables]", Kind.KERNEL),
         Frame("bpf_prog_6deef7357e7b4530_count", "[bpf]", Kind.KERNEL),
@@ -54,11 +54,11 @@ def test_zeros_mean_that_the_kernel_hides_them(tmp_path):
     path.write_text("0000000000000000 T _text\n0000000000000000 t nft_trace\t[nf_tables]\n")
     symbols = KernelSymbols.read(path)
     assert symbols.hidden
-    symboliser = Symboliser()
-    frames = symboliser.kernel_frames(np.array([0xFFFFFFFF81000000], np.uint64), symbols)
+    symbolizer = Symbolizer()
+    frames = symbolizer.kernel_frames(np.array([0xFFFFFFFF81000000], np.uint64), symbols)
     assert frames == [Frame("[kernel]", "[kernel]", Kind.UNKNOWN)]
-    assert "kptr_restrict" in symboliser.notes()[0]
-    assert "sysctl" in symboliser.notes()[0]
+    assert "kptr_restrict" in symbolizer.notes()[0]
+    assert "sysctl" in symbolizer.notes()[0]
 
 
 def test_programs_that_a_recording_names_win():
@@ -83,10 +83,10 @@ def test_symbols_can_be_built_from_columns_and_moved():
     "truncated",
     [b"", b"\n", b"x", b"ffff", b"ffffffff81000000", b"ffffffff81000000 T", b"ffffffff81000000 T ", b"\xff" * 99],
 )
-def test_truncated_lines_are_left_out_and_counted(truncated):
+def test_corrupt_lines_are_skipped_and_counted(truncated):
     symbols = KernelSymbols.parse(b"ffffffff80000000 T whole\n" + truncated)
     assert list(symbols.names) == ["whole"]
-    assert symbols.truncated == bool(truncated.strip(b"\n"))
+    assert symbols.corrupt == bool(truncated.strip(b"\n"))
     assert len(KernelSymbols.parse(truncated)) == 0
 
 
@@ -101,7 +101,7 @@ def test_every_function_of_the_running_kernel_has_one_of_its_names():
         if kind in "TtWw":
             known.setdefault(int(address, 16), set()).add(name)
     addresses = np.array(list(known), np.uint64)
-    frames = Symboliser().kernel_frames(addresses, symbols)
+    frames = Symbolizer().kernel_frames(addresses, symbols)
     assert len(known) > 10_000
     assert all(frame.name in known[address] for address, frame in zip(known, frames, strict=True))
 

@@ -10,7 +10,7 @@ import pytest
 
 from flamegraph.frames import Frame, Kind
 from flamegraph.symbols.perf_map import PerfMap, UntrustedMapError, read_perf_map
-from flamegraph.symbols.symboliser import Symboliser
+from flamegraph.symbols.symbolizer import Symbolizer
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to other users")
 
@@ -25,13 +25,13 @@ def test_names_keep_their_spaces_and_sizes_their_ends():
     assert found(one, 0x7EFF, 0x7F00, 0x7F0F, 0x7F10, 0x8007, 0x9001) == [
         None, "LazyCompile:~run /srv/a b.js:3", "LazyCompile:~run /srv/a b.js:3", None, "second", "Foo::bar",
     ]  # fmt: skip
-    assert one.truncated == 0
+    assert one.corrupt == 0
 
 
-def test_truncated_lines_are_left_out_and_counted():
+def test_corrupt_lines_are_skipped_and_counted():
     one = PerfMap(b"7f00 10 good\n7f2\n7f30 10\nzz 10 x\n-1 10 x\n11112222333344445 1 x\n\n7f40 10 half a na")
     assert len(one) == 1
-    assert one.truncated == 6
+    assert one.corrupt == 6
 
 
 def test_where_code_was_replaced_the_newest_line_holds():
@@ -74,26 +74,26 @@ def test_of_a_map_that_is_too_large_the_newest_part_is_read(tmp_path, monkeypatc
     (tmp_path / "m").write_text("1000 10 oldest\n2000 10 older\n3000 10 new\n")
     one = read_perf_map(tmp_path, "m", {os.geteuid()})
     assert found(one, 0x1000, 0x3000) == [None, "new"]
-    assert (one.cut, one.truncated) == (True, 0)
+    assert (one.partial, one.corrupt) == (True, 0)
 
 
 def test_a_dead_process_has_its_map_in_tmp(tmp_path):
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp/perf-99999999.map").write_text("1000 10 x\n1010 1")
-    symboliser = Symboliser(tmp_path)
+    symbolizer = Symbolizer(tmp_path)
     path = "/tmp/perf-99999999.map"
-    assert symboliser.jit_frames(99999999, np.array([0x1001, 5], np.uint64), "node") == [
+    assert symbolizer.jit_frames(99999999, np.array([0x1001, 5], np.uint64), "node") == [
         Frame("x", path, Kind.JIT), Frame("[perf-99999999.map]", path, Kind.UNKNOWN),
     ]  # fmt: skip
-    assert symboliser.notes() == [f"Torn lines of a perf map were skipped: 1 in {path} of node (99999999)."]
+    assert symbolizer.notes() == [f"Corrupt lines of a perf map were skipped: 1 in {path} of node (99999999)."]
 
 
 def test_without_a_map_code_is_unknown_and_a_note_says_whose():
-    symboliser = Symboliser()
-    frames = symboliser.jit_frames(99999998, np.array([1, 2], np.uint64), "node")
+    symbolizer = Symbolizer()
+    frames = symbolizer.jit_frames(99999998, np.array([1, 2], np.uint64), "node")
     assert frames == [Frame("[perf-99999998.map]", "/tmp/perf-99999998.map", Kind.UNKNOWN)] * 2
-    assert symboliser.notes() == [
-        "Code compiled at run time has no names, for want of a perf-PID.map: node (99999998)."
+    assert symbolizer.notes() == [
+        "Code compiled at run time has no names, as there is no perf-PID.map: node (99999998)."
     ]
 
 
@@ -114,9 +114,9 @@ print(os.getpid(), flush=True); os.read(0, 1)
         path = tmp_path / "tmp/perf-1.map"
         path.write_text("1000 10 compiled\n")
         os.chown(path, 4242, 4242)
-        frames = Symboliser().jit_frames(pid, np.array([0x1000], np.uint64))
+        frames = Symbolizer().jit_frames(pid, np.array([0x1000], np.uint64))
         os.chown(path, 4243, 4243)
-        untrusted = Symboliser()
+        untrusted = Symbolizer()
         refused = untrusted.jit_frames(pid, np.array([0x1000], np.uint64), "node")
         process.stdin.close()
     assert frames == [Frame("compiled", "/tmp/perf-1.map", Kind.JIT)]

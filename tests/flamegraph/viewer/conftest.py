@@ -1,4 +1,4 @@
-"""A real Chromium without a screen, and profiles whose picture is known."""
+"""A headless Chromium, and profiles with known pictures."""
 
 import base64
 import json
@@ -14,8 +14,7 @@ from flamegraph.builder import Builder
 from flamegraph.diff import Diff
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info, Profile, Samples, Stacks
-from flamegraph.writers.options import WriteOptions
-from flamegraph.writers.registry import write, write_diff
+from flamegraph.writers import WriteOptions, write, write_diff
 
 ROW = 21
 WAIT = 10.0
@@ -33,7 +32,8 @@ class Browser:
         """Write a page, open it, wait until it is drawn."""
         self._pages += 1
         path = self._folder / f"{self._pages}{suffix}"
-        (write_diff if isinstance(shown, Diff) else write)(shown, path, **({"inverted": True} | options))
+        draw_options = WriteOptions(**({"inverted": True} | options))
+        (write_diff if isinstance(shown, Diff) else write)(shown, path, draw_options)
         self.load(path, address)
         return path
 
@@ -64,7 +64,7 @@ class Browser:
         self.until("return document.getElementById(arguments[0]).textContent.includes(arguments[1])", element, wanted)
 
     def hidden(self, element: str) -> bool:
-        """Whether an element is not shown."""
+        """Whether an element is hidden."""
         return bool(self.run("return document.getElementById(arguments[0]).getClientRects().length === 0", element))
 
     def focus(self, element: str = "scroll") -> None:
@@ -92,11 +92,11 @@ class Browser:
         return edge[0] + part * edge[2], edge[1] + ROW * level + ROW / 2
 
     def point(self, part: float, level: int) -> None:
-        """Move the mouse over a box."""
+        """Move the mouse over a frame."""
         self._mouse("mouseMoved", *self.place(part, level))
 
     def press(self, part: float, level: int) -> None:
-        """Click a box."""
+        """Click a frame."""
         x, y = self.place(part, level)
         for kind in ("mousePressed", "mouseReleased"):
             self._mouse(kind, x, y, button="left", clickCount=1)
@@ -115,7 +115,7 @@ class Browser:
         self._mouse("mouseReleased", x + end * width, y, button="left", clickCount=1)
 
     def color(self, part: float, level: int) -> tuple[int, ...]:
-        """The colour that is painted near the lower edge of a box, where no text is."""
+        """The colour that is painted near the lower edge of a frame, where there is no text."""
         x, y = self.place(part, level)
         return tuple(
             self.run(
@@ -150,7 +150,7 @@ class Browser:
         return base64.b64decode(printed["data"])
 
     def complaints(self) -> list[str]:
-        """What the console was told since the last time: errors, blocked loads and scripts."""
+        """Console messages since the last call: errors, blocked loads and scripts."""
         # Chromium's advice about reading pixels is about `color` above.
         return [
             json.dumps(entry)
@@ -195,7 +195,7 @@ def known() -> Profile:
 
 
 def _large(levels: int = 14, depth: int = 26, functions: int = 4000) -> Profile:
-    """A little more than 200,000 boxes: a binary tree below, single frames above."""
+    """Slightly more than 200,000 frames: a binary tree, with single frames above."""
     stacks = 2**levels
     stack, level = np.meshgrid(np.arange(stacks), np.arange(depth), indexing="ij")
     group = stack >> np.maximum(levels - level, 0)

@@ -14,7 +14,7 @@ def test_time_range_by_mouse_and_keyboard(browser, known):
     assert "total60 samples92.3 % of all" in browser.text("tip")
     assert "of 5 s" in browser.text("tip")
     browser.click("time-all")
-    assert "All of the time" in browser.text("time-text")
+    assert "Whole recording" in browser.text("time-text")
     browser.focus("strip-from")
     browser.keys(*[Keys.ARROW_RIGHT] * 5)
     assert browser.run("return document.getElementById('strip-from').getAttribute('aria-valuetext')") == "5.0 s"
@@ -80,7 +80,7 @@ def test_table_has_the_same_numbers(browser, known):
         "return [...document.querySelectorAll('#table table')].map((t) => [t.caption.textContent,"
         " ...[...t.tBodies[0].rows].map((r) => [...r.cells].map((c) => c.textContent).join('|'))])"
     )
-    assert rows[0] == ["Called by all: 1 box", "main|user|0 samples|0 %|100 samples|100 %"]
+    assert rows[0] == ["Called by all: 1 frame", "main|user|0 samples|0 %|100 samples|100 %"]
     assert rows[1] == [
         "Functions in all: 4",
         "alpha|user|60 samples|60.0 %|60 samples|60.0 %",
@@ -118,7 +118,7 @@ def test_recursion_counts_once(browser):
     assert table == ["leafuser10 samples100 %10 samples100 %", "againuser0 samples0 %7 samples70.0 %"]
 
 
-def test_the_address_brings_everything_back(browser, known):
+def test_the_url_restores_all_choices(browser, known):
     path = browser.open(known)
     browser.press(0.3, 1)
     browser.until_text("path", "reactor-0")
@@ -139,7 +139,7 @@ def test_the_address_brings_everything_back(browser, known):
     assert browser.address() == address
     browser.load(path, "#zoom=zz.99&time=9-2&hide=5-1,99,-1&turn=no&theme=no&width=7&q=")
     assert browser.path() == ["all"]
-    assert "All of the time" in browser.text("time-text")
+    assert "Whole recording" in browser.text("time-text")
 
 
 def test_back_of_the_browser_undoes_a_zoom(browser, known):
@@ -154,15 +154,15 @@ def test_dark_by_system_and_by_choice(browser, known):
     browser.look(dark=True)
     browser.open(known, root="none")
     page = "return getComputedStyle(document.body).backgroundColor"
-    dark, box = browser.run(page), browser.color(0.3, 2)
+    dark, frame = browser.run(page), browser.color(0.3, 2)
     assert max(map(int, re.findall(r"\d+", dark))) < 60
     browser.click("theme")
     assert min(map(int, re.findall(r"\d+", browser.run(page)))) > 230
-    assert sum(browser.color(0.3, 2)) > sum(box) + 100
+    assert sum(browser.color(0.3, 2)) > sum(frame) + 100
     assert "theme=light" in browser.address()
 
 
-def test_paper_is_white_and_holds_all_rows(browser, known):
+def test_print_is_white_and_has_all_rows(browser, known):
     browser.look(dark=True)
     browser.open(known)
     browser.run(
@@ -186,12 +186,12 @@ def test_nothing_overlaps_or_leaves_the_window(browser, known):
         browser.keys("h")
         clashes = browser.run(
             """
-            const parts = ['#title', '#facts', '.tools', '#strip', '#path', '#search-form', '#scroll', '#threads',
+            const parts = ['#title', '#details', '.tools', '#strip', '#path', '#search-form', '#scroll', '#threads',
               '.foot'];
-            const boxes = parts.map((p) => [p, document.querySelector(p).getBoundingClientRect()]);
-            const out = boxes.filter(([, b]) =>
+            const places = parts.map((p) => [p, document.querySelector(p).getBoundingClientRect()]);
+            const out = places.filter(([, b]) =>
               b.right > innerWidth + 0.5 || b.bottom > innerHeight + 0.5 || b.left < 0);
-            const over = boxes.flatMap(([p, a], i) => boxes.slice(i + 1).filter(([, b]) =>
+            const over = places.flatMap(([p, a], i) => places.slice(i + 1).filter(([, b]) =>
               a.left < b.right - 0.5 && b.left < a.right - 0.5 && a.top < b.bottom - 0.5 && b.top < a.bottom - 0.5)
               .map(([q]) => p + q));
             return [...out.map(([p]) => p), ...over];

@@ -7,7 +7,7 @@ from flamegraph.builder import Builder
 from flamegraph.diff import DiffOptions, diff
 from flamegraph.frames import Frame, Thread
 from flamegraph.profile import Info
-from flamegraph.verdicts import NothingKnown, Verdict
+from flamegraph.verdicts import UnknownNoise, Verdict
 
 # Name: samples before, samples after; of 2,000 on each side.
 CHANGES = {
@@ -35,7 +35,7 @@ def change():
     return diff(_side(0), _side(1), DiffOptions(root="none", name_a="old", name_b="new"))
 
 
-def words(browser):
+def verdicts(browser):
     """Verdict by name, as the table has it."""
     rows = browser.run(
         "return [...document.querySelectorAll('#table table')[0].tBodies[0].rows].map("
@@ -46,7 +46,7 @@ def words(browser):
 
 def test_words_signs_and_numbers(browser, change):
     browser.open(change, "#table=1")
-    assert {name: row[0] for name, row in words(browser).items()} == {
+    assert {name: row[0] for name, row in verdicts(browser).items()} == {
         "calm": "= unchanged",
         "fresh": "✚ new",
         "grows": "+ grown",
@@ -54,8 +54,8 @@ def test_words_signs_and_numbers(browser, change):
         "rare": "? inconclusive",
         "wanes": "− shrunk",
     }
-    assert words(browser)["grows"][1:4] == ["+15.00", "10.00", "25.00"]
-    assert browser.text("denominator") == "Share of all weight: 2,000 and 2,000 samples."
+    assert verdicts(browser)["grows"][1:4] == ["+15.00", "10.00", "25.00"]
+    assert browser.text("normalization") == "Share of the total: 2,000 and 2,000 samples."
 
 
 def test_the_other_order(browser, change):
@@ -63,12 +63,12 @@ def test_the_other_order(browser, change):
     browser.run("document.activeElement.blur()")
     browser.keys("x")
     browser.until_text("order", "new → old")
-    told = words(browser)
-    assert told["fresh"][0] == "✕ gone"
-    assert told["lost"][0] == "✚ new"
-    assert told["grows"][:4] == ["− shrunk", "−15.00", "25.00", "10.00"]
-    assert told["wanes"][0] == "+ grown"
-    assert told["rare"][0] == "? inconclusive"
+    rows = verdicts(browser)
+    assert rows["fresh"][0] == "✕ gone"
+    assert rows["lost"][0] == "✚ new"
+    assert rows["grows"][:4] == ["− shrunk", "−15.00", "25.00", "10.00"]
+    assert rows["wanes"][0] == "+ grown"
+    assert rows["rare"][0] == "? inconclusive"
     assert "swap=1" in browser.address()
     browser.keys("x")
     browser.until_text("order", "old → new")
@@ -89,11 +89,11 @@ def test_colours_tell_them_apart_and_nothing_vanishes(browser, change):
         assert found["wanes"][2] > found["wanes"][0]
 
 
-def test_where_nothing_can_be_told_paler_colours_lean(browser):
-    options = DiffOptions(root="none", name_a="old", name_b="new", judge=NothingKnown("There are no times."))
+def test_frames_are_tinted_where_noise_is_unknown(browser):
+    options = DiffOptions(root="none", name_a="old", name_b="new", rule=UnknownNoise("There are no times."))
     browser.open(diff(_side(0), _side(1), options))
     legend = browser.text("legend")
-    # What stands on one side only is told all the same.
+    # Frames on one side only have a verdict nevertheless.
     assert legend == "✕ gone2? less: inconclusive2= unchanged3? more: inconclusive4✚ new2"
     more, less = (browser.color(PLACES[name], 1) for name in ("grows", "wanes"))
     assert more[0] > more[2]
@@ -105,16 +105,16 @@ def test_where_nothing_can_be_told_paler_colours_lean(browser):
 
 
 def test_noise_is_grey_and_called_so(browser):
-    noise = DiffOptions(root="none", judge=lambda evidence: np.full(len(evidence.rate_a), Verdict.NOISE, np.uint8))
+    noise = DiffOptions(root="none", rule=lambda evidence: np.full(len(evidence.rate_a), Verdict.NOISE, np.uint8))
     browser.open(diff(_side(0), _side(1), noise), "#table=1")
-    assert {row[0] for row in words(browser).values()} == {"≈ noise"}
+    assert {row[0] for row in verdicts(browser).values()} == {"≈ noise"}
     browser.open(diff(_side(0), _side(1), noise))
     for place in PLACES.values():
         color = browser.color(place, 1)
         assert max(color) - min(color) < 12
 
 
-def test_tooltip_has_both_sides_and_the_denominator(browser, change):
+def test_tooltip_has_both_sides_and_the_normalization(browser, change):
     browser.open(change)
     browser.point(PLACES["grows"], 1)
     browser.until_text("tip", "grows")
@@ -122,7 +122,7 @@ def test_tooltip_has_both_sides_and_the_denominator(browser, change):
     assert "+ grown" in tip
     assert "total10.0025.00+150.0 %+15.00" in tip
     assert "samples200500" in tip
-    assert "Share of all weight" in tip
+    assert "Share of the total" in tip
     browser.point(PLACES["lost"], 1)
     browser.until_text("tip", "lost")
     assert "15.000.00gone−15.00" in browser.text("tip")
@@ -132,7 +132,7 @@ def test_widths_of_one_side(browser, change):
     browser.open(change)
     browser.focus()
     browser.keys("w")
-    assert "are only in new have no width" in browser.text("status")
+    assert "only in new have no width" in browser.text("status")
     browser.point(0.45, 1)
     browser.until_text("tip", "grows")
     browser.keys("w")
@@ -142,10 +142,10 @@ def test_widths_of_one_side(browser, change):
 
 
 def test_self_and_inclusive(browser, change):
-    browser.open(change, "#table=1&compare=own")
-    assert {name: row[0] for name, row in words(browser).items()} == dict.fromkeys(CHANGES, "= unchanged")
+    browser.open(change, "#table=1&compare=self")
+    assert {name: row[0] for name, row in verdicts(browser).items()} == dict.fromkeys(CHANGES, "= unchanged")
     browser.keys("i")
-    assert words(browser)["lost"][0] == "✕ gone"
+    assert verdicts(browser)["lost"][0] == "✕ gone"
 
 
 def test_search_gives_both_shares(browser, change):

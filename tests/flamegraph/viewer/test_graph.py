@@ -3,14 +3,16 @@
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from flamegraph.tree import build
 
-def test_says_how_it_was_taken(browser, known):
+
+def test_recording_details_are_shown(browser, known):
     browser.open(known)
     assert browser.text("title") == "Known"
     assert browser.run("return document.title") == "Known"
-    facts = browser.text("facts")
-    for part in ("cpu-clock", "10 s", "samples100", "lost2", "truncated1", "unknown0.0%"):
-        assert part in facts
+    details = browser.text("details")
+    for part in ("cpu-clock", "10 s", "samples100", "lost2", "truncated1", "unsymbolized0.0%"):
+        assert part in details
     assert browser.text("notes-list") == "One note."
 
 
@@ -47,14 +49,14 @@ def test_tooltip(browser, known, part, name, total, share):
     assert "/bin/server" in tip
 
 
-def test_tooltip_of_a_caller_has_no_weight_of_its_own(browser, known):
+def test_tooltip_of_a_caller_has_no_self_weight(browser, known):
     browser.open(known, root="none")
     browser.point(0.5, 1)
     browser.until_text("tip", "main")
     assert "self0 samples" in browser.text("tip")
 
 
-def test_what_is_painted_is_what_was_meant(browser, known):
+def test_painted_colours(browser, known):
     browser.open(known, root="none")
     user, kernel = browser.color(0.5, 2), browser.color(0.97, 2)
     assert user[0] > user[2] + 60
@@ -65,10 +67,10 @@ def test_what_is_painted_is_what_was_meant(browser, known):
 @pytest.mark.parametrize(
     ("query", "regex", "found"),
     [
-        ("alpha", False, "60 % in 1 box"),
+        ("alpha", False, "60 % in 1 frame"),
         ("ALPHA", False, "60.0 %"),
-        ("a", False, "100 % in 4 boxes"),
-        ("^(alpha|beta)$", True, "90.0 % in 2 boxes"),
+        ("a", False, "100 % in 4 frames"),
+        ("^(alpha|beta)$", True, "90.0 % in 2 frames"),
         ("^a.*$", True, "100 %"),
         (".*", False, "No match"),
         ("nothing", False, "No match"),
@@ -89,7 +91,7 @@ def test_search(browser, known, query, regex, found):
         assert browser.color(0.3, 2) != (0x5B, 0x21, 0xB6)
 
 
-def test_a_wrong_regular_expression_is_told(browser, known):
+def test_a_wrong_regular_expression_is_reported(browser, known):
     browser.open(known, "#q=(&regex=1", root="none")
     browser.until_text("search-result", "Not a regular expression")
     assert browser.run("return document.getElementById('search').getAttribute('aria-invalid')") == "true"
@@ -108,7 +110,7 @@ def test_keyboard(browser, known):
     browser.keys(Keys.ARROW_RIGHT)
     browser.until_text("live", "beta")
     browser.keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
-    browser.until_text("live", "No further box")
+    browser.until_text("live", "No further frame")
     browser.keys(Keys.ENTER)
     assert browser.path() == ["all", "main", "alpha"]
     browser.keys(Keys.ESCAPE)
@@ -125,7 +127,7 @@ def test_keyboard(browser, known):
     assert browser.hidden("help")
 
 
-def test_in_a_flame_up_goes_to_what_is_called(browser, known):
+def test_in_a_flame_up_moves_to_callees(browser, known):
     browser.open(known, root="none", inverted=False)
     browser.focus()
     browser.keys(Keys.ARROW_UP)
@@ -142,11 +144,11 @@ def test_help_lists_every_key(browser, known):
         assert key in listed
 
 
-def test_boxes_too_narrow_to_draw_are_counted(browser, large):
+def test_frames_too_narrow_to_draw_are_counted(browser, large):
     browser.open(large)
-    told = browser.text("status")
-    assert "narrower than 0.1 pixels" in told
-    hidden = int(told.split(" ")[0].replace(",", ""))
-    assert 0 < hidden < len(large.tree())
+    status = browser.text("status")
+    assert "narrower than 0.1 pixels" in status
+    hidden = int(status.split(" ")[0].replace(",", ""))
+    assert 0 < hidden < len(build(large))
     browser.open(large, min_width=0)
-    assert browser.text("status") == f"All {len(large.tree()):,} boxes are drawn."
+    assert browser.text("status") == f"All {len(build(large)):,} frames are drawn."

@@ -1,4 +1,4 @@
-"""Names that try to act: shown, spelt out, and nothing else."""
+"""Hostile names: displayed with escapes, without any other effect."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from flamegraph.diff import DiffOptions, diff
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info
 from flamegraph.writers.html import embedded
-from flamegraph.writers.shown import shown
+from flamegraph.writers.labels import sanitized
 
 NAMES = [
     "<img src=x onerror=alert(1)>",
@@ -84,7 +84,7 @@ def test_names_are_shown_spelt_out(browser, hostile):
         "return [...[...document.querySelectorAll('#table table')].at(-1).tBodies[0].rows]"
         ".map((row) => row.cells[0].textContent)"
     )
-    assert set(names) == {shown(name) for name in NAMES} | {shown(f"{name}!") for name in NAMES}
+    assert set(names) == {sanitized(name) for name in NAMES} | {sanitized(f"{name}!") for name in NAMES}
     assert not any(character in name for name in names for character in "\n\r\t\x1b\u202e\u200b")
 
 
@@ -94,7 +94,7 @@ def test_picture(browser, hostile):
     assert shape["script"] == 1
     assert shape["svg"] == 1
     assert {"img", "iframe", "b"}.isdisjoint(shape)
-    titles = browser.run("return [...document.querySelectorAll('#boxes title')].map((e) => e.textContent)")
+    titles = browser.run("return [...document.querySelectorAll('#frames title')].map((e) => e.textContent)")
     assert any(title.startswith("</script><script>alert(2)</script>\n") for title in titles)
 
 
@@ -108,7 +108,7 @@ def test_diff(browser, hostile):
     assert browser.run(SHAPE)["script"] == 1
 
 
-def test_even_markup_that_got_in_runs_nothing(browser, known):
+def test_injected_markup_runs_nothing(browser, known):
     """The policy holds if the page itself should err. Its complaints are wanted here, and taken from the log."""
     browser.open(known)
     browser.run(
