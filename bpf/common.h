@@ -15,6 +15,7 @@
 struct thread {
     u64 start_ns;
     u64 exit_ns;
+    u64 run_before_ns, delay_before_ns;  // the kernel's sums when the thread got its slot; with the probe thread_time
     u32 tid;       // as the kernel numbers it
     u32 tgid;
     u32 user_tid;  // as netprobe's own PID namespace numbers it; 0 = not visible there
@@ -134,6 +135,10 @@ static __always_inline u32 take_slot(void *task)
         t->tgid = read_u32(task + TASK_TGID);
         t->user_tid = user_number(task);
         t->user_tgid = user_number(read_pointer(task + TASK_GROUP_LEADER));
+#ifdef TASK_RUN
+        t->run_before_ns = (u64)read_pointer(task + TASK_RUN);
+        t->delay_before_ns = (u64)read_pointer(task + TASK_RUN_DELAY);
+#endif
         name_thread(t, task);
     }
     slot_of.update(&tid, &slot);
@@ -176,6 +181,13 @@ static __always_inline u64 log_linear_bucket(u64 value)
     u64 exponent = bpf_log2l(value) - 1;
     return BOUNDED(exponent * 4 + ((value >> (exponent - 2)) & 3) - 4, LOG_LINEAR_BUCKETS);
 }
+
+#ifdef SAMPLE_MODES
+// In thread_time.c, for every program that takes samples.
+static __always_inline void count_mode(void *ctx, struct pt_regs *registers, void *task, u32 slot);
+#else
+#define count_mode(ctx, registers, task, slot)
+#endif
 
 // ---- Fork, exec and exit: a child of a traced thread is traced before its first event. ----
 

@@ -108,6 +108,7 @@ int on_sample(struct bpf_perf_event_data *ctx)
     struct stack_key key = {};
     fill_key(&key, ctx, task, slot);
     add_weight(&key, ctx->sample_period);
+    count_mode(ctx, &ctx->regs, task, slot);
     return 0;
 }
 #endif

@@ -81,3 +81,15 @@ def _t(dof: float) -> float:
     from netprobe.analysis.student import quantile
 
     return float(quantile(_ERROR_PROBABILITY, dof))
+
+
+def wilson_pct(count: int, total: int) -> ConfidenceInterval:
+    """A share in percent with its score interval, which is sound for shares near 0 and 100 too.
+
+    Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
+    """
+    z = statistics.NormalDist().inv_cdf(1 - _ERROR_PROBABILITY / 2)
+    share = count / total
+    centre = (share + z * z / (2 * total)) / (1 + z * z / total)
+    half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return ConfidenceInterval(100 * share, 100 * max(0.0, centre - half), 100 * min(1.0, centre + half))

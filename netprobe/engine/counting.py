@@ -15,7 +15,7 @@ import numpy.typing as npt
 from netprobe.engine.maps import HashReader, MappedArray
 from netprobe.engine.program import Program
 from netprobe.engine.target import Target
-from netprobe.probes.base import Counters, KeyedCounters, ThreadCounters, ThreadScratch
+from netprobe.probes.base import Counters, KeyedCounters, ThreadCounters, ThreadScratch, ThreadTimes
 
 if TYPE_CHECKING:
     from netprobe.probes.base import Rows
@@ -42,6 +42,10 @@ def open_reader(program: Program, counters: Counters) -> CounterReader:
     """The reader for a probe's map."""
     if isinstance(counters, ThreadCounters):
         return _ThreadReader(program, counters)
+    if isinstance(counters, ThreadTimes):
+        from netprobe.engine.thread_times import ThreadTimesReader
+
+        return ThreadTimesReader(program, counters)
     return _KeyedReader(program, counters)
 
 

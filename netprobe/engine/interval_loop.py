@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from netprobe.engine.counting import CounterReader, ScratchCleaner
+from netprobe.engine.counting import CounterReader, ScratchCleaner, merged
 from netprobe.engine.interval_store import IntervalStore, map_large_blocks, trim_heap
 from netprobe.engine.libbpf import run_time_statistics
 from netprobe.engine.machine import read_machine
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 # BPF run-time statistics cost two clock reads per event: they are enabled for this share of each interval. The
 # duty-cycled programs are attached for the same share.
 ACCOUNTED_SHARE = 0.05
+
+# Servers that start a thread per connection use up thousands of slots per second.
+_SLOT_CHECK_S = 0.1
 
 OnInterval = Callable[[Counted], None]
 
@@ -61,6 +64,7 @@ class IntervalLoop:
         map_large_blocks()
         trim_heap()
         self.accounted_seconds = 0.0
+        self._partial: list[dict[str, Rows]] = []
         self._read_counters()
         if not self.options.duty_cycled:
             self._mark()
@@ -110,6 +114,8 @@ class IntervalLoop:
         """Count in a sampling window at the start of the interval; wait until the interval ends."""
         ends, last = self._end_of_interval()
         with self.sampling_window():
+            # The time of threads outside of the window is not counted.
+            self._read_counters()
             opened, length = time.monotonic(), self.options.interval_seconds * self.options.counted_share
             self._machine = read_machine()
             self._mark()
@@ -139,7 +145,7 @@ class IntervalLoop:
 
     def _wait_until(self, deadline: float) -> str:
         while True:
-            ready = self.signals.wait(deadline - time.monotonic(), self._watched)
+            ready = self.signals.wait(min(deadline - time.monotonic(), _SLOT_CHECK_S), self._watched)
             if self.signals.interrupted:
                 return self.signals.interrupted.name
             # The descriptor of an ended process stays readable.
@@ -150,6 +156,9 @@ class IntervalLoop:
                 return "command exited"
             if time.monotonic() >= deadline:
                 return ""
+            if self.target.slots_run_short():
+                self._partial.append(self._read_counters())
+                self._reuse_slots()
 
     def _target_ended(self) -> bool:
         if self.options.whole_machine or self.options.comm:
@@ -166,13 +175,22 @@ class IntervalLoop:
         interval = Interval(
             begins - self.start,
             ends - begins,
-            self._read_counters(),
+            self._counts_of_interval(),
             machine.switches - self._machine.switches,
             machine.forks - self._machine.forks,
         )
         self._machine = machine
         self.store.add(interval)
         self.on_interval(Counted(self.target.known(), [interval]))
+        self._reuse_slots()
+
+    def _counts_of_interval(self) -> dict[str, Rows]:
+        parts = [*self._partial, self._read_counters()]
+        self._partial = []
+        return parts[0] if len(parts) == 1 else {name: merged([part[name] for part in parts]) for name in self.readers}
+
+    def _reuse_slots(self) -> None:
+        """Make the slots of ended threads available to new ones."""
         ended = self.target.release_ended()
         for reader in self.readers.values():
             reader.reset(ended)

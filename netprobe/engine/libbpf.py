@@ -16,7 +16,7 @@ from netprobe.probes.syscall_names import native_number
 _PROG_LOAD = 5
 _TRACING = 26
 # enum bpf_attach_type
-TRACE_RAW_TP, TRACE_FENTRY, TRACE_FEXIT = 23, 24, 25
+TRACE_RAW_TP, TRACE_FENTRY, TRACE_FEXIT, TRACE_ITER = 23, 24, 25, 28
 # union bpf_attr in include/uapi/linux/bpf.h: prog_type, insn_cnt, insns, license, log_level, log_size, log_buf,
 # kern_version, prog_flags, prog_name, prog_ifindex, expected_attach_type, [BTF of the program: none], attach_btf_id
 _ATTR = struct.Struct("=IIQQIIQII16sII36xI")

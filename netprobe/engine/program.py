@@ -15,7 +15,15 @@ from typing import Any
 from netprobe.engine.background import Background
 from netprobe.engine.bcc_compiler import captured_messages, import_bcc, mask_kallsyms
 from netprobe.engine.btf import Btf
-from netprobe.engine.libbpf import TRACE_FENTRY, TRACE_FEXIT, TRACE_RAW_TP, BpfMap, attach_typed, load_typed
+from netprobe.engine.libbpf import (
+    TRACE_FENTRY,
+    TRACE_FEXIT,
+    TRACE_ITER,
+    TRACE_RAW_TP,
+    BpfMap,
+    attach_typed,
+    load_typed,
+)
 from netprobe.engine.machine import possible_cpus
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.perf_events import attach_samples, continue_samples, pause_samples
@@ -31,6 +39,8 @@ from netprobe.probes.base import (
     PerfEvent,
     Probe,
     RawTracepoint,
+    TaskIterator,
+    ThreadTimes,
 )
 
 # Tests force an attach mechanism by its name.
@@ -45,11 +55,12 @@ _LIFE_CYCLE = (
 )
 
 
-_Typed = BtfTracepoint | FunctionEntry | FunctionExit
+_Typed = BtfTracepoint | FunctionEntry | FunctionExit | TaskIterator
 _ATTACH_TYPES: dict[type[_Typed], int] = {
     BtfTracepoint: TRACE_RAW_TP,
     FunctionEntry: TRACE_FENTRY,
     FunctionExit: TRACE_FEXIT,
+    TaskIterator: TRACE_ITER,
 }
 
 
@@ -74,14 +85,19 @@ def _all_points(probes: Sequence[Probe]) -> Iterator[AttachPoint]:
                 yield point
 
 
-def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[AttachPoint, int]:
+def _iterators(probes: Sequence[Probe]) -> Iterator[TaskIterator]:
+    for probe in probes:
+        yield from (counters.iterator for counters in probe.counters() if isinstance(counters, ThreadTimes))
+
+
+def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[AttachPoint | TaskIterator, int]:
     """BTF ids of the tracepoints and functions that typed programs attach to, where this kernel has them."""
-    ids: dict[AttachPoint, int] = {}
-    for point in _all_points(probes):
+    ids: dict[AttachPoint | TaskIterator, int] = {}
+    for point in (*_all_points(probes), *_iterators(probes)):
         with suppress(NotPossibleHereError):
             if isinstance(point, BtfTracepoint):
                 ids[point] = btf.raw_tracepoint_id(point.tracepoint)
-            elif isinstance(point, FunctionEntry | FunctionExit):
+            elif isinstance(point, FunctionEntry | FunctionExit | TaskIterator):
                 ids[point] = btf.function_id(point.kernel_function)
     return ids
 
@@ -312,11 +328,27 @@ class Program:
 
     def iterate(self, function: str) -> bytes:
         """Run a BPF iterator once and return its output."""
-        program = self._load(function, _TRACING)
+        link = self._attach_iterator(self._load(function, _TRACING), function)
+        try:
+            return self.read_iterator(link)
+        finally:
+            os.close(link)
+
+    def open_iterator(self, iterator: TaskIterator) -> int:
+        """Attach an iterator; return the link, which `read_iterator` reads as often as needed."""
+        link = self._attach_iterator(self._load_typed(iterator), iterator.function)
+        self._owned.append(link)
+        return link
+
+    def _attach_iterator(self, program: int, function: str) -> int:
         self.lib.bcc_iter_attach.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint]
-        link = self.lib.bcc_iter_attach(program, None, 0)
+        link = int(self.lib.bcc_iter_attach(program, None, 0))
         if link < 0:
             raise NotPossibleHereError(f"The kernel did not let netprobe attach its iterator {function}.")
+        return link
+
+    def read_iterator(self, link: int) -> bytes:
+        """All records that an attached iterator writes."""
         reader = self.lib.bcc_iter_create(link)
         try:
             data = bytearray()
@@ -325,7 +357,6 @@ class Program:
             return bytes(data)
         finally:
             os.close(reader)
-            os.close(link)
 
     def dropped_counts(self) -> Mapping[str, int]:
         """Events that were not counted: sentence with {count} -> count."""

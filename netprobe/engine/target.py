@@ -32,6 +32,8 @@ _THREAD = np.dtype(
     [
         ("start_ns", "u8"),
         ("exit_ns", "u8"),
+        ("run_before_ns", "u8"),
+        ("delay_before_ns", "u8"),
         ("tid", "u4"),
         ("tgid", "u4"),
         ("user_tid", "u4"),
@@ -43,6 +45,8 @@ _CONFIG = np.dtype([("pid_namespace", "u8"), ("pid_level", "u4"), ("match_comm",
 # Slots that user space reserves for threads that appear between two reads of the task list.
 _SPARE_SLOTS = 64
 _MAX_READS = 20
+# Slots of ended threads are reused before the interval ends when more than one slot in eight is of an ended thread.
+_ENDED_SHARE = 8
 OVERFLOW_NAME = "(other threads)"
 
 
@@ -134,7 +138,7 @@ class Target:
     def _assign(self, task: Task, slot: int) -> None:
         if slot != OVERFLOW_SLOT:
             self._threads.view[slot] = (
-                time.monotonic_ns(), 0, task.tid, task.tgid, task.user_tid, task.user_tgid, task.comm
+                time.monotonic_ns(), 0, *_schedstat(task.user_tid), task.tid, task.tgid, task.user_tid, task.user_tgid, task.comm
             )  # fmt: skip
         self._slot_of.view[task.tid] = slot
 
@@ -156,6 +160,15 @@ class Target:
             self.thread_of_slot[slot] = len(self._known)
             self._known.append(self._describe(slot))
         return np.concatenate(([OVERFLOW_SLOT], taken[taken != OVERFLOW_SLOT]))
+
+    def before_slot(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """When threads got these slots, and how long each had run and waited for a CPU before: int64[len(slots), 3]."""
+        names = ("start_ns", "run_before_ns", "delay_before_ns")
+        return np.stack([self._threads.view[name][slots].astype(np.int64) for name in names], axis=1)
+
+    def slots_run_short(self) -> bool:
+        """Whether so many threads have ended that new ones may find no slot before the interval ends."""
+        return int(np.count_nonzero(self._threads.view["exit_ns"])) * _ENDED_SHARE > self._slots
 
     def alive(self) -> bool:
         """Whether any traced thread still lives."""
@@ -217,6 +230,16 @@ class Target:
         """Unmap the memory shared with the kernel."""
         self._slot_of.close()
         self._threads.close()
+
+
+def _schedstat(tid: int) -> tuple[int, int]:
+    """How long a thread has run and waited for a CPU, in nanoseconds; zeros if it has ended."""
+    try:
+        with open(f"/proc/{tid}/schedstat") as file:
+            run_ns, delay_ns = map(int, file.read().split()[:2])
+    except OSError:
+        return 0, 0
+    return run_ns, delay_ns
 
 
 def _with_affinity(thread: TracedThread) -> TracedThread:

@@ -110,6 +110,17 @@ class PerfEvent:
         return f"perf event {self.event} at {self.frequency} Hz"
 
 
+@dataclass(frozen=True)
+class TaskIterator:
+    """A function of the probe's C file that is called for every task, each time that user space reads it."""
+
+    function: str
+    kernel_function: str = "bpf_iter_task"
+
+    def __str__(self) -> str:
+        return "BPF task iterator"
+
+
 AttachPoint = RawTracepoint | BtfTracepoint | FunctionEntry | FunctionExit | Kprobe | PerfEvent
 
 
@@ -150,7 +161,26 @@ class KeyedCounters:
     extra: tuple[tuple[str, str], ...] = ()
 
 
-Counters = ThreadCounters | KeyedCounters
+@dataclass(frozen=True)
+class ThreadTimes:
+    """The time of each thread by state: the kernel's sums from a task iterator, and sleeps by reason from a map.
+
+    `map` has a structure per thread slot, `sleeps` a row of `reasons` cells per thread slot; `iterator` is the program
+    that writes a record per thread, `reason_of_call` the map with the reason of each system call by number. Rows of
+    `map` in an interval: (thread, state, count: u64[cells]). States below `reasons` are sleeps; the next ones are
+    running, runnable and alive. Counts are nanoseconds, sleeps, uninterruptible nanoseconds, and sleeps by waker.
+    """
+
+    map: str
+    sleeps: str
+    iterator: TaskIterator
+    reason_of_call: str
+    reasons_by_call: tuple[int, ...]
+    reasons: int
+    cells: int
+
+
+Counters = ThreadCounters | KeyedCounters | ThreadTimes
 
 
 @dataclass(frozen=True)

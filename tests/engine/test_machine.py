@@ -1,7 +1,6 @@
 from pathlib import Path
 
-from netprobe.engine.machine import describe_host
-from netprobe.engine.machine import read_machine
+from netprobe.engine.machine import describe_host, read_machine
 
 
 def test_counters_rise():

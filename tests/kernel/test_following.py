@@ -76,8 +76,8 @@ def test_nothing_happens_between_attached_and_the_first_look(gated, rows):
     """Whoever is told "attached" may begin at once: a slow reader of that message must not cost events."""
     from netprobe.analysis.syscalls import summarise
     from netprobe.engine.options import RecordOptions
-    from netprobe.engine.recorder import Recorder
     from netprobe.engine.recorded_run import as_run
+    from netprobe.engine.recorder import Recorder
     from netprobe.probes.syscalls import Probe
 
     target = gated("counted")

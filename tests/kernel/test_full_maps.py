@@ -7,8 +7,8 @@ import pytest
 
 from netprobe.analysis.syscalls import summarise
 from netprobe.engine.options import RecordOptions
-from netprobe.engine.recorder import Recorder
 from netprobe.engine.recorded_run import as_run
+from netprobe.engine.recorder import Recorder
 from netprobe.probes.syscalls import Probe, SyscallOptions
 from netprobe.run.model import Run
 

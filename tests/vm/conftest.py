@@ -72,9 +72,9 @@ def warm() -> None:
     import netprobe.engine.observe_polling
     import netprobe.engine.observe_stacks
     import netprobe.engine.program
+    import netprobe.engine.recorded_run
     import netprobe.engine.recorder
     import netprobe.engine.target
-    import netprobe.engine.recorded_run
     import netprobe.run.store  # noqa: F401
     from netprobe.engine.bcc_compiler import import_bcc
 

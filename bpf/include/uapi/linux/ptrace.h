@@ -7,6 +7,7 @@ struct pt_regs {
 };
 #define SYSCALL_NUMBER offsetof(struct pt_regs, orig_ax)
 #define SYSCALL_ARG_0 offsetof(struct pt_regs, di)
+#define SYSCALL_ARG_1 offsetof(struct pt_regs, si)
 #define SYSCALL_ARG_2 offsetof(struct pt_regs, dx)
 #define SYSCALL_ARG_3 offsetof(struct pt_regs, r10)
 #define SYSCALL_ARG_4 offsetof(struct pt_regs, r8)
