@@ -1,4 +1,4 @@
-"""Finds the formats: the modules of this package that read a report of a text, and the profile formats of flamegraph."""
+"""Finds the formats: modules of this package for reports in a text, and the profile formats of flamegraph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netprobe.importers.report import ReportFormat
 
 @cache
 def text_formats() -> tuple[ReportFormat, ...]:
-    """The formats of reports in a text, by name. Raises `ValueError` for two formats of one name, naming both modules."""
+    """The formats of reports in a text. Raises `ValueError` for two of one name, naming both modules."""
     found: dict[str, tuple[str, ReportFormat]] = {}
     for name, module in _modules():
         if module.FORMAT in found:

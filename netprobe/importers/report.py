@@ -51,7 +51,7 @@ class Contents:
     durations: tuple[float, ...] | None = None
     """Seconds of each interval; None if the text does not contain them."""
     notes: tuple[str, ...] = ()
-    """Assumptions, and facts that a reader has to know: sentences."""
+    """Assumptions and other information for the reader: sentences."""
     unknown: tuple[str, ...] = ()
     """Data that the format never contains; each follows "Not known:"."""
     host: Mapping[str, Any] = field(default_factory=dict)
