@@ -32,8 +32,13 @@ def _modules() -> Iterator[tuple[str, ReportFormat]]:
 
 @cache
 def hints() -> re.Pattern[str]:
-    """Matches every line that a format's `begins` needs to see."""
+    """Matches every line that the `begins` of some format needs to see."""
     return re.compile("|".join(hint for one in text_formats() for hint in one.HINTS))
+
+
+def hinted_formats(text: str) -> list[ReportFormat]:
+    """The formats whose `begins` needs to see this line."""
+    return [one for one in text_formats() if any(re.search(hint, text) for hint in one.HINTS)]
 
 
 def format_names() -> list[str]:
