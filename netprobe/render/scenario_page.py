@@ -36,8 +36,8 @@ _EXPLANATIONS: tuple[tuple[str, str, Callable[[MeasuredStep], float | None], str
 _GRAPH_HEIGHT = 640
 _INTRODUCTION = (
     "Each step fixes the fault that netprobe found in the step before. Client and server share the CPUs of one "
-    "machine, so the gains are valid for this machine, not for a server whose client runs elsewhere. The scenario shows that "
-    "netprobe finds the right fault in each step, and that the fault is gone in the next step."
+    "machine, so the gains are valid for this machine, not for a server whose client runs elsewhere. The scenario "
+    "shows that netprobe finds the right fault in each step, and that the fault is gone in the next step."
 )
 
 
