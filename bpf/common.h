@@ -259,7 +259,7 @@ struct task_record {
     u32 execs, unused;
     char comm[16];
 };
-_Static_assert(sizeof(struct task_record) == TASK_RECORD_SIZE, "task_record differs from netprobe/engine/tasks.py");
+_Static_assert(sizeof(struct task_record) == TASK_RECORD_SIZE, "task_record differs from engine/program_source.py");
 
 BPF_ITER(task)
 {
