@@ -21,7 +21,7 @@ LINES_SHOWN = 5
 
 
 class LineKind(Enum):
-    """What a line is within a report."""
+    """The kind of a line within a report."""
 
     ROW = auto()
     """A row whose numbers were read."""
@@ -35,7 +35,7 @@ class LineKind(Enum):
 
 @dataclass
 class ImportContext:
-    """What the lines between reports contain: the machine in the banner of sysstat, the first lines of syscount."""
+    """Data from the lines between reports: the machine in the banner of sysstat, the first lines of syscount."""
 
     host: dict[str, Any] = field(default_factory=dict)
     announced: dict[str, Any] = field(default_factory=dict)
