@@ -1,4 +1,4 @@
-# make demo: see netprobe at work. make test: everything that this machine can run. Both set up what is missing.
+# make demo: all commands on real servers. make test: all tests that this machine can run. Both install missing packages.
 VENV := .venv/bin
 .PHONY: demo test test-kernels check bench truth docs notebook setup clean
 
@@ -11,7 +11,7 @@ test:
 	$(VENV)/python -m pytest -n 2 -m "not kernel and not timing"
 	$(VENV)/python -m pytest -m "kernel or timing"
 
-# Stock kernels 6.1 and 6.12 in virtual machines, without KVM: a quarter of an hour.
+# Stock kernels 6.1 and 6.12 in virtual machines; without KVM it takes 15 minutes.
 test-kernels:
 	@scripts/test-kernels
 

@@ -1,4 +1,4 @@
-"""A recording of a million samples to folded stacks and to a page, beside `perf script` alone and with inferno."""
+"""A million samples to folded stacks and to a page, compared with `perf script` alone and with inferno."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.load.generator import wrk_command
 
 INFERNO = Path(sys.executable).with_name("flamegraph")
-FOLDED_BAR, HTML_BAR, MEMORY_BAR_MB = 12, 10, 1000
-_SAMPLES, _FIRST_SECONDS, _MOST_SECONDS = 900_000, 28, 90
-_DEAR_ROUNDS = 3
+FOLDED_LIMIT, HTML_LIMIT, MEMORY_LIMIT_MB = 12, 10, 1000
+_SAMPLES, _FIRST_SECONDS, _MAX_SECONDS = 900_000, 28, 90
+_SLOW_ROUNDS = 3
 _OURS = "import sys, flamegraph; flamegraph.read(sys.argv[1]).write(sys.argv[2])"
 _COUNT = "import sys, flamegraph; p = flamegraph.read(sys.argv[1]); print(p.count, len(p.stacks), len(p.samples))"
 
 
 class Cost(NamedTuple):
-    """Of one run."""
+    """Time and memory of one run."""
 
     seconds: float
     peak_mb: float
@@ -43,11 +43,11 @@ def record(folder: Path) -> Path:
             subprocess.run([*command, "--", "sleep", str(seconds)], check=True, stderr=subprocess.DEVNULL)
             load.wait()
         samples, stacks, rows = counts(path)
-        if samples >= _SAMPLES or seconds >= _MOST_SECONDS:
+        if samples >= _SAMPLES or seconds >= _MAX_SECONDS:
             size = path.stat().st_size / 1e6
             print(f"{samples} samples in {seconds} s, {size:.0f} MB; {stacks} stacks by name, {rows} rows", flush=True)
             return path
-        seconds = min(_MOST_SECONDS, int(seconds * 1.2 * _SAMPLES / max(samples, 1)) + 1)
+        seconds = min(_MAX_SECONDS, int(seconds * 1.2 * _SAMPLES / max(samples, 1)) + 1)
 
 
 def counts(path: Path) -> tuple[int, int, int]:
@@ -58,12 +58,12 @@ def counts(path: Path) -> tuple[int, int, int]:
 
 
 def twice(path: Path, folder: Path) -> Path:
-    """The same records once more behind the first: twice the length, no stack more."""
+    """The records twice: twice the length, with the same stacks."""
     doubled = folder / "twice.data"
     with path.open("rb") as source, doubled.open("wb") as target:
         head = bytearray(source.read(104))
         at, size = struct.unpack_from("<QQ", head, 40)
-        # Without features, which stand behind the data.
+        # Without features, which follow the data.
         head[48:56], head[72:104] = struct.pack("<Q", 2 * size), bytes(32)
         target.write(head + source.read(at - 104))
         for _ in range(2):
@@ -75,7 +75,7 @@ def twice(path: Path, folder: Path) -> Path:
 
 
 def cost(command: Sequence[str | Path], environment: dict[str, str] | None = None) -> Cost:
-    """Run to the end; the peak is that of the largest process, with those that it started."""
+    """Run a command to its end; the peak is that of the largest process."""
     began = time.perf_counter()
     process = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment, stdin=subprocess.DEVNULL
@@ -89,21 +89,21 @@ def cost(command: Sequence[str | Path], environment: dict[str, str] | None = Non
 
 
 def inferno(path: Path, folder: Path) -> Cost:
-    """cargo-flamegraph with inferno in it: `perf script`, collapsed; only the drawing is left out."""
+    """cargo-flamegraph, which contains inferno: `perf script`, collapsed, without drawing."""
     keep = folder / "keep"
     keep.write_text(f'#!/bin/sh\ncat > "{folder}/inferno.folded"; echo "a 1"\n')
     keep.chmod(0o755)
-    return cost([INFERNO, "--perfdata", path, "--post-process", keep, "-o", folder / "one-box.svg"])
+    return cost([INFERNO, "--perfdata", path, "--post-process", keep, "-o", folder / "one-frame.svg"])
 
 
 def measure(path: Path, folder: Path, rounds: int) -> dict[str, list[Cost]]:
-    """All in turn, in every round."""
+    """All commands in each round."""
     doubled = twice(path, folder)
     ours = [sys.executable, "-c", _OURS]
     found: dict[str, list[Cost]] = {}
     for number in range(rounds):
         runs: dict[str, Any] = {}
-        if number < _DEAR_ROUNDS:
+        if number < _SLOW_ROUNDS:
             runs["perf script > /dev/null"] = lambda: cost(["perf", "script", "-f", "-i", path])
             if INFERNO.exists():
                 runs["perf script | inferno, folded"] = lambda: inferno(path, folder)
@@ -116,7 +116,7 @@ def measure(path: Path, folder: Path, rounds: int) -> dict[str, list[Cost]]:
 
 
 def run(rounds: int) -> dict[str, Any]:
-    """Prints and returns times, ratios and peaks."""
+    """Print and return times, ratios and peaks."""
     if shutil.which("perf") is None:
         print("perf is not installed.")
         return {}
@@ -134,5 +134,7 @@ def run(rounds: int) -> dict[str, Any]:
         spread = f"{seconds['quartile_1']:.2f} – {seconds['quartile_3']:.2f}"
         print(f"{name:34} {seconds['median']:9.2f} {spread:>17} {ratio:14.1f} {peak:8.0f}")
         results[name] = {"seconds": seconds, "faster": ratio, "peak_mb": peak}
-    print(f"Bars: folded {FOLDED_BAR} ×, HTML {HTML_BAR} ×, peak {MEMORY_BAR_MB} MB and the same for twice the length.")
+    print(
+        f"Limits: folded {FOLDED_LIMIT} ×, HTML {HTML_LIMIT} ×, peak {MEMORY_LIMIT_MB} MB, also for twice the length."
+    )
     return results

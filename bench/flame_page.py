@@ -1,4 +1,4 @@
-"""A page of 200,000 boxes: time to write, size, first paint and zoom in Chromium, beside the bars of the project."""
+"""A page of 200,000 frames: time to write, size, first paint and zoom in Chromium, with the limits of the project."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from spread import describe, line
 
 from flamegraph.frames import Frame, Kind, Thread
 from flamegraph.profile import Info, Profile, Samples, Stacks
+from flamegraph.tree import build
+from flamegraph.writers import write
 
 _CHROMIUM, _DRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
-_LEVELS, _DEPTH, _FUNCTIONS, _THREADS, _BLOCKS = 14, 26, 4000, 8, 50
+_LEVELS, _DEPTH, _FUNCTIONS, _THREADS, _INTERVALS = 14, 26, 4000, 8, 50
 _PAINTED = """
 const done = arguments[arguments.length - 1];
 const wait = () => {
@@ -27,7 +29,7 @@ const wait = () => {
 };
 wait();
 """
-# From the key to the end of the frame that shows it.
+# From the key press to the end of the frame that displays its effect.
 _ZOOM = """
 const [key, done] = arguments;
 const press = (name) => document.getElementById("scroll").dispatchEvent(
@@ -47,7 +49,7 @@ requestAnimationFrame(() => {
 
 
 def profile() -> Profile:
-    """Stacks that share their beginnings like the leaves of a binary tree, in threads with some of their own."""
+    """Stacks with common beginnings, like the leaves of a binary tree, some of them in several threads."""
     stack, level = np.meshgrid(np.arange(2**_LEVELS), np.arange(_DEPTH), indexing="ij")
     frame = ((stack >> np.maximum(_LEVELS - level, 0)) * 2654435761 + level * 40503) % _FUNCTIONS
     frames = [
@@ -56,35 +58,35 @@ def profile() -> Profile:
     random = np.random.default_rng(11)
     rows = np.concatenate((np.arange(2**_LEVELS), random.integers(0, 2**_LEVELS, 4 * 2**_LEVELS)))
     count = random.integers(1, 40, len(rows))
-    intervals = random.integers(0, _BLOCKS, len(rows))
+    intervals = random.integers(0, _INTERVALS, len(rows))
     samples = Samples(rows, rows % _THREADS, intervals, count, count.astype(np.float64))
     threads = [Thread(1, 2 + number, f"reactor-{number}") for number in range(_THREADS)]
     stacks = Stacks(np.arange(2**_LEVELS + 1) * _DEPTH, frame.reshape(-1))
-    return Profile(frames, stacks, threads, samples, Info("cycles", "samples", 50.0, 1.0, _BLOCKS, title="Bench"))
+    return Profile(frames, stacks, threads, samples, Info("cycles", "samples", 50.0, 1.0, _INTERVALS, title="Bench"))
 
 
 def run(rounds: int) -> dict[str, Any]:
     """Write the page, then load and zoom it in a window of 1440 x 900 pixels."""
     built = profile()
-    boxes = len(built.tree())
-    results: dict[str, Any] = {"boxes": boxes}
+    frames = len(build(built))
+    results: dict[str, Any] = {"frames": frames}
     with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as folder:
         path = Path(folder, "page.html")
         results["write_s"] = describe([_timed(built, path) for _ in range(rounds)])
         results["size_mb"] = path.stat().st_size / 1e6
         paints, drawn, zooms = _in_browser(path, rounds)
     results |= {"first_paint_ms": describe(paints), "drawn_ms": describe(drawn), "zoom_ms": describe(zooms)}
-    print(f"{boxes:,} boxes, file {results['size_mb']:.2f} MB (bar: 10)")
+    print(f"{frames:,} frames, file {results['size_mb']:.2f} MB (limit: 10)")
     print(line("HTML written", results["write_s"]["values"], "s"))
-    print(line("first paint (bar: 1000)", paints, "ms", 0))
-    print(line("graph on the screen (bar: 1000)", drawn, "ms", 0))
-    print(line("zoom, key to frame (bar: 50)", zooms, "ms", 1))
+    print(line("first paint (limit: 1000)", paints, "ms", 0))
+    print(line("graph on the screen (limit: 1000)", drawn, "ms", 0))
+    print(line("zoom, key to frame (limit: 50)", zooms, "ms", 1))
     return results
 
 
 def _timed(built: Profile, path: Path) -> float:
     began = time.perf_counter()
-    built.write(path)
+    write(built, path)
     return time.perf_counter() - began
 
 
@@ -105,7 +107,7 @@ def _in_browser(path: Path, rounds: int) -> tuple[list[float], list[float], list
 
 @contextlib.contextmanager
 def started_browser() -> Iterator[Any]:
-    """A Chromium that was never used before."""
+    """A Chromium with an empty profile."""
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()

@@ -1,4 +1,4 @@
-"""`perf script` text of 50 MB and more to folded stacks, beside inferno; the bar is 1.5 times inferno's time."""
+"""`perf script` text of 50 MB and more to folded stacks, compared with inferno (limit: 1.5 times)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from netprobe.lab.nginx import Nginx
 from netprobe.load.generator import wrk_command
 
 INFERNO = Path(sys.executable).with_name("flamegraph")
-BAR = 1.5
-_SMALLEST = 50_000_000
+LIMIT = 1.5
+_MIN_BYTES = 50_000_000
 _SECONDS = 10
 _OURS = "import sys, flamegraph; flamegraph.read(sys.argv[1]).write(sys.argv[2])"
 
@@ -41,19 +41,19 @@ def record(folder: Path) -> Path:
 
 
 def _enlarge(text: Path) -> None:
-    """Again and again, if the machine was too idle for 50 MB."""
+    """Repeat the text up to 50 MB, where the machine was too idle."""
     content = text.read_bytes()
     with text.open("ab") as output:
-        while output.tell() < _SMALLEST:
+        while output.tell() < _MIN_BYTES:
             output.write(content)
 
 
 def inferno(text: Path, folder: Path) -> float:
-    """Seconds; inferno is inside cargo-flamegraph, which asks a `perf` that prints our text and keeps the stacks."""
+    """Seconds of inferno within cargo-flamegraph, with a `perf` that prints the text."""
     for name, script in (("perf", f'exec cat "{text}"'), ("keep", f'cat > "{folder}/inferno.folded"; echo "a 1"')):
         (folder / name).write_text(f"#!/bin/sh\n{script}\n")
         (folder / name).chmod(0o755)
-    command = [INFERNO, "--perfdata", text, "--post-process", folder / "keep", "-o", folder / "one-box.svg"]
+    command = [INFERNO, "--perfdata", text, "--post-process", folder / "keep", "-o", folder / "one-frame.svg"]
     environment = os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
     began = time.perf_counter()
     subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -68,7 +68,7 @@ def ours(text: Path, folder: Path) -> float:
 
 
 def compare(text: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """Both in turn, after one run each that is not counted."""
+    """Both alternately, after one warm-up run each."""
     times: dict[str, list[float]] = {"inferno": [], "netprobe": []}
     for number in range(rounds + 1):
         for name, function in (("inferno", inferno), ("netprobe", ours)):
@@ -79,13 +79,13 @@ def compare(text: Path, folder: Path, rounds: int) -> dict[str, Any]:
     for name, values in times.items():
         print(line(f"{name}: {text.stat().st_size / 1e6:.0f} MB to folded", values, "s"))
     ratio = results["netprobe_s"]["median"] / results["inferno_s"]["median"]
-    print(f"{'netprobe / inferno':34} {ratio:.2f} (bar {BAR})")
+    print(f"{'netprobe / inferno':34} {ratio:.2f} (limit {LIMIT})")
     lines = [set((folder / f"{name}.folded").read_bytes().splitlines()) for name in ("inferno", "ours")]
     print(f"{'lines that differ':34} {len(lines[0] ^ lines[1])} of {len(lines[0])}")
     return results | {"ratio": ratio, "different_lines": len(lines[0] ^ lines[1]), "bytes": text.stat().st_size}
 
 
 def run(rounds: int) -> dict[str, Any]:
-    """Prints and returns the comparison."""
+    """Print and return the comparison."""
     with tempfile.TemporaryDirectory() as folder:
         return compare(record(Path(folder)), Path(folder), max(3, rounds // 2))

@@ -29,7 +29,7 @@ BPF_TABLE("hash", struct softirq_key, struct softirq, softirq_polls, 4096);
 struct napi { u64 queue, defer_hard_irqs, gro_flush_timeout_ns; char device[16]; };
 BPF_TABLE("hash", u32, struct napi, napis, 4096);
 
-// The position of the instance on its device: drivers add instances queue by queue, and the list begins with the newest.
+// The position of the instance on its device: drivers add instances queue by queue, the list has the newest first.
 static __always_inline u64 position_of(void *napi, void *device)
 {
     void *head = device + DEVICE_NAPI_LIST, *entry = read_pointer(napi + NAPI_DEV_LIST);
@@ -116,8 +116,8 @@ static __always_inline bool in_system_call(void *task)
 #endif
 }
 
-// The state bit alone is not sufficient: a softirq releases an instance inside its poll, and a thread on another CPU may
-// acquire it before the tracepoint of the softirq. This is possible only with a budget of the weight of the device.
+// The state bit alone is not sufficient: a softirq releases an instance inside its poll, and a thread on another CPU
+// may acquire it before the tracepoint of the softirq. This is possible only if the budget is the device's weight.
 static __always_inline bool is_busy_poll(void *ctx, void *napi, u32 budget)
 {
     if (!(*(u64 *)(napi + NAPI_STATE) >> NAPI_STATE_IN_BUSY_POLL & 1)) return false;

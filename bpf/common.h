@@ -37,8 +37,8 @@ BPF_QUEUE(free_slots, u32, SLOTS);
 // Dropped events, by DROPPED_… index.
 BPF_PERCPU_ARRAY(dropped, u64, DROPPED_KINDS);
 
-// The nth argument of a BTF-typed program. In assembly: BCC replaces accesses through kernel pointers that it recognizes
-// by a call of bpf_probe_read per field (60 ns), which typed programs are meant to avoid.
+// The nth argument of a BTF-typed program. In assembly: BCC replaces accesses through kernel pointers that it
+// recognizes by a call of bpf_probe_read per field (60 ns), which typed programs are meant to avoid.
 #define TYPED_ARGUMENT(ctx, n)                                                                        \
     ({                                                                                                \
         void *argument;                                                                               \
@@ -153,8 +153,8 @@ static __always_inline u32 slot_of_tid(u32 tid)
 }
 
 // The slot of the running thread, given as bpf_get_current_task_btf(). The hot path has a single helper call: on CPUs
-// with return thunks, a call costs as much as the rest of the program. In a recording of the whole machine, a thread gets
-// its slot at its first event.
+// with return thunks, a call costs as much as the rest of the program. In a recording of the whole machine, a thread
+// gets its slot at its first event.
 static __always_inline u32 slot_of_current(void *task)
 {
     u32 tid = *(u32 *)(task + TASK_PID);
@@ -271,7 +271,7 @@ struct task_record {
     u32 execs, unused;
     char comm[16];
 };
-_Static_assert(sizeof(struct task_record) == TASK_RECORD_SIZE, "task_record differs from netprobe/engine/tasks.py");
+_Static_assert(sizeof(struct task_record) == TASK_RECORD_SIZE, "task_record differs from engine/program_source.py");
 
 BPF_ITER(task)
 {

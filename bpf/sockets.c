@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// An iterator over the sockets of a network namespace reads the SO_REUSEPORT groups of running servers and the busy-poll
-// parameters of established connections; programs record the order in which the threads of a new server join their
-// groups. No descriptor is duplicated or opened, so there is no effect on the server.
+// An iterator over the sockets of a network namespace reads the SO_REUSEPORT groups of running servers and the
+// busy-poll parameters of established connections; programs record the order in which the threads of a new server
+// join their groups. No descriptor is duplicated or opened, so there is no effect on the server.
 //
 // sock_reuseport.socks[] has the sockets of a group in the order in which they joined; a steering program returns an
 // index into it (net/core/sock_reuseport.c).

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
 // Stacks of running threads at samples, or of threads at the switch off their CPU.
-// The key of a stack is a 64-bit hash of its addresses. The kernel's stack map has a short hash, and keeps one stack for
-// each value of it.
+// The key of a stack is a 64-bit hash of its addresses. The kernel's stack map has a short hash, and keeps one stack
+// for each value of it.
 
 struct addresses { u64 ip[STACK_DEPTH]; };
 struct stack_key { u32 slot; u32 execs; u64 kernel_stack; u64 user_stack; };
 struct stack_weight { u64 samples, weight; };
 BPF_TABLE("hash", u64, struct addresses, stacks, STACKS);
 BPF_TABLE("hash", struct stack_key, struct stack_weight, stack_weights, STACK_ROWS);
-// A stack of addresses is too large for the BPF stack. An interrupt is not interrupted by one of its own kind, so a copy
-// per CPU and kind of program is sufficient.
+// A stack of addresses is too large for the BPF stack. An interrupt is not interrupted by one of its own kind, so a
+// copy per CPU and kind of program is sufficient.
 BPF_PERCPU_ARRAY(stack_room, struct addresses, 1);
 
 static __always_inline u64 mixed(u64 value)

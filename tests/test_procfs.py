@@ -1,23 +1,23 @@
-"""Files of /proc as they are parsed, against sockets and descriptors of this process."""
+"""Parsers of /proc, compared with sockets and descriptors of this process."""
 
 import os
 import socket
 
-from netprobe.procfs import TCP_LISTEN, descriptor_links, socket_inode, stat_fields, tcp_sockets
+from netprobe.procfs import descriptor_links, listening_sockets, socket_inode, stat_fields
 
 
 def test_listener_is_found_by_port_and_inode():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port, inode = server.getsockname()[1], os.fstat(server.fileno()).st_ino
-        assert [one.inode for one in tcp_sockets() if one.state == TCP_LISTEN and one.port == port] == [inode]
+        assert [found.inode for found in listening_sockets() if found.port == port] == [inode]
         assert {number: socket_inode(link) for number, link in descriptor_links(os.getpid())}[server.fileno()] == inode
-    assert not [one for one in tcp_sockets() if one.state == TCP_LISTEN and one.port == port]
+    assert not [found for found in listening_sockets() if found.port == port]
 
 
 def test_ipv6_listener_is_found():
     with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
         port = server.getsockname()[1]
-        assert [one for one in tcp_sockets(os.getpid()) if one.port == port]
+        assert [found for found in listening_sockets(os.getpid()) if found.port == port]
 
 
 def test_descriptor_that_is_not_a_socket_has_no_inode():
@@ -32,7 +32,7 @@ def test_descriptor_that_is_not_a_socket_has_no_inode():
 
 
 def test_process_that_is_gone_has_nothing():
-    assert list(tcp_sockets(2**22 + 1)) == []
+    assert list(listening_sockets(2**22 + 1)) == []
     assert list(descriptor_links(2**22 + 1)) == []
     assert stat_fields(f"/proc/{2**22 + 1}/stat") == []
 

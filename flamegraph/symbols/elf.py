@@ -157,7 +157,7 @@ class Elf:
         count = self._shnum or first[5]
         names = first[6] if self._shstrndx == 0xFFFF else self._shstrndx
         if count > _MAX_HEADERS:
-            raise ElfError(f"it claims {count} sections")
+            raise ElfError(f"its header gives {count} sections")
         raw = list(layout.iter_unpack(self._source.read(self._shoff, count * layout.size)))
         strings = b""
         if 0 < names < count and raw[names][1] != SHT_NOBITS:
@@ -174,7 +174,7 @@ class Elf:
             count = self.sections[0].info
         layout = struct.Struct(self.order + ("IIQQQQQQ" if self.wide else "IIIIIIII"))
         if self._phentsize != layout.size or count > _MAX_HEADERS:
-            raise ElfError(f"it claims {count} program headers of {self._phentsize} bytes")
+            raise ElfError(f"its header gives {count} program headers of {self._phentsize} bytes")
         rows = layout.iter_unpack(self._source.read(self._phoff, count * layout.size))
         if self.wide:
             return [Segment(kind, flags, at, va, fs, ms, al) for kind, flags, at, va, _, fs, ms, al in rows]

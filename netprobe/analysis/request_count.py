@@ -14,7 +14,7 @@ _WAITS = ("epoll_wait", "epoll_pwait", "epoll_pwait2")
 
 
 @dataclass(frozen=True)
-class RequestCount:
+class ServedRequests:
     """A number of requests in the recorded time; `estimated` if it is derived from the server's receive calls."""
 
     count: float
@@ -23,7 +23,7 @@ class RequestCount:
     """The origin of the number, as text."""
 
 
-def request_count(run: Run) -> RequestCount | None:
+def request_count(run: Run) -> ServedRequests | None:
     """The number from the user or the load generator, otherwise the messages read from accepted connections.
 
     Without counted messages the number of receive or send calls is used, whichever is smaller, since a request takes
@@ -37,7 +37,7 @@ def request_count(run: Run) -> RequestCount | None:
         # A duty-cycled recording has counted during its sampling windows only.
         share = run.seconds / run.elapsed_seconds if run.elapsed_seconds > 0 else 1.0
         scaled = f", scaled to the {run.seconds:.1f} s of its sampling windows" if run.duty_cycled else ""
-        return RequestCount(reported.count * share, False, reported.source + scaled)
+        return ServedRequests(reported.count * share, False, reported.source + scaled)
     messages = run.tables.get("messages")
     if messages is None and run.imported:
         return _of_calls(run)
@@ -46,10 +46,10 @@ def request_count(run: Run) -> RequestCount | None:
     accepted = sum(row[-1] for row in thread_rows(run.tables, "messages", "accepted"))
     if not accepted:
         return None
-    return RequestCount(accepted, True, "messages read from accepted connections")
+    return ServedRequests(accepted, True, "messages read from accepted connections")
 
 
-def _of_calls(run: Run) -> RequestCount | None:
+def _of_calls(run: Run) -> ServedRequests | None:
     calls: Counter[str] = Counter()
     for *_, syscall, count in thread_rows(run.tables, "syscalls", "syscall", "calls"):
         calls[syscall] += count
@@ -59,4 +59,4 @@ def _of_calls(run: Run) -> RequestCount | None:
         # Responses may be written. Reads and writes alone are no sign of a socket: all of them may be of files.
         sent = max(calls[name] for name in WRITES)
     fewer = min(received, sent)
-    return RequestCount(fewer, True, "receive or send calls, whichever are fewer") if fewer else None
+    return ServedRequests(fewer, True, "receive or send calls, whichever are fewer") if fewer else None

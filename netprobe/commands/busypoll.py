@@ -78,7 +78,7 @@ def _show(found: BusyPolling, seconds: float, top: int) -> None:
     if found.napis:
         click.echo("\nNAPI instances of its connections")
         show(napis_as_text(found.napis))
-    click.echo("\nThe chain")
+    click.echo("\nPrerequisites of busy polling")
     show(checks_as_text(found.checks))
     click.echo("")
     for line in (found.sentence, *fixes(found.checks), cross_check(found)):

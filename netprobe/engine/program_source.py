@@ -8,7 +8,6 @@ from pathlib import Path
 
 from netprobe.engine.btf import Btf
 from netprobe.engine.options import RecordOptions
-from netprobe.engine.tasks import TASK_RECORD_SIZE
 from netprobe.probes.base import Probe
 from netprobe.probes.histogram import LOG_LINEAR_BUCKETS
 from netprobe.resources import resource
@@ -18,6 +17,21 @@ _INITIAL_PID_NAMESPACE, _PID_MAX_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
 THREAD_DROPPED = {
     "DROPPED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
 }
+
+# struct task_record in bpf/common.h, which is compiled with its size.
+TASK_FIELDS = (
+    ("pid_namespace", "u8"),
+    ("pid_level", "u4"),
+    ("tid", "u4"),
+    ("tgid", "u4"),
+    ("parent_tgid", "u4"),
+    ("user_tid", "u4"),
+    ("user_tgid", "u4"),
+    ("execs", "u4"),
+    ("unused", "u4"),
+    ("comm", "S16"),
+)
+TASK_RECORD_SIZE = sum(int(kind[1:]) for _, kind in TASK_FIELDS)
 
 
 def pid_limit() -> int:

@@ -7,25 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from netprobe.engine.program_source import TASK_FIELDS
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
-
-# struct task_record in bpf/common.h, which is compiled with its size.
-_FIELDS = (
-    ("pid_namespace", "u8"),
-    ("pid_level", "u4"),
-    ("tid", "u4"),
-    ("tgid", "u4"),
-    ("parent_tgid", "u4"),
-    ("user_tid", "u4"),
-    ("user_tgid", "u4"),
-    ("execs", "u4"),
-    ("unused", "u4"),
-    ("comm", "S16"),
-)
-TASK_RECORD_SIZE = sum(int(kind[1:]) for _, kind in _FIELDS)
 
 
 @dataclass(frozen=True)
@@ -55,7 +41,7 @@ def read_tasks(program: Program) -> Tasks:
     """All threads that netprobe's PID namespace shows."""
     import numpy as np
 
-    records = np.frombuffer(program.iterate("bpf_iter__task"), np.dtype(list(_FIELDS)))
+    records = np.frombuffer(program.iterate("bpf_iter__task"), np.dtype(list(TASK_FIELDS)))
     if not len(records):
         raise NetprobeError("The kernel's task iterator returned nothing.")
     names = ("tid", "tgid", "parent_tgid", "user_tid", "user_tgid", "comm", "execs")

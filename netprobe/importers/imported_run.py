@@ -144,9 +144,10 @@ def _requests(
         if report.contents.requests and same_length(report.seconds, length):
             return RequestsInfo(count=report.contents.requests, source=report.format), []
         if report.contents.requests:
-            counted = "an unknown time (specify it with -d)" if length is None else f"{length:g} s"
+            others = "an unknown time (specify it with -d)" if length is None else f"{length:g} s"
             return None, [
-                f"the requests of {report.format} are not used: it took {report.seconds:g} s, the other reports {counted}"
+                f"the requests of {report.format} are not used: "
+                f"it took {report.seconds:g} s, the other reports {others}"
             ]
     return None, []
 

@@ -46,7 +46,7 @@ class _Listing:
         return bool(found and int(found[3]) > max(self._seen)) and self.take(line) is LineKind.ROW
 
     def contents(self) -> Contents | None:
-        """Groups and members as netprobe's own probe records them; the listing contains neither steering nor address."""
+        """Groups and members as the probe of netprobe records them, without steering and address."""
         names = ("line", "group", "name", "cpu", "socket")
         columns = dict(zip(names, map(list, zip(*self._rows, strict=True)), strict=True))
         return Contents(

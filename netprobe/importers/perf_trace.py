@@ -48,12 +48,12 @@ class _PerfTraceSummary:
         if line.blank:
             self._pause = True
             return LineKind.OTHER
-        words = line.text.split()
+        fields = line.text.split()
         if thread := _THREAD.fullmatch(line.text):
             self._thread, self._tid = thread[1], int(thread[2])
             return LineKind.OTHER
-        if words[0] == "syscall" and set(words) <= set(_HEADINGS) and len(words) > 4:
-            self._headings, self._pause = words, False
+        if fields[0] == "syscall" and set(fields) <= set(_HEADINGS) and len(fields) > 4:
+            self._headings, self._pause = fields, False
             return LineKind.OTHER
         if _UNITS.fullmatch(line.text) or _RULE.fullmatch(line.text) or _TOTAL.fullmatch(line.text):
             return LineKind.OTHER
@@ -62,7 +62,7 @@ class _PerfTraceSummary:
             return LineKind.ROW
         if not self._headings or self._pause:
             return LineKind.END
-        return self._row(line, words)
+        return self._row(line, fields)
 
     def resumes(self, line: Line) -> bool:
         """A call with a number in each column."""
@@ -71,13 +71,13 @@ class _PerfTraceSummary:
         self._pause = False
         return True
 
-    def _row(self, line: Line, words: list[str]) -> LineKind:
+    def _row(self, line: Line, fields: list[str]) -> LineKind:
         values: dict[str, Any] = {"line": line.number, "tid": self._tid, "thread": self._thread}
         try:
-            for heading, word in zip(self._headings, words, strict=True):
-                values |= _value(heading, word)
+            for heading, field in zip(self._headings, fields, strict=True):
+                values |= _value(heading, field)
         except ValueError:
-            return LineKind.MALFORMED if len(words) <= len(self._headings) + 1 else LineKind.END
+            return LineKind.MALFORMED if len(fields) <= len(self._headings) + 1 else LineKind.END
         self._rows.append(CallRow(**values))
         return LineKind.ROW
 
@@ -97,17 +97,17 @@ class _PerfTraceSummary:
         )
 
 
-def _value(heading: str, word: str) -> dict[str, Any]:
+def _value(heading: str, field: str) -> dict[str, Any]:
     """The field of a row and its value. Raises `ValueError` if the text does not fit the heading."""
     if heading == "syscall":
-        if not re.fullmatch(r"\w+|\?+", word):
-            raise ValueError(word)
-        return {"syscall": word}
+        if not re.fullmatch(r"\w+|\?+", field):
+            raise ValueError(field)
+        return {"syscall": field}
     if heading in ("calls", "errors"):
-        whole = count(word)
+        whole = count(field)
         if whole is None:
-            raise ValueError(word)
+            raise ValueError(field)
         return {heading: whole}
     if heading == "stddev":
-        return {"stddev_pct": scaled(word.removesuffix("%"), 1)}
-    return {_TIMES[heading]: scaled(word, _MS)}
+        return {"stddev_pct": scaled(field.removesuffix("%"), 1)}
+    return {_TIMES[heading]: scaled(field, _MS)}

@@ -44,8 +44,8 @@ def begins(line: Line, context: ImportContext) -> Parser | None:
 
 def _heading(text: str) -> tuple[int | None, list[str]] | None:
     if text.lstrip().startswith("#"):
-        words = text.lstrip()[1:].split()
-        found: tuple[int | None, list[str]] | None = (None, words[1:]) if words[:1] == ["Time"] else None
+        fields = text.lstrip()[1:].split()
+        found: tuple[int | None, list[str]] | None = (None, fields[1:]) if fields[:1] == ["Time"] else None
     else:
         found = split_time(text)
     columns = found[1] if found else []
@@ -77,12 +77,12 @@ class _PidstatRows:
             return (
                 LineKind.END if self._pause or len(line.text.split()) > len(self._columns) + 2 else LineKind.MALFORMED
             )
-        time, words = found
-        if words and words[-1] == "Command" and ("PID" in words or "TID" in words):
-            return self._next_heading(time, words)
+        time, fields = found
+        if fields and fields[-1] == "Command" and ("PID" in fields or "TID" in fields):
+            return self._next_heading(time, fields)
         if self._others:
             return LineKind.OTHER
-        row = self._row(line, time, words)
+        row = self._row(line, time, fields)
         if row is None:
             return LineKind.END if self._pause else LineKind.MALFORMED
         self._pause = False
@@ -95,9 +95,9 @@ class _PidstatRows:
         row = found is not None and not self._others and found[1][-1:] != ["Command"]
         return row and self.take(line) is LineKind.ROW
 
-    def _next_heading(self, time: int | None, words: list[str]) -> LineKind:
+    def _next_heading(self, time: int | None, fields: list[str]) -> LineKind:
         # With several options (pidstat -u -w) the reports alternate.
-        self._others = words != self._columns
+        self._others = fields != self._columns
         if time is None:
             return LineKind.OTHER
         last = self._rows[-1].time if self._rows else self._start
@@ -105,14 +105,14 @@ class _PidstatRows:
             return LineKind.END
         return LineKind.OTHER
 
-    def _row(self, line: Line, time: int | None, words: list[str]) -> _PidstatRow | None:
+    def _row(self, line: Line, time: int | None, fields: list[str]) -> _PidstatRow | None:
         """None if it cannot be parsed."""
         last = len(self._columns) - 1
-        if len(words) <= last:
+        if len(fields) <= last:
             return None
-        values = dict(zip(self._columns, words[:last], strict=False))
+        values = dict(zip(self._columns, fields[:last], strict=False))
         rates = number(values["cswch/s"]), number(values["nvcswch/s"])
-        thread = self._thread_of(values, " ".join(words[last:]))
+        thread = self._thread_of(values, " ".join(fields[last:]))
         if thread is None or rates[0] is None or rates[1] is None:
             return None
         return _PidstatRow(line.number, time, *thread, rates[0], rates[1])

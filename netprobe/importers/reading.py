@@ -14,7 +14,7 @@ from flamegraph.readers.source import InputSource, open_source
 from netprobe.errors import NetprobeError
 from netprobe.importers import stacks
 from netprobe.importers.lines import Line, lines
-from netprobe.importers.registry import format_names, hints, text_formats
+from netprobe.importers.registry import format_names, hinted_formats, hints
 from netprobe.importers.report import LINES_SHOWN, ImportContext, LineKind, Parser, Report, ReportFormat
 
 if TYPE_CHECKING:
@@ -179,8 +179,8 @@ class _TextReader:
 
     def _begins(self, line: Line) -> bool:
         """Whether a report begins with this line, which ends the report before it."""
-        # Every format receives the line: it may store data of the line in the context for a later report.
-        found = [(one, parser) for one in text_formats() if (parser := one.begins(line, self._context))]
+        # Every hinted format receives the line: it may store data of the line in the context for a later report.
+        found = [(one, parser) for one in hinted_formats(line.text) if (parser := one.begins(line, self._context))]
         if not found:
             return False
         self.finish()

@@ -1,4 +1,4 @@
-"""Finds the formats: the modules of this package that read a report of a text, and the profile formats of flamegraph."""
+"""Finds the formats: modules of this package for reports in a text, and the profile formats of flamegraph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netprobe.importers.report import ReportFormat
 
 @cache
 def text_formats() -> tuple[ReportFormat, ...]:
-    """The formats of reports in a text, by name. Raises `ValueError` for two formats of one name, naming both modules."""
+    """The formats of reports in a text. Raises `ValueError` for two of one name, naming both modules."""
     found: dict[str, tuple[str, ReportFormat]] = {}
     for name, module in _modules():
         if module.FORMAT in found:
@@ -32,8 +32,13 @@ def _modules() -> Iterator[tuple[str, ReportFormat]]:
 
 @cache
 def hints() -> re.Pattern[str]:
-    """Matches every line that a format's `begins` needs to see."""
+    """Matches every line that the `begins` of some format needs to see."""
     return re.compile("|".join(hint for one in text_formats() for hint in one.HINTS))
+
+
+def hinted_formats(text: str) -> list[ReportFormat]:
+    """The formats whose `begins` needs to see this line."""
+    return [one for one in text_formats() if any(re.search(hint, text) for hint in one.HINTS)]
 
 
 def format_names() -> list[str]:

@@ -21,7 +21,7 @@ LINES_SHOWN = 5
 
 
 class LineKind(Enum):
-    """What a line is within a report."""
+    """The kind of a line within a report."""
 
     ROW = auto()
     """A row whose numbers were read."""
@@ -35,7 +35,7 @@ class LineKind(Enum):
 
 @dataclass
 class ImportContext:
-    """What the lines between reports contain: the machine in the banner of sysstat, the first lines of syscount."""
+    """Data from the lines between reports: the machine in the banner of sysstat, the first lines of syscount."""
 
     host: dict[str, Any] = field(default_factory=dict)
     announced: dict[str, Any] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Contents:
     durations: tuple[float, ...] | None = None
     """Seconds of each interval; None if the text does not contain them."""
     notes: tuple[str, ...] = ()
-    """Assumptions, and facts that a reader has to know: sentences."""
+    """Assumptions and other information for the reader: sentences."""
     unknown: tuple[str, ...] = ()
     """Data that the format never contains; each follows "Not known:"."""
     host: Mapping[str, Any] = field(default_factory=dict)

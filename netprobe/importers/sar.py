@@ -46,15 +46,15 @@ class _SarRows:
         found = split_time(line.text)
         if found is None:
             return LineKind.END if self._pause or len(line.text.split()) > 4 else LineKind.MALFORMED
-        time, words = found
-        if set(words) == _COLUMNS:
+        time, fields = found
+        if set(fields) == _COLUMNS:
             return self._heading(time)
-        if words[:2] == ["LINUX", "RESTART"]:
+        if fields[:2] == ["LINUX", "RESTART"]:
             self._notes.append("the machine was rebooted between two rows")
             return LineKind.OTHER
-        rates = [number(word) for word in words]
+        rates = [number(field) for field in fields]
         if len(rates) != 2 or None in rates:
-            return self._no_row(words)
+            return self._no_row(fields)
         by_name = {name: rate or 0.0 for name, rate in zip(self._columns, rates, strict=True)}
         if time is None:
             self._averages.append((line.number, by_name["proc/s"], by_name["cswch/s"]))
@@ -69,12 +69,12 @@ class _SarRows:
         row = found is not None and found[0] is not None and not self._others and set(found[1]) != _COLUMNS
         return row and self.take(line) is LineKind.ROW
 
-    def _no_row(self, words: list[str]) -> LineKind:
-        heading = not any(char.isdigit() for word in words for char in word)
+    def _no_row(self, fields: list[str]) -> LineKind:
+        heading = not any(char.isdigit() for field in fields for char in field)
         if self._pause:
             self._others = self._others or heading
             return LineKind.END
-        return LineKind.END if heading and len(words) > 4 else LineKind.MALFORMED
+        return LineKind.END if heading and len(fields) > 4 else LineKind.MALFORMED
 
     def _heading(self, time: int | None) -> LineKind:
         last = self._rows[-1][1] if self._rows else self._start

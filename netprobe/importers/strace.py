@@ -72,17 +72,17 @@ class _StraceSummary:
         return True
 
     def _row(self, line: Line) -> CallRow | None:
-        words, headings = line.text.split(), self._headings
-        if "errors" in headings and len(words) == len(headings) - 1:
+        fields, headings = line.text.split(), self._headings
+        if "errors" in headings and len(fields) == len(headings) - 1:
             # The column is empty if no call failed.
-            words.insert(headings.index("errors"), "0")
-        if len(words) != len(headings):
+            fields.insert(headings.index("errors"), "0")
+        if len(fields) != len(headings):
             return None
         values: dict[str, Any] = {"line": line.number}
-        for heading, word in zip(headings, words, strict=True):
+        for heading, field in zip(headings, fields, strict=True):
             name, read = _COLUMNS[heading]
             try:
-                values[name] = read(word)
+                values[name] = read(field)
             except ValueError:
                 return None
             if values[name] is None:

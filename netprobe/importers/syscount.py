@@ -90,7 +90,7 @@ class _SyscountTable:
         return self._row(line)
 
     def resumes(self, line: Line) -> bool:
-        """A row with the name of a system call; words with a number after them may be in any text."""
+        """A row with the name of a system call; a word with a number after it may be in any text."""
         name = line.text.split()[0]
         if not (self._by_process or name == "[unknown:" or is_known(name)) or self._row(line) is not LineKind.ROW:
             return False
@@ -105,18 +105,18 @@ class _SyscountTable:
         return LineKind.OTHER
 
     def _row(self, line: Line) -> LineKind:
-        words = line.text.split()
+        fields = line.text.split()
         numbers = 2 if self._scale else 1
-        name = " ".join(words[:-numbers])
-        calls = count(words[-numbers]) if len(words) > numbers else None
+        name = " ".join(fields[:-numbers])
+        calls = count(fields[-numbers]) if len(fields) > numbers else None
         try:
-            total_ns = scaled(words[-1], self._scale) if self._scale else float("nan")
+            total_ns = scaled(fields[-1], self._scale) if self._scale else float("nan")
         except ValueError:
             calls = None
         row = None if calls is None else CallRow(line.number, name, calls, self._interval, total_ns=total_ns)
         row = self._of_process(row) if row and self._by_process else row
         if row is None or not (self._by_process or _CALL.fullmatch(name)):
-            return LineKind.MALFORMED if len(words) <= len(self._heading) + 1 else LineKind.END
+            return LineKind.MALFORMED if len(fields) <= len(self._heading) + 1 else LineKind.END
         self._rows.append(row)
         return LineKind.ROW
 

@@ -26,11 +26,11 @@ def read_banner(text: str, context: ImportContext) -> bool:
 
 
 def split_time(text: str) -> tuple[int | None, list[str]] | None:
-    """The time and the words after it, with None as the time of an average; None for any other line."""
-    words = text.split()
-    if not words:
+    """The time and the fields after it, with None as the time of an average; None for any other line."""
+    fields = text.split()
+    if not fields:
         return None
-    if words[0].endswith(":") and not any(char.isdigit() for char in words[0]):
-        return None, words[1:]
-    found = clock(words)
-    return (found[0], words[found[1] :]) if found else None
+    if fields[0].endswith(":") and not any(char.isdigit() for char in fields[0]):
+        return None, fields[1:]
+    found = clock(fields)
+    return (found[0], fields[found[1] :]) if found else None

@@ -15,19 +15,19 @@ _MAX_GAPS = 3
 _GAP = 1.5
 
 
-def clock(words: list[str]) -> tuple[int, int] | None:
-    """The time at the beginning of a line, in seconds of the day or of the epoch, and its number of words; or None."""
-    if not words:
+def clock(fields: list[str]) -> tuple[int, int] | None:
+    """The time that a line begins with, in seconds of the day or the epoch, and its number of fields; or None."""
+    if not fields:
         return None
-    if _EPOCH.fullmatch(words[0]):
-        return int(words[0]), 1
-    found = _CLOCK.fullmatch(words[0])
+    if _EPOCH.fullmatch(fields[0]):
+        return int(fields[0]), 1
+    found = _CLOCK.fullmatch(fields[0])
     if not found:
         return None
     hour, minute, second = (int(part) for part in found.groups())
     used = 1
-    if len(words) > 1 and words[1].upper() in ("AM", "PM"):
-        hour, used = hour % 12 + (12 if words[1].upper() == "PM" else 0), 2
+    if len(fields) > 1 and fields[1].upper() in ("AM", "PM"):
+        hour, used = hour % 12 + (12 if fields[1].upper() == "PM" else 0), 2
     if hour > 23 or minute > 59 or second > 60:
         return None
     return hour * 3600 + minute * 60 + second, used

@@ -81,7 +81,7 @@ def up(options: LabOptions = LabOptions()) -> Lab:
 
 def _up(options: LabOptions) -> Lab:
     _check(options)
-    _claim(options)
+    _write_state(options)
     try:
         _make_link(options)
         for end in _ENDS:
@@ -163,7 +163,7 @@ def _read_busy_poll() -> int:
         ) from error
 
 
-def _claim(options: LabOptions) -> None:
+def _write_state(options: LabOptions) -> None:
     """Write the state file. Unlike a rename, a link fails if another process created the file first."""
     state: dict[str, object] = {"version": _STATE_VERSION}
     if options.busy_poll_us is not None:

@@ -19,7 +19,7 @@ from netprobe.load.generator import Load
 
 _MAX_REACTORS = 4
 _BUSY_POLL_US = 50
-# Both times of the last step are longer than on a server with a client of its own: the client shares the poller's CPU
+# Both times of the last step are longer than on a server with a separate client: the client shares the poller's CPU
 # and waits for it, and after a poll without packets the next one begins only with the next interrupt.
 _PREFERRED_US, _FLUSH_NS = 5_000, 10_000_000
 _COMMAND_SECONDS = 20.0

@@ -44,8 +44,8 @@ def as_text(benchmark: Benchmark) -> TextTable:
     columns = [Column(""), Column("MEAN", True), Column("95 % CONFIDENCE INTERVAL", True), Column("±", True)]
     rows = [["requests/s", f"{benchmark.throughput.value:.0f}", *_interval(benchmark.throughput, _rate)]]
     rows += [
-        [f"latency {name}", _time(value.value), *_interval(value, _time)]
-        for name, value in benchmark.latency_us.items()
+        [f"latency {name}", _time(latency.value), *_interval(latency, _time)]
+        for name, latency in benchmark.latency_us.items()
     ]
     return TextTable(columns, rows)
 

@@ -28,8 +28,8 @@ _CALLS_SHOWN, _MIN_PER_REQUEST = 5, 0.005
 def reports_as_text(reports: Sequence[tuple[int, Report]]) -> TextTable:
     """One row per report."""
     columns = [
-        Column("REPORT", True), Column("FORMAT"), Column("ROWS", True), Column("SECONDS", True), Column("SKIPPED LINES", True),
-        Column("LOCATION"),
+        Column("REPORT", True), Column("FORMAT"), Column("ROWS", True), Column("SECONDS", True),
+        Column("SKIPPED LINES", True), Column("LOCATION"),
     ]  # fmt: skip
     rows = [
         [

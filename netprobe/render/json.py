@@ -9,7 +9,7 @@ from netprobe.run.description import info_as_json
 from netprobe.run.model import Run
 from netprobe.version import __version__
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def bare_envelope(command: str, results: Mapping[str, Any]) -> dict[str, Any]:

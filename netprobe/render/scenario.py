@@ -1,4 +1,4 @@
-"""The steps of the scenario as text and as JSON: their measurements, and whether the fault of the step before is gone."""
+"""The steps of the scenario as text and as JSON: measurements, and whether the fault of the step before is gone."""
 
 from __future__ import annotations
 

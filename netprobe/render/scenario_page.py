@@ -35,9 +35,9 @@ _EXPLANATIONS: tuple[tuple[str, str, Callable[[MeasuredStep], float | None], str
 )
 _GRAPH_HEIGHT = 640
 _INTRODUCTION = (
-    "Each step fixes the fault that netprobe found in the step before. Client and server share the CPUs of one machine, "
-    "so the gains are valid for this machine, not for a server whose client runs elsewhere. The scenario shows that "
-    "netprobe finds the right fault in each step, and that the fault is gone in the next step."
+    "Each step fixes the fault that netprobe found in the step before. Client and server share the CPUs of one "
+    "machine, so the gains are valid for this machine, not for a server whose client runs elsewhere. The scenario "
+    "shows that netprobe finds the right fault in each step, and that the fault is gone in the next step."
 )
 
 
@@ -129,8 +129,8 @@ def _difference(step: MeasuredStep) -> Html:
 
 def _changes(comparison: Comparison) -> TextTable:
     rows = [row for row in comparison.changed if row.group != "functions"][:_CHANGES_SHOWN]
-    columns = [Column("METRIC"), Column("STEP BEFORE", True), Column("THIS STEP", True), Column("PER"), Column("CHANGE"),
-               Column("95 % CI")]  # fmt: skip
+    columns = [Column("METRIC"), Column("STEP BEFORE", True), Column("THIS STEP", True), Column("PER"),
+               Column("CHANGE"), Column("95 % CI")]  # fmt: skip
     cells = [
         [
             row.name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from netprobe.analysis.request_count import RequestCount, request_count
+from netprobe.analysis.request_count import ServedRequests, request_count
 from netprobe.rules.documentation import Documentation
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
 from netprobe.run.model import Run
@@ -121,7 +121,7 @@ class RunContext:
             raise MissingDataError(f"needs the probe {probes} (use netprobe record); {verb}: {recorded}")
 
     @cached_property
-    def requests(self) -> RequestCount | None:
+    def requests(self) -> ServedRequests | None:
         """The number of requests and its origin; None if it is not known."""
         return request_count(self.run)
 

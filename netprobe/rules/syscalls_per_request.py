@@ -39,7 +39,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from netprobe.analysis.request_count import RequestCount
+from netprobe.analysis.request_count import ServedRequests
 from netprobe.rules import epoll_ctl_churn, epoll_zero_timeout
 from netprobe.rules.context import RunContext
 from netprobe.rules.costs import SYSCALL_NS, has_enough_samples, unknown_cost_evidence
@@ -91,7 +91,7 @@ def _calls(context: RunContext) -> Counter[str]:
     return calls
 
 
-def _finding(context: RunContext, calls: Counter[str], excessive: Counter[str], requests: RequestCount) -> Finding:
+def _finding(context: RunContext, calls: Counter[str], excessive: Counter[str], requests: ServedRequests) -> Finding:
     cost = _cost(context, excessive, requests.count)
     per_request = {call: count / requests.count for call, count in calls.most_common()}
     worst = [call for call, _ in excessive.most_common(3)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netprobe.errors import NetprobeError
@@ -54,19 +53,6 @@ def profile_tables(profile: Profile) -> list[Table]:
 def has_profile(tables: Mapping[str, Table]) -> bool:
     """Whether stacks were recorded."""
     return all(name in tables for name in TABLES)
-
-
-def read_run_profile(path: Path) -> Profile | None:
-    """The profile of a Run directory; None for any other directory. Entry point of `flamegraph.read`."""
-    from flamegraph.errors import ProfileError
-    from netprobe.run.store import read_run
-
-    if not (path / "run.json").exists():
-        return None
-    try:
-        return read_profile(read_run(path).tables)
-    except NetprobeError as error:
-        raise ProfileError(error.message, hint=error.hint) from error
 
 
 def read_profile(tables: Mapping[str, Table]) -> Profile:

@@ -13,7 +13,7 @@ import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from netprobe.errors import NetprobeError
 from netprobe.run.description import info_as_json, parse_info
@@ -28,6 +28,9 @@ from netprobe.run.versions import (
     upgraded_names,
     upgraded_profile_info,
 )
+
+if TYPE_CHECKING:
+    from flamegraph.profile import Profile
 
 _INFO = "run.json"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -186,6 +189,18 @@ def read_run(path: str | Path) -> Run:
     info.dropped.extend(skipped)
     intervals = info.recording.intervals
     return Run(info, LazyTables(names, lambda name: _read_table(path, name, version, intervals)))
+
+
+def read_run_profile(path: Path) -> Profile | None:
+    """The profile of a Run directory; None for any other directory. Entry point of `flamegraph.read`."""
+    from flamegraph.errors import ProfileError
+
+    if not (path / _INFO).exists():
+        return None
+    try:
+        return read_run(path).profile
+    except NetprobeError as error:
+        raise ProfileError(error.message, hint=error.hint) from error
 
 
 def _check_regular(file: Path) -> None:

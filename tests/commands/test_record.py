@@ -10,7 +10,8 @@ import pytest
 import netprobe as package
 from netprobe.commands import record
 from netprobe.commands.shared.group import cli
-from netprobe.commands.shared.recording import Request, _length
+from netprobe.commands.shared.recording import _length
+from netprobe.engine.options import RecordOptions
 from netprobe.errors import NetprobeError
 from netprobe.run.description import RequestsInfo, RunInfo
 from netprobe.run.model import Run
@@ -35,14 +36,14 @@ def invoke(monkeypatch, tmp_path):
     def run(runs, *arguments):
         taken = []
 
-        def recorded(request, frequency, watch):
+        def recorded(options, frequency, progress):
             taken.append(runs[len(taken)])
             if isinstance(taken[-1], BaseException):
                 raise taken[-1]
             return taken[-1]
 
         monkeypatch.setattr(record, "record_everything", recorded)
-        monkeypatch.setattr(record, "_show", lambda request, run: None)
+        monkeypatch.setattr(record, "_show", lambda options, run: None)
         with cli.make_context("netprobe", ["record", *map(str, arguments)]) as context:
             cli.invoke(context)
         return len(taken)
@@ -65,7 +66,7 @@ def test_a_signal_or_the_exit_of_the_target_stops_a_series(invoke, tmp_path, cap
 
 @pytest.mark.parametrize(
     ("stopped_by", "arguments"),
-    [("time", ["-p", 1]), ("command exited", ["--while", "true"]), ("target exited", ["--", "true"])],
+    [("duration", ["-p", 1]), ("command exited", ["--while", "true"]), ("target exited", ["--", "true"])],
 )
 def test_a_series_continues_after_the_specified_end_of_a_run(invoke, capsys, stopped_by, arguments):
     runs = [a_run(stopped_by, arguments[1:] if arguments[0] == "--" else ()) for _ in range(3)]
@@ -90,7 +91,7 @@ def test_a_target_that_exits_between_two_runs(invoke, tmp_path, capsys):
 
 
 def test_a_series_that_ends_with_a_report_missing(invoke, capsys):
-    with pytest.raises(NetprobeError, match="SIGINT ended the recording"):
+    with pytest.raises(NetprobeError, match="SIGINT stopped the recording"):
         invoke([a_run("SIGINT")], "--repeat", 3, "-o", "series", "--while", "wrk", "--requests-from", "wrk.txt")
     assert "The series ends here, with 1 Run of 3, the last one cut short." in capsys.readouterr().err
 
@@ -132,7 +133,7 @@ def test_unsuitable_output_directories_of_a_series(invoke, tmp_path, place, mess
 
 
 def test_the_replacement_of_a_run_is_reported(invoke, capsys):
-    for message in ("Run written to r1.\n", "Run written to r1, in place of the one that was there.\n"):
+    for message in ("Run written to r1.\n", "Run written to r1, replacing an older one.\n"):
         invoke([a_run()], "-o", "r1")
         assert message in capsys.readouterr().err
 
@@ -167,7 +168,11 @@ def test_a_report_that_is_older_than_the_recording(invoke, tmp_path):
 
 @pytest.mark.parametrize(
     ("stopped_by", "message"),
-    [("time", "-d ended"), ("target exited", "the target's end ended"), ("SIGTERM", "SIGTERM ended")],
+    [
+        ("duration", "-d stopped"),
+        ("target exited", "the end of the target stopped"),
+        ("SIGTERM", "SIGTERM stopped"),
+    ],
 )
 @pytest.mark.parametrize("report", ["none", "empty", "old"])
 def test_a_load_generator_that_netprobe_stopped_has_no_report(invoke, tmp_path, stopped_by, message, report):
@@ -179,10 +184,10 @@ def test_a_load_generator_that_netprobe_stopped_has_no_report(invoke, tmp_path, 
     assert package.load("r").info.requests is None
 
 
-@pytest.mark.parametrize(("stopped_by", "load"), [("command exited", ["--while", "wrk"]), ("time", [])])
+@pytest.mark.parametrize(("stopped_by", "load"), [("command exited", ["--while", "wrk"]), ("duration", [])])
 def test_a_missing_report_of_a_load_generator_that_exited(invoke, tmp_path, stopped_by, load):
     (tmp_path / "wrk.txt").write_text("")
-    with pytest.raises(NetprobeError, match="does not say how many requests were served"):
+    with pytest.raises(NetprobeError, match="does not contain a number of requests"):
         invoke([a_run(stopped_by, started=time.time() - 2)], "--requests-from", "wrk.txt", *load)
 
 
@@ -194,14 +199,17 @@ def test_a_report_that_is_printed_on_ctrl_c_is_read(invoke, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("request_", "message"),
+    ("options", "message"),
     [
-        (Request(while_command="wrk"), "while `wrk` runs"),
-        (Request(while_command="wrk", seconds=4), "while `wrk` runs, for 4 s at most"),
-        (Request(while_command="x", while_text="the load", seconds=0.5), "while the load runs, for 0.5 s at most"),
-        (Request(seconds=4), "for 4 s"),
-        (Request(command=("true",)), "until it ends"),
+        (RecordOptions(while_command="wrk"), "while `wrk` runs"),
+        (RecordOptions(while_command="wrk", seconds=4), "while `wrk` runs, for 4 s at most"),
+        (
+            RecordOptions(while_command="x", while_description="the load", seconds=0.5),
+            "while the load runs, for 0.5 s at most",
+        ),
+        (RecordOptions(seconds=4), "for 4 s"),
+        (RecordOptions(command=("true",)), "until it exits"),
     ],
 )
-def test_length_of_a_recording(request_, message):
-    assert _length(request_.options(), request_.while_text) == message
+def test_length_of_a_recording(options, message):
+    assert _length(options) == message

@@ -34,5 +34,5 @@ def test_each_finding_has_its_section(built):
 
 def test_the_public_names_are_in_the_reference(built):
     page = (built / "python.html").read_text()
-    for name in ("netprobe.load", "netprobe.compare", "flamegraph.readers.read", "flamegraph.profile.Profile.write"):
+    for name in ("netprobe.load", "netprobe.compare", "flamegraph.readers.read", "flamegraph.flame_graph.FlameGraph.write"):
         assert f'id="{name}"' in page

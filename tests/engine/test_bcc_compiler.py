@@ -1,4 +1,4 @@
-"""Finding the system's BCC from any Python, and nothing else."""
+"""The system's BCC is found from any Python, and no other package of the system is imported."""
 
 import subprocess
 import sys
@@ -50,7 +50,7 @@ def test_the_unrelated_package_of_pypi(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("no_bcc_loaded")
 def test_the_unrelated_package_already_imported(tmp_path, monkeypatch):
-    """The same stand-in, in use by whoever calls netprobe from Python."""
+    """The same stand-in, imported by a program that uses netprobe as a library."""
     monkeypatch.syspath_prepend(package(tmp_path / "pypi", __init__="def binomial(n, k): return 1\n"))
     import bcc  # noqa: F401
 
@@ -71,21 +71,21 @@ def test_broken(tmp_path, text):
 
 
 @pytest.mark.usefixtures("no_bcc_loaded")
-def test_nothing_else_comes_from_there(tmp_path):
+def test_no_other_package_of_the_folder_is_imported(tmp_path):
     place = package(tmp_path, __init__="class BPF: pass\n", libbcc="")
     (tmp_path / "numpy.py").write_text("raise AssertionError('not from here')")
     assert import_bcc((place,)).BPF
     assert place not in sys.path
 
 
-def test_the_first_place_wins(tmp_path, no_bcc_loaded):
+def test_the_first_folder_is_used(tmp_path, no_bcc_loaded):
     first = package(tmp_path / "a", __init__="class BPF: place = 1\n", libbcc="")
     second = package(tmp_path / "b", __init__="class BPF: place = 2\n", libbcc="")
     assert import_bcc((first, second)).BPF.place == 1
 
 
-def test_the_real_one(checkout):
-    """In a process of its own: what BCC brings stays out of this one."""
+def test_the_installed_bcc(checkout):
+    """In a separate process, so that BCC is not imported here."""
     if not any(Path(place, "bcc").exists() for place in bcc_compiler._FOLDERS if "*" not in place):
         pytest.skip("BCC is not installed")
     code = (

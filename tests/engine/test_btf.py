@@ -11,7 +11,7 @@ def test_no_btf():
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"\x9f\xeb\x01\x00" + b"\xff" * 100])
-def test_no_btf_in_it(tmp_path, content, capfd):
+def test_a_file_without_btf(tmp_path, content, capfd):
     (tmp_path / "vmlinux").write_bytes(content)
     with pytest.raises(NotPossibleHereError, match="no BTF that this libbpf can read"):
         Btf(str(tmp_path / "vmlinux"))
@@ -41,7 +41,7 @@ def test_fields_of_this_kernel(btf):
     assert btf.has_function("tcp_recvmsg")
 
 
-def test_what_is_not_there(btf):
+def test_missing_structs_and_fields(btf):
     assert not btf.has_field("task_struct", "nosuchfield")
     assert not btf.has_function("nosuchfunction")
     assert not btf.has_field("nosuchstruct", "x")

@@ -22,7 +22,7 @@ def test_pairs_of_counters():
 
 
 @pytest.mark.parametrize("dtype", [THREAD_ROWS, KEYED])
-def test_nothing(dtype):
+def test_no_rows(dtype):
     empty = np.empty(0, dtype)
     assert len(merged([empty, empty])) == 0
     one = np.zeros(1, dtype)

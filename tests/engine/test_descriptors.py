@@ -1,4 +1,4 @@
-"""What another user's processes have open is not shown to everybody, which is said and not taken for nothing."""
+"""Descriptors of processes; those of other users cannot be read, which is reported."""
 
 import os
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ def _as_nobody() -> Iterator[None]:
     os.seteuid(0)
 
 
-def test_ones_own():
+def test_own_process():
     assert unreadable([os.getpid()]) == []
 
 
-def test_a_process_that_is_gone():
+def test_a_process_that_has_ended():
     assert unreadable([4_194_305]) == []
 
 
 @pytest.mark.usefixtures("_as_nobody")
-def test_another_users():
+def test_a_process_of_another_user_is_reported():
     assert read_descriptors(1).sockets == {}
     (said,) = unreadable([1])
     assert "(1)" in said

@@ -1,4 +1,4 @@
-"""What was freed between pieces that are still used leaves the process."""
+"""Free memory between blocks in use is returned to the kernel."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ def resident():
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_holes_are_given_back():
+def test_free_memory_is_returned():
     pieces = [bytearray(_PIECE) for _ in range(_PIECES)]
     kept = pieces[::100]
     before = resident()
@@ -41,7 +41,7 @@ print(before - resident())
 """
 
 
-def test_large_pieces_leave_no_holes():
+def test_large_blocks_are_unmapped_when_they_are_freed():
     def freed(script):
         root = Path(__file__).parent.parent.parent
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=root)

@@ -1,4 +1,4 @@
-"""A long recording keeps few intervals, of equal length, and loses nothing."""
+"""A long recording has a limited number of intervals, of equal length, with all counts."""
 
 import itertools
 import os
@@ -36,7 +36,7 @@ def open_files():
 
 
 @pytest.mark.parametrize("reads", [1, 2, 239, 240, 241, 359, 480, 481, 959, 960, 1000, 3601])
-def test_nothing_is_lost(reads):
+def test_all_counts_are_kept(reads):
     store = store_of(reads)
     intervals = store.read()
     assert sum(int(one.rows["calls"]["count"].sum()) for one in intervals) == sum(n + 3 for n in range(reads))
@@ -48,7 +48,7 @@ def test_nothing_is_lost(reads):
 
 
 @pytest.mark.parametrize("reads", [1, 239, 240, 241, 480, 1000, 3601, 10_000])
-def test_few_and_of_equal_length(reads):
+def test_intervals_are_few_and_of_equal_length(reads):
     intervals = store_of(reads).read()
     assert len(intervals) <= MAX_INTERVALS
     assert len(intervals) >= min(reads, MAX_INTERVALS // 2)
@@ -78,7 +78,7 @@ def totals(intervals):
     return sum(int(one.rows["calls"]["count"].sum()) for one in intervals)
 
 
-def test_rows_lie_in_a_file_that_goes_with_the_store():
+def test_rows_are_in_a_file_that_is_deleted_with_the_store():
     before = open_files()
     store = store_of(1000)
     (fd,) = open_files() - before
@@ -89,7 +89,7 @@ def test_rows_lie_in_a_file_that_goes_with_the_store():
     assert open_files() == before
 
 
-def test_without_a_directory_for_temporary_files_all_stays_in_memory(monkeypatch, tmp_path):
+def test_without_a_temporary_directory_rows_stay_in_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "not there"))
     before = open_files()
     store = store_of(1000)
@@ -98,7 +98,7 @@ def test_without_a_directory_for_temporary_files_all_stays_in_memory(monkeypatch
 
 
 @pytest.mark.parametrize("room", [0, 100, 5000])
-def test_a_full_disk_loses_nothing(room):
+def test_a_full_disk_loses_no_counts(room):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
@@ -108,7 +108,7 @@ def test_a_full_disk_loses_nothing(room):
     assert totals(store.read()) == sum(n + 3 for n in range(1000))
 
 
-def test_a_file_that_cannot_be_read_is_an_error_in_words():
+def test_a_truncated_spill_file_is_a_clear_error():
     before = open_files()
     store = store_of(10)
     (fd,) = open_files() - before

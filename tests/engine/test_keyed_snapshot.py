@@ -1,4 +1,4 @@
-"""What was added since the last look, against a dictionary that does the same one key at a time."""
+"""Differences to the previous snapshot, compared with a dictionary."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ def look(totals, now):
     return totals.replace(keys, counts).tolist()
 
 
-def test_as_a_dictionary_would():
+def test_differences_equal_those_of_a_dictionary():
     random = np.random.default_rng(3)
     totals, before, state = KeyedSnapshot(3, 2), {}, {}
     for _ in range(50):
@@ -32,7 +32,7 @@ def test_as_a_dictionary_would():
                 before.pop(key), state.pop(key, None)
 
 
-def test_nothing():
+def test_no_keys():
     totals = KeyedSnapshot(3, 2)
     assert look(totals, []) == []
     assert len(totals.reset([])) == len(totals.reset([1])) == 0

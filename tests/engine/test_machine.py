@@ -9,7 +9,7 @@ def test_counters_rise():
     assert 0 < before.forks <= after.forks
 
 
-def test_fields(tmp_path):
+def test_fields_of_proc_stat(tmp_path):
     (tmp_path / "stat").write_text("cpu  1 2\nctxt 12345\nbtime 1\nprocesses 77\nsoftirq 1 2\n")
     machine = read_machine(str(tmp_path / "stat"))
     assert (machine.switches, machine.forks) == (12345, 77)

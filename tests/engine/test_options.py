@@ -13,6 +13,6 @@ from netprobe.engine.options import RecordOptions
         (RecordOptions(command=("sleep", "5")), "`sleep 5`", False),
     ],
 )
-def test_in_words(options, words, machine):
+def test_description_of_the_target(options, words, machine):
     assert options.describe() == words
     assert options.whole_machine is machine

@@ -14,7 +14,7 @@ def holding(monkeypatch: pytest.MonkeyPatch, mask: int) -> None:
 
 
 @pytest.mark.parametrize("mask", [ADMIN, BPF | PERFMON | PTRACE, (1 << 41) - 1])
-def test_enough(monkeypatch, mask):
+def test_sufficient_capabilities(monkeypatch, mask):
     holding(monkeypatch, mask)
     privileges.require_tracing()
 
@@ -28,7 +28,7 @@ def test_enough(monkeypatch, mask):
         (PERFMON | PTRACE, "without CAP_BPF,"),
     ],
 )
-def test_not_enough(monkeypatch, mask, missing):
+def test_missing_capabilities_are_named(monkeypatch, mask, missing):
     holding(monkeypatch, mask)
     with pytest.raises(NotPossibleHereError, match=missing) as error:
         privileges.require_tracing()
@@ -42,7 +42,7 @@ def test_another_architecture(monkeypatch):
         privileges.require_tracing()
 
 
-def test_reading_the_mask(tmp_path):
+def test_effective_capabilities(tmp_path):
     (tmp_path / "status").write_text("Name:\tx\nCapInh:\t0000000000000000\nCapEff:\t000001ffffffffff\n")
     assert privileges.effective_capabilities(str(tmp_path / "status")) == (1 << 41) - 1
     (tmp_path / "empty").write_text("")

@@ -1,4 +1,4 @@
-"""Programs that are attached again and again. The kernel does not refuse on demand: attaching is played here."""
+"""Programs that are attached repeatedly. A stand-in replaces the kernel, which does not refuse on demand."""
 
 from collections import Counter
 
@@ -13,7 +13,7 @@ AT_TIMES = RawTracepoint("on", "sys_enter", duty_cycled=True)
 
 
 class Attached:
-    """One that is attached."""
+    """An attached program."""
 
     def __init__(self, point):
         self.point = point
@@ -24,7 +24,7 @@ class Attached:
 
 
 class Refusing(Program):
-    """A kernel that refuses so many times."""
+    """The kernel refuses this number of times."""
 
     def __init__(self, *points, refusals):
         self._attached, self._resting, self._refusals = [], [], refusals
@@ -44,7 +44,7 @@ class Refusing(Program):
 
 
 @pytest.mark.parametrize("refusals", [0, 1, 3])
-def test_what_is_refused_is_tried_again_and_said(refusals):
+def test_a_refused_attachment_is_retried_and_reported(refusals):
     program = Refusing(OFTEN, refusals=refusals)
     for _ in range(4):
         program._attach_again([one for one in program._resting if one.frequent])
@@ -54,7 +54,7 @@ def test_what_is_refused_is_tried_again_and_said(refusals):
     assert [text.partition(":")[0] for text in program.refused()] == said
 
 
-def test_a_duty_cycled_program_lacks_nothing():
+def test_a_refused_duty_cycled_program_is_not_reported():
     program = Refusing(AT_TIMES, refusals=2)
     for _ in range(3):
         with program.with_duty_cycled():

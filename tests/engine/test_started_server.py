@@ -1,4 +1,4 @@
-"""A server started by netprobe: held back, let go, ended."""
+"""A server started by netprobe: suspended before exec, released, ended."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ def wait_until(condition, seconds=5):
         time.sleep(0.01)
 
 
-def test_it_waits_for_its_release(tmp_path):
+def test_the_server_is_suspended_until_its_release(tmp_path):
     mark = tmp_path / "mark"
     server = StartedServer(("touch", str(mark)))
     time.sleep(0.1)
@@ -46,7 +46,7 @@ def test_ended_before_its_release(tmp_path):
     assert not (tmp_path / "mark").exists()
 
 
-def test_one_that_does_not_mind_sigterm(monkeypatch):
+def test_a_server_that_ignores_sigterm_is_killed(monkeypatch):
     monkeypatch.setattr("netprobe.engine.started_commands._TERMINATION_TIMEOUT_S", 0.2)
     server = StartedServer(("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"))
     server.release()
@@ -55,8 +55,8 @@ def test_one_that_does_not_mind_sigterm(monkeypatch):
     assert server.exit_code == -9
 
 
-def test_ctrl_c_as_it_ends(monkeypatch):
-    """Its number may be another's by then."""
+def test_ctrl_c_while_the_server_ends(monkeypatch):
+    """Its PID may be that of another process by then."""
     server = StartedServer(("sleep", "9"))
     server.release()
 
@@ -88,7 +88,7 @@ def test_no_such_program():
     assert error.value.hint
 
 
-def test_no_descriptor_of_netprobe_s_is_inherited():
+def test_no_descriptor_is_inherited():
     server = StartedServer(("sleep", "9"))
     server.release()
     wait_until(lambda: Path(f"/proc/{server.pid}/comm").read_text() == "sleep\n")

@@ -43,11 +43,11 @@ def test_descendants():
     assert with_descendants(FAMILY, {1}) == {1, 10, 20, 30, 40}
 
 
-def test_a_circle_ends():
+def test_a_cycle_of_parents_ends():
     assert with_descendants([task(1, 1, 2), task(2, 2, 1)], {1}) == {1, 2}
 
 
-def test_by_number():
+def test_processes_by_pid():
     assert processes_numbered(FAMILY, (10, 40)) == {10, 40}
     with pytest.raises(NetprobeError, match="no process 4194301"):
         processes_numbered(FAMILY, (10, 4194301))
@@ -56,19 +56,19 @@ def test_by_number():
     assert "-p 10" in error.value.hint
 
 
-def test_numbers_are_those_of_the_user():
+def test_pids_are_those_of_the_own_namespace():
     inside = [task(1010, 1010, 1001, b"web", offset=1000)]
     assert processes_numbered(inside, (10,)) == {1010}
 
 
-def test_by_name():
+def test_processes_by_name():
     assert processes_named(FAMILY, "io-0") == {10}
     assert processes_named(FAMILY, "nobody") == set()
     long = [task(5, 5, 1, b"fifteen-charact")]
     assert processes_named(long, "fifteen-characters") == {5}
 
 
-def test_names_of_bytes():
+def test_names_that_are_not_utf8():
     odd = [task(5, 5, 1, b"bad\xff")]
     assert processes_named(odd, "bad\udcff") == {5}
 

@@ -1,4 +1,4 @@
-"""A load generator started by netprobe: ended with all that its shell started."""
+"""A load generator started by netprobe is ended with all processes that its shell started."""
 
 import os
 import pty
@@ -38,7 +38,7 @@ def lives(pid):
 
 @pytest.fixture
 def started():
-    """Start a load; what a test leaves is ended by force."""
+    """Start a load; it is killed at the end of the test."""
     loads = []
 
     def start(script):
@@ -56,7 +56,7 @@ def written(path):
     return int(wait_until(lambda: path.exists() and path.read_text()))
 
 
-def test_what_the_shell_started_is_ended_with_it(started, tmp_path):
+def test_children_of_the_shell_are_ended_with_it(started, tmp_path):
     load = started(CHILD.format(file=tmp_path / "pid"))
     child = written(tmp_path / "pid")
     assert load.end() is True
@@ -64,7 +64,7 @@ def test_what_the_shell_started_is_ended_with_it(started, tmp_path):
     assert load.exit_code == -signal.SIGTERM
 
 
-def test_also_when_the_shell_ended_first(started, tmp_path):
+def test_children_are_ended_after_the_shell_has_ended(started, tmp_path):
     load = started(f"sleep 61 & echo $! >{tmp_path / 'pid'}; exit 7")
     child = written(tmp_path / "pid")
     wait_until(load.ended)
@@ -74,7 +74,7 @@ def test_also_when_the_shell_ended_first(started, tmp_path):
     assert load.exit_code == 7
 
 
-def test_one_that_does_not_mind_sigterm(started, monkeypatch, tmp_path):
+def test_a_load_that_ignores_sigterm_is_killed(started, monkeypatch, tmp_path):
     monkeypatch.setattr("netprobe.engine.started_commands._TERMINATION_TIMEOUT_S", 0.2)
     load = started(f"trap '' TERM; {CHILD.format(file=tmp_path / 'pid')}")
     child = written(tmp_path / "pid")
@@ -82,7 +82,7 @@ def test_one_that_does_not_mind_sigterm(started, monkeypatch, tmp_path):
     assert not lives(child)
 
 
-def test_a_signal_reaches_what_the_shell_started_and_its_last_words_are_waited_for(started, tmp_path):
+def test_a_forwarded_signal_leaves_time_for_a_summary(started, tmp_path):
     file = tmp_path / "report"
     load = started(f'sh -c "{SUMMARY.format(file=file)}"; true')
     wait_until((tmp_path / "report.ready").exists)
@@ -95,7 +95,7 @@ def test_a_signal_reaches_what_the_shell_started_and_its_last_words_are_waited_f
     assert file.read_text() == "23 requests\n"
 
 
-def test_last_words_do_not_take_for_ever(started, monkeypatch):
+def test_the_wait_for_a_summary_has_a_timeout(started, monkeypatch):
     monkeypatch.setattr(module, "_SUMMARY_TIMEOUT_S", 0.2)
     load = started("trap '' INT; sleep 61")
     time.sleep(0.2)
@@ -105,7 +105,7 @@ def test_last_words_do_not_take_for_ever(started, monkeypatch):
     assert 0.2 < time.monotonic() - began < 2
 
 
-def test_no_signal_before_it_is_let_go(tmp_path):
+def test_no_signal_is_forwarded_before_the_release(tmp_path):
     load = WhileCommand("true")
     load.forward(signal.SIGINT)
     load.release()
@@ -125,7 +125,7 @@ def test_exit_status_and_signal(started):
         assert load.end() is False
 
 
-def test_ctrl_c_while_it_is_ended_leaves_nothing(started, monkeypatch, tmp_path):
+def test_ctrl_c_while_the_load_ends_leaves_no_process(started, monkeypatch, tmp_path):
     load = started(f"trap '' TERM; {CHILD.format(file=tmp_path / 'pid')}")
     child = written(tmp_path / "pid")
 
@@ -148,8 +148,8 @@ while not load.ended():
 """
 
 
-def test_one_that_reads_the_terminal_is_not_stopped(tmp_path):
-    """Its group is in the background there: it reads nothing instead."""
+def test_a_load_that_reads_the_terminal_is_not_stopped(tmp_path):
+    """Its process group is in the background: it reads /dev/null instead."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", READS.format(file=tmp_path / "status")])
@@ -162,7 +162,7 @@ def test_one_that_reads_the_terminal_is_not_stopped(tmp_path):
         os.close(terminal)
 
 
-def test_a_pipe_is_read_as_ever(tmp_path):
+def test_a_load_can_read_a_pipe(tmp_path):
     script = READS.format(file=tmp_path / "status").replace("cat;", f"cat >{tmp_path / 'said'};")
     subprocess.run([sys.executable, "-c", script], input=b"urls", check=True, timeout=10)
     assert (tmp_path / "said").read_text() == "urls"

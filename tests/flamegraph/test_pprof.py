@@ -59,7 +59,7 @@ PROTO = {
 
 
 def message_class():
-    """google.protobuf's class of a Profile, from the table above: a decoder that shares nothing with ours."""
+    """google.protobuf's class of a Profile, from the table above: an independent decoder."""
     kinds = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="profile.proto", package="p", syntax="proto3")
     for name, fields in PROTO.items():
@@ -121,7 +121,7 @@ def example(seed=1, count=60):
 
 
 def rows(profile):
-    """(thread, stack) -> count and weight; time intervals added up."""
+    """(thread, stack) -> count and weight; time intervals summed."""
     found = {}
     samples = profile.samples
     for i in range(len(samples)):
@@ -149,7 +149,7 @@ def test_units(parse, event, unit):
     assert (found.event, found.unit, found.other_events) == (event, unit, ())
 
 
-def test_fractions_are_rounded_and_said_so(parse):
+def test_fractions_are_rounded_with_a_comment(parse):
     builder = Builder()
     builder.add(builder.stack([builder.frame(Frame("f"))]), builder.thread(Thread(-1, -1, "")), count=0, weight=2.75)
     found = parse(render(builder.profile(Info()), WriteOptions()))
@@ -199,7 +199,7 @@ def test_inlined_lines_share_a_location(proto):
 
 
 def test_from_protobuf(proto, parse):
-    """What another encoder makes: addresses without names, unpacked numbers, default type, foreign labels."""
+    """The output of another encoder: addresses without names, unpacked numbers, default type, foreign labels."""
     strings = ["", "samples", "count", "cpu", "nanoseconds", "main", "/bin/x", "thread", "worker", "tid", "bytes"]
     message = proto(string_table=strings, duration_nanos=5, default_sample_type=3)
     message.sample_type.add(type=1, unit=2)
@@ -269,7 +269,7 @@ def raw(seed=1, count=20):
     return gzip.decompress(render(example(seed, count), WriteOptions()))
 
 
-def test_cut_at_each_byte(parse):
+def test_truncated_at_each_byte(parse):
     content = raw(count=4)
     whole = rows(parse(content))
     for length in range(10, len(content)):
@@ -282,7 +282,7 @@ def test_cut_at_each_byte(parse):
 
 
 def test_salvage(parse):
-    """Of a file whose last string is cut: all samples, one name unknown."""
+    """A file with a truncated last string: all samples, one name missing."""
     content = raw()
     with pytest.raises(BrokenProfileError, match=r"Byte \d+: a field of \d+ bytes where \d+ remain"):
         parse(content[:-1])
@@ -309,7 +309,7 @@ LOCATION = bytes_field(4, number_field(1, 1) + bytes_field(4, number_field(1, 1)
 FUNCTION = bytes_field(5, number_field(1, 1) + number_field(2, 3))
 
 
-def test_the_pieces_are_right(parse):
+def test_the_chunks_are_complete(parse):
     assert folded(parse(TYPES + SAMPLE + LOCATION + FUNCTION + STRINGS), WriteOptions()) == b"f 1\n"
 
 
@@ -342,7 +342,7 @@ def test_negative_values_are_refused(parse):
 
 
 def test_expansion_is_bounded(parse, monkeypatch):
-    """Each sample names the deepest location again and again."""
+    """Each sample repeats the deepest location."""
     monkeypatch.setattr("flamegraph.readers.pprof.message.MAX_FRAMES", 1_000_000)
     location = bytes_field(4, number_field(1, 1) + bytes_field(4, number_field(1, 1)) * 4000)
     samples = b"".join(bytes_field(2, packed_field(1, [1] * i) + packed_field(2, [1])) for i in range(1, 200))

@@ -1,4 +1,4 @@
-"""A Profile's own operations."""
+"""Operations of a Profile."""
 
 import re
 from dataclasses import replace
@@ -30,13 +30,13 @@ def test_filter(profile):
 
 
 @pytest.mark.parametrize("pick", [re.compile("work"), 3])
-def test_what_picks_nothing_is_refused(profile, pick):
-    """Not taken for everything."""
+def test_a_selector_of_a_wrong_type_is_refused(profile, pick):
+    """An empty selection is not read as the whole profile."""
     with pytest.raises(TypeError, match="neither a name nor a function"):
         profile.filter(frame=pick)
 
 
-def test_a_part_of_the_time_is_a_recording_of_its_own(profile):
+def test_a_time_range_is_a_separate_recording(profile):
     whole = replace(profile, info=replace(profile.info, lost=3, truncated=2))
     late = whole.filter(time=(1, 9))
     assert (late.info.seconds, late.info.intervals, late.samples.interval.tolist()) == (1, 1, [0])
@@ -49,7 +49,7 @@ def test_a_part_of_the_time_is_a_recording_of_its_own(profile):
 
 
 @pytest.mark.parametrize("tenths", range(1, 40))
-def test_ends_of_intervals_are_where_they_are_written(profile, tenths):
+def test_ends_of_intervals_are_exact(profile, tenths):
     """0.3 / 0.1 is less than 3 in floating point."""
     whole = replace(profile, info=Info(seconds=4, interval_s=0.1, intervals=40))
     assert whole.filter(time=(tenths / 10, 4)).info.intervals == 40 - tenths
@@ -67,7 +67,7 @@ def test_to_frame(profile):
     assert rows["start_s"].tolist() == [0.0, 1.0]
 
 
-def test_a_function_that_calls_itself_counts_once():
+def test_recursive_calls_count_once():
     builder = Builder()
     again = builder.frame(Frame("again"))
     builder.add(builder.stack([again, again, again]), builder.thread(Thread(1, 1, "x")))

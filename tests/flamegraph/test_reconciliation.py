@@ -1,4 +1,4 @@
-"""Profiles of one recording that kept different things are the same in a diff."""
+"""Profiles of one recording in formats with different metadata are equal in a diff."""
 
 from dataclasses import replace
 
@@ -70,7 +70,7 @@ def test_threads_that_one_side_lacks_are_skipped(whole, tmp_path):
     assert found.notes[0] == "one: threads are ignored, since two has no thread names."
 
 
-def test_nothing_is_done_where_both_know_the_same(whole):
+def test_equal_metadata_is_not_changed(whole):
     assert diff(whole, whole).notes == ()
     nameless = replace(whole, threads=[Thread(-1, -1, "")] * len(whole.threads))
     assert diff(nameless, nameless).notes == ()

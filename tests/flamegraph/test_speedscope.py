@@ -1,4 +1,4 @@
-"""speedscope's JSON, against the rules of its schema (file-format-spec.ts of speedscope 1.x)."""
+"""speedscope's JSON, checked by the rules of its schema (file-format-spec.ts of speedscope 1.x)."""
 
 import json
 

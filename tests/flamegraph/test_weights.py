@@ -1,4 +1,4 @@
-"""Weights as people read them."""
+"""Formatting of weights."""
 
 import pytest
 
@@ -18,5 +18,5 @@ from flamegraph.weights import format_weight
         (1, "samples", "1 samples"),
     ],
 )
-def test_times_in_seconds_and_all_else_in_its_unit(weight, unit, text):
+def test_times_in_seconds_and_other_weights_in_their_unit(weight, unit, text):
     assert format_weight(weight, unit) == text

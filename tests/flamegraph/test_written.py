@@ -1,4 +1,4 @@
-"""Where files are written: complete, or not at all; through links; into devices, which stay what they are."""
+"""Files are written atomically, through links, and to devices, which are not replaced."""
 
 import os
 import stat
@@ -17,7 +17,7 @@ def profile(tmp_path):
     return flamegraph.read(path)
 
 
-def test_a_full_device_is_said_and_stays_a_device(profile, tmp_path):
+def test_a_full_device_is_an_error_and_stays_a_device(profile, tmp_path):
     path = tmp_path / "full.folded"
     path.symlink_to("/dev/full")
     with pytest.raises(flamegraph.ProfileError, match="No space left"):
@@ -36,7 +36,7 @@ def test_a_link_is_followed(profile, tmp_path):
     assert (tmp_path / "there" / "real.folded").read_text() == "a;b 12\n"
 
 
-def test_a_named_pipe_is_written_into(profile, tmp_path):
+def test_a_named_pipe_is_written_to(profile, tmp_path):
     path = tmp_path / "pipe.folded"
     os.mkfifo(path)
     read = []
@@ -48,7 +48,7 @@ def test_a_named_pipe_is_written_into(profile, tmp_path):
     assert stat.S_ISFIFO(path.stat().st_mode)
 
 
-def test_an_older_file_stays_when_writing_breaks_off(tmp_path):
+def test_an_existing_file_stays_when_writing_fails(tmp_path):
     path = tmp_path / "old.html"
     path.write_text("old")
 

@@ -93,10 +93,10 @@ def test_every_number_and_the_errors_by_name_are_imported(tool, trace, report):
     printed = table(found, "imported_calls")
     expected = []
     for line in text.splitlines():
-        words = line.split()
-        if len(words) == 8 and words[-1].endswith("%"):
-            times = [round(float(word) * 1e6) for word in words[3:7]]
-            expected.append((words[0], int(words[1]), float(words[2]), *times, float(words[7][:-1])))
+        fields = line.split()
+        if len(fields) == 8 and fields[-1].endswith("%"):
+            times = [round(float(field) * 1e6) for field in fields[3:7]]
+            expected.append((fields[0], int(fields[1]), float(fields[2]), *times, float(fields[7][:-1])))
     names = ("syscall", "calls", "errors", "total_ns", "min_ns", "avg_ns", "max_ns", "stddev_pct")
     assert list(printed.rows(*names)) == expected
     rows = table(found, "syscall_errors").rows("syscall", "errno", "calls")

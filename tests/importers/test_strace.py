@@ -66,10 +66,10 @@ def test_every_number(summary, report):
     printed = table(report(text), "imported_calls")
     expected = []
     for line in text.splitlines()[2:-2]:
-        words = line.split()
-        failed = int(words[4]) if len(words) == 6 else 0
+        fields = line.split()
+        failed = int(fields[4]) if len(fields) == 6 else 0
         expected.append(
-            (words[-1], float(words[0]), round(float(words[1]) * 1e9), int(words[2]) * 1000, int(words[3]), failed)
+            (fields[-1], float(fields[0]), round(float(fields[1]) * 1e9), int(fields[2]) * 1000, int(fields[3]), failed)
         )
     names = ("syscall", "share_pct", "total_ns", "avg_ns", "calls", "errors")
     assert list(printed.rows(*names)) == expected

@@ -164,7 +164,7 @@ def test_indentation_within_a_quotation_is_kept(report):
 
 
 def test_line_like_a_row_after_words_is_not_a_row(report):
-    assert report(f"{SYSCOUNT}\nThis is told in all detail in\nchapter 12\nverse 3\n").contents.rows == 2
+    assert report(f"{SYSCOUNT}\nThis is described in detail in\nchapter 12\nverse 3\n").contents.rows == 2
     other = "\n01:03:06 AM kbmemfree kbmemused\n01:03:07 AM 5.00 6.00\n"
     assert report(SAR + other).contents.rows == 2
 

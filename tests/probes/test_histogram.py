@@ -10,7 +10,7 @@ from netprobe.probes.histogram import LOG_LINEAR_BUCKETS, bucket_start
 
 
 def log_linear_bucket(value: int) -> int:
-    """The C function's formula."""
+    """The formula of the C function."""
     if value < 4:
         return value
     octave = value.bit_length() - 1
@@ -25,7 +25,7 @@ def test_starts_rise_without_gap():
 
 
 @pytest.mark.parametrize("bucket", range(LOG_LINEAR_BUCKETS))
-def test_borders(bucket):
+def test_first_and_last_value_of_a_bucket(bucket):
     start = bucket_start(bucket)
     assert log_linear_bucket(start) == bucket
     if bucket:
@@ -37,7 +37,7 @@ def test_a_bucket_is_at_most_a_quarter_wide():
         assert bucket_start(bucket + 1) - bucket_start(bucket) <= bucket_start(bucket) / 4
 
 
-def test_values_beyond_the_last():
+def test_values_beyond_the_last_bucket():
     assert log_linear_bucket(2**64 - 1) == LOG_LINEAR_BUCKETS - 1
 
 

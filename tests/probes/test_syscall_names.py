@@ -16,13 +16,13 @@ NATIVE = {
 
 
 @pytest.mark.parametrize(("number", "name"), NATIVE.items())
-def test_native(number, name):
+def test_native_system_calls(number, name):
     assert native_name(number) == name
     assert native_number(name) == number
 
 
-def test_all_that_libc_s_headers_know():
-    """The compiler's own list; the few names that differ are no calls of their own."""
+def test_all_system_calls_in_the_headers_of_libc():
+    """The list of the compiler; the few names that differ are aliases."""
     text = subprocess.run(
         ["cc", "-E", "-dM", "-x", "c", "-include", "asm/unistd_64.h", "/dev/null"],
         capture_output=True, text=True, check=True, timeout=30,
@@ -36,16 +36,16 @@ def test_all_that_libc_s_headers_know():
     }
 
 
-def test_newer_than_the_table():
+def test_a_number_newer_than_the_table():
     assert native_name(511) == "syscall_511"
 
 
-def test_no_such_call():
+def test_an_unknown_name():
     with pytest.raises(NetprobeError, match="no system call named 'nosuchcall'"):
         native_number("nosuchcall")
 
 
-def test_not_of_this_architecture():
+def test_a_name_of_another_architecture():
     assert native_number("waitpid") == -1
 
 
@@ -62,5 +62,5 @@ def test_not_of_this_architecture():
         (0xFFFFFFFE, False, "(invalid number -2)"),
     ],
 )
-def test_other_entries(number, compat, name):
+def test_numbers_of_other_entries(number, compat, name):
     assert other_name(number, compat) == name

@@ -16,11 +16,11 @@ from netprobe.probes.syscalls import Probe, SyscallOptions, errno_name
         (530, "errno 530"),
     ],
 )
-def test_errors(number, name):
+def test_names_of_errors(number, name):
     assert errno_name(number) == name
 
 
-def test_every_error_of_python():
+def test_every_error_that_python_has():
     assert {number: errno_name(number) for number in errno.errorcode} == errno.errorcode
 
 
@@ -48,7 +48,7 @@ def test_each_probe_is_a_pair_of_files(checkout):
         ),
     ],
 )
-def test_only_what_was_asked_for(options, maps):
+def test_options_select_the_maps(options, maps):
     probe = Probe(options)
     assert {counters.map for counters in probe.counters()} == maps
     assert len(probe.attach_points()) == (2 if options.failures or options.latency else 1)

@@ -1,4 +1,4 @@
-"""Runs made by hand: a server with nothing wrong, to which a test does one thing."""
+"""Hand-made Runs: a server without faults, to which each test adds one."""
 
 import json
 from collections import Counter
@@ -44,28 +44,28 @@ class World:
         self.stacks: Counter[tuple[str, tuple[str, ...]]] = Counter()
         self.settings: dict[str, int | None] = {"net.core.busy_poll": 0, "net.core.busy_read": 0}
         self.connections: list[tuple[Any, ...]] = []
-        # Share of the messages; None: as in Runs of before it was counted.
+        # Share of the messages; None: not counted, as in Runs of earlier versions.
         self.same_host: float | None = None
         self.sets: list[tuple[Any, ...]] = []
         self.napis: list[tuple[Any, ...]] = []
         self.softirq: list[tuple[Any, ...]] = []
         self.steering, self.program = "cbpf", RETURN_CPU
         self.members: list[tuple[str, str, int]] = []
-        # Every member listens on each of them.
+        # Every member listens on each port.
         self.ports = [8080]
         self.event, self.cpus_online, self.boot = "cpu-clock", "0-1", "quiet"
         self.requests: dict[str, Any] | None = None
         self.run_queue: dict[str, int] = {}
         self.without: set[str] = set()
 
-    # ---- What happened ----
+    # ---- Events ----
 
     def thread(self, name: str) -> tuple[int, int, str, str]:
         tid = self.threads.setdefault(name, PID + 1 + len(self.threads))
         return PID, tid, "web", name
 
     def add(self, table: str, thread: str, *values: Any) -> "World":
-        """A row of a table, spread over the intervals in its last columns only by being in interval 0."""
+        """A row of a table, in interval 0."""
         self.rows[table].append((0, *self.thread(thread), *values))
         return self
 
@@ -76,7 +76,7 @@ class World:
         return self
 
     def switch(self, thread: str, voluntary: int, involuntary: int = 0, by: str = "", cpu: int = 0) -> "World":
-        """Spread evenly over the intervals."""
+        """Switches at a steady rate over the intervals."""
         for interval in range(BLOCKS):
             self.rows["switches"].append(
                 (interval, *self.thread(thread), _part(voluntary, interval), _part(involuntary, interval))
@@ -88,17 +88,17 @@ class World:
         return self.add("messages", thread, received, read, count, count)
 
     def remote(self, thread: str, read: int, count: int, total: int = 200_000) -> "World":
-        """Replace a thread's messages: `count` of them were received on the other CPU."""
+        """Replace the messages of a thread: `count` of `total` were received on the other CPU."""
         self.rows["messages"] = [row for row in self.rows["messages"] if row[4] != thread]
         return self.message(thread, read, read, total - count).message(thread, 1 - read, read, count)
 
     def sample(self, thread: str, stack: str, samples: int) -> "World":
-        """`a;b;k:c`: k: marks the kernel, u: what has no name; names begin at the root."""
+        """`a;b;k:c`: root first; k: marks kernel functions, u: files without symbols."""
         self.stacks[thread, (*ROOT, *stack.split(";"))] += samples
         return self
 
     def balanced(self, thread: str, samples: int = 700) -> "World":
-        """Fifty functions of the kernel."""
+        """Samples in fifty functions of the kernel."""
         for number in range(50):
             self.sample(thread, f"send;k:do_syscall_64;k:__sys_sendto;k:part_{number}", samples // 50)
         return self
@@ -219,16 +219,16 @@ class World:
             Info(event=self.event, unit="ns" if self.event == "cpu-clock" else "cycles", seconds=SECONDS),
         )
 
-    # ---- What the rules say ----
+    # ---- Results of the rules ----
 
     def result(self, code: str) -> Result:
         (rule,) = [rule for rule in all_rules() if code == rule.CODE]
         return RunContext(self.run()).result(rule)
 
     def finding(self, code: str) -> Finding:
-        said = self.result(code)
-        assert isinstance(said, Finding), said
-        return said
+        result = self.result(code)
+        assert isinstance(result, Finding), result
+        return result
 
     def codes(self) -> list[str]:
         return [finding.code for finding in findings(RunContext(self.run()))]
@@ -262,7 +262,7 @@ def reactor(world: World, number: int) -> None:
 
 @pytest.fixture
 def world() -> World:
-    """Nothing is wrong."""
+    """A server without a fault."""
     made = World()
     for number in (0, 1):
         reactor(made, number)
@@ -271,7 +271,7 @@ def world() -> World:
 
 @pytest.fixture
 def polling() -> World:
-    """One reactor that busy-polls a device's queue as it should."""
+    """One reactor that busy-polls the queue of a device successfully."""
     made = World()
     reactor(made, 0)
     made.sets, made.settings["net.core.busy_poll"] = [], 50
@@ -281,7 +281,7 @@ def polling() -> World:
 
 @pytest.fixture
 def empty() -> World:
-    """Nothing was recorded but the time."""
+    """A Run with intervals only."""
     made = World()
     made.without = {
         *made.rows, "reuseport_groups", "reuseport_members", "napis", "softirq_polls", "polling_settings",

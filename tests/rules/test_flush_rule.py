@@ -1,14 +1,14 @@
-"""flush-batched: where answers are sent, against where requests are handled."""
+"""flush-batched: call paths of the sends compared with those of the receives."""
 
 from netprobe.rules.finding import Inconclusive, Pass, Severity
 
 
 def text(finding):
-    return " | ".join([finding.summary, *(one.text for one in finding.evidence), finding.fix])
+    return " | ".join([finding.summary, *(fact.text for fact in finding.evidence), finding.fix])
 
 
 def loop(world, send: str, receive: str = "handle;on_read;k:__sys_recvfrom;k:tcp_recvmsg"):
-    """`serve` is the loop: it waits, and calls what receives and what sends."""
+    """`serve` is the loop: it waits, and calls the functions that receive and send."""
     world.stacks.clear()
     for thread in ("reactor-0", "reactor-1"):
         world.sample(thread, "wait;k:do_epoll_wait;k:ep_poll", 100)
@@ -17,7 +17,7 @@ def loop(world, send: str, receive: str = "handle;on_read;k:__sys_recvfrom;k:tcp
     return world
 
 
-def test_at_the_end_of_the_round(world):
+def test_responses_sent_at_the_end_of_the_iteration(world):
     found = loop(world, "flush_all;write_out;k:__sys_sendto;k:tcp_sendmsg").finding("flush-batched")
     assert found.summary.startswith("Responses are queued and sent later by flush_all")
     assert found.severity is Severity.NOTE
@@ -27,35 +27,35 @@ def test_at_the_end_of_the_round(world):
     assert "1.00 send calls per message" in text(found)
 
 
-def test_where_the_request_is_handled(world):
+def test_responses_sent_where_requests_are_handled_pass(world):
     assert isinstance(loop(world, "handle;answer;k:__sys_sendto;k:tcp_sendmsg").result("flush-batched"), Pass)
 
 
-def test_a_call_at_the_end_of_a_function_leaves_no_frame(world):
-    """`handle` may become `answer` in the compiler's hands: one function below the loop is no sign."""
+def test_a_tail_call_passes(world):
+    """After a tail call `answer` replaces `handle`: one function below the loop is no sign of a queue."""
     assert isinstance(loop(world, "answer;k:__sys_sendto;k:tcp_sendmsg").result("flush-batched"), Pass)
 
 
-def test_several_answers_in_one_call(world):
-    """Where batching saves calls it is of use."""
+def test_several_responses_in_one_call_pass(world):
+    """Queuing that saves calls is useful."""
     loop(world, "flush_all;write_out;k:__sys_sendto;k:tcp_sendmsg")
     for thread in ("reactor-0", "reactor-1"):
         world.drop("syscalls", thread=thread).call(thread, "recvfrom", 200_000).call(thread, "sendto", 20_000)
     assert isinstance(world.result("flush-batched"), Pass)
 
 
-def test_a_c_library_without_frame_pointers(world):
+def test_a_c_library_without_frame_pointers_is_inconclusive(world):
     world.stacks.clear()
     for thread in ("reactor-0", "reactor-1"):
         for kernel in ("k:tcp_recvmsg", "k:tcp_sendmsg", "k:ep_poll"):
             world.stacks[thread, ("libc_call", kernel)] += 100
-    said = world.result("flush-batched")
-    assert isinstance(said, Inconclusive)
-    assert "0 of 200 do" in said.reason
+    result = world.result("flush-batched")
+    assert isinstance(result, Inconclusive)
+    assert "0 of 200 do" in result.reason
 
 
-def test_an_interpreter(world):
-    """All that it runs is below one function of its own."""
+def test_an_interpreter_passes(world):
+    """All functions of the program are below one function of the interpreter."""
     below = "_PyEval_EvalFrameDefault"
     loop(world, f"{below};method_call;sock_send;k:tcp_sendmsg", f"{below};method_call_2;sock_recv;k:tcp_recvmsg")
     for thread in ("reactor-0", "reactor-1"):
@@ -63,7 +63,7 @@ def test_an_interpreter(world):
     assert isinstance(world.result("flush-batched"), Pass)
 
 
-def test_few_samples(world):
+def test_few_samples_pass(world):
     world.stacks.clear()
     world.balanced("reactor-0", 1_000).sample("reactor-0", "flush_all;write_out;k:tcp_sendmsg", 19)
     assert isinstance(world.result("flush-batched"), Pass)

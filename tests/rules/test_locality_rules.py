@@ -1,4 +1,4 @@
-"""Which CPU packets and threads are on: order, steering, pinning, and what remains; transmit queues."""
+"""Locality: order, steering and pinning of listeners, remote messages, transmit queues."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from netprobe.rules.tx_queue_elsewhere import packets_elsewhere
 
 
 def text(finding):
-    return " | ".join([finding.summary, *(one.text for one in finding.evidence), finding.fix])
+    return " | ".join([finding.summary, *(fact.text for fact in finding.evidence), finding.fix])
 
 
 # ---- reuseport-order ----
@@ -18,7 +18,7 @@ def wrong_order(world):
     return world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
 
 
-def test_wrong_order(world):
+def test_listeners_in_the_wrong_order(world):
     assert wrong_order(world).codes() == ["reuseport-order"]
     found = world.finding("reuseport-order")
     assert "2 of 2 listeners of 10.0.0.1:8080" in found.summary
@@ -37,7 +37,7 @@ def test_wrong_order_without_messages_costs_nothing(world):
     assert (found.severity, found.cost_pct) == (Severity.NOTE, 0)
 
 
-def test_wrong_incoming_cpu(world):
+def test_incoming_cpu_of_another_thread(world):
     world.steering, world.program = "incoming-cpu", []
     world.members = [("reactor-0", "0", 1), ("reactor-1", "1", 0)]
     found = world.finding("reuseport-order")
@@ -45,23 +45,23 @@ def test_wrong_incoming_cpu(world):
     assert "set SO_INCOMING_CPU" in found.fix
 
 
-def test_one_wrong_of_four(world):
-    """The article's order: 0, 2, 1, 3."""
+def test_two_listeners_of_four_in_the_wrong_order(world):
+    """The order 0, 2, 1, 3 of the investigation."""
     world.cpus_online = "0-3"
     world.members = [(f"reactor-{cpu}", str(cpu), -1) for cpu in (0, 2, 1, 3)]
     found = world.finding("reuseport-order")
     assert found.summary.startswith("2 of 4 listeners")
 
 
-def test_wrong_in_two_groups(world):
-    """As of a server that speaks HTTP and HTTPS."""
+def test_two_groups_in_the_wrong_order(world):
+    """A server with HTTP and HTTPS has two groups."""
     world.members, world.ports = [("reactor-1", "1", -1), ("reactor-0", "0", -1)], [8080, 8443]
     found = world.finding("reuseport-order")
     assert found.summary.startswith("4 of 4 listeners of 10.0.0.1:8080, 10.0.0.1:8443 are served on another CPU")
     assert found.fix.count("pin reactor-1 to CPU 0, reactor-0 to CPU 1") == 1
 
 
-def test_more_wrong_than_are_shown(world):
+def test_many_listeners_are_abridged(world):
     world.cpus_online = "0-15"
     world.members = [(f"reactor-{cpu}", str(cpu), -1) for cpu in reversed(range(16))]
     found = world.finding("reuseport-order")
@@ -77,14 +77,14 @@ def unsteered(world):
     return world.remote("reactor-0", 0, 100_000).remote("reactor-1", 1, 100_000)
 
 
-def test_unsteered(world):
+def test_a_group_without_steering(world):
     assert unsteered(world).codes() == ["reuseport-unsteered"]
     found = world.finding("reuseport-unsteered")
     assert "50.0 % of 400000 messages" in text(found)
     assert "SO_ATTACH_REUSEPORT_CBPF" in found.fix
 
 
-def test_unsteered_and_yet_local(world):
+def test_a_local_group_without_steering_passes(world):
     world.steering = "none"
     assert isinstance(world.result("reuseport-unsteered"), Pass)
     world.remote("reactor-0", 0, 3_000)  # 99.25 % of all are local
@@ -103,12 +103,12 @@ def test_one_cpu_needs_no_steering(world):
     assert isinstance(world.result("reuseport-unsteered"), Pass)
 
 
-def test_threads_on_one_cpu_have_nothing_to_steer_by(world):
+def test_threads_on_one_cpu_need_no_steering(world):
     unsteered(world).members = [("reactor-0", "0", -1), ("reactor-1", "0", -1)]
     assert isinstance(world.result("reuseport-unsteered"), Pass)
 
 
-def test_two_listeners_of_one_thread(world):
+def test_two_listeners_of_one_thread_need_no_steering(world):
     unsteered(world).members = [("reactor-0", "0-1", -1)] * 2
     assert isinstance(world.result("reuseport-unsteered"), Pass)
 
@@ -116,7 +116,7 @@ def test_two_listeners_of_one_thread(world):
 # ---- listener-thread-unpinned ----
 
 
-def test_unpinned(world):
+def test_an_unpinned_thread(world):
     world.members[1] = ("reactor-1", "0-1", -1)
     assert world.codes() == ["listener-thread-unpinned"]
     found = world.finding("listener-thread-unpinned")
@@ -129,13 +129,13 @@ def test_unpinned(world):
     assert world.finding("listener-thread-unpinned").severity is Severity.MINOR
 
 
-def test_none_is_pinned(world):
+def test_all_threads_are_unpinned(world):
     world.members = [("reactor-0", "0-1", -1), ("reactor-1", "0-1", -1)]
     assert "reactor-0 and reactor-1" in world.finding("listener-thread-unpinned").summary
 
 
-def test_unpinned_beside_pinned_where_steering_is_not_known(world):
-    """eBPF, and no steering at all: that others are pinned shows the intention."""
+def test_unpinned_next_to_pinned_threads_without_known_steering(world):
+    """With eBPF or without steering, pinned threads of the group show the intention."""
     for steering in ("ebpf", "none"):
         world.steering, world.program = steering, []
         world.members = [("reactor-0", "0", -1), ("reactor-1", "0-1", -1)]
@@ -144,8 +144,8 @@ def test_unpinned_beside_pinned_where_steering_is_not_known(world):
         assert isinstance(world.result("listener-thread-unpinned"), Pass)
 
 
-def test_two_faults_have_two_names(world):
-    """In the wrong order, and one of the threads not pinned."""
+def test_two_faults_are_two_findings(world):
+    """The wrong order, and an unpinned thread."""
     world.members = [("reactor-1", "0-1", -1), ("reactor-0", "0", -1)]
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     assert sorted(world.codes()) == ["listener-thread-unpinned", "reuseport-order"]
@@ -164,67 +164,67 @@ def test_ebpf_that_steers_wrongly(world):
 
 
 @pytest.mark.parametrize(("remote", "broken"), [(39_000, False), (41_000, True)])
-def test_from_a_tenth_on(world, remote, broken):
+def test_remote_messages_are_reported_from_a_tenth(world, remote, broken):
     world.steering, world.program = "ebpf", []
     world.remote("reactor-0", 0, remote)
     assert (world.codes() == ["locality-broken"]) is broken
 
 
-def test_one_reactor_of_a_device_on_another_cpu(polling):
+def test_packets_of_a_device_on_another_cpu(polling):
     polling.settings["net.core.busy_poll"] = 0
     polling.sets, polling.rows["busy_polls"], polling.napis = [], [], []
     polling.remote("reactor-0", 0, 200_000).napi(801, 200_000)
     assert polling.codes() == ["locality-broken"]
 
 
-def test_the_client_of_loopback_is_where_it_is(world):
+def test_remote_messages_over_loopback_pass(world):
     world.members = []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
-    said = world.result("locality-broken")
-    assert isinstance(said, Pass)
-    assert "this host" in said.reason
+    result = world.result("locality-broken")
+    assert isinstance(result, Pass)
+    assert "this host" in result.reason
 
 
 @pytest.mark.parametrize("counted", [True, False])
-def test_clients_that_have_gone(world, counted):
-    """A load generator closes its connections before the recording ends: its messages have said where it was."""
+def test_closed_connections_of_clients_on_this_host(world, counted):
+    """A load generator closes its connections before the recording stops; its messages show its host."""
     world.members, world.connections, world.sets = [], [], []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     world.same_host = 1.0 if counted else None
-    said = world.result("locality-broken")
-    assert isinstance(said, Pass if counted else Inconclusive)
-    assert ("this host" in said.reason) if counted else ("no connection was left" in said.reason)
+    result = world.result("locality-broken")
+    assert isinstance(result, Pass if counted else Inconclusive)
+    assert ("this host" in result.reason) if counted else ("no connection was left" in result.reason)
 
 
 @pytest.mark.parametrize(("share", "broken"), [(0.0, True), (0.4, True), (0.6, False)])
-def test_most_messages_decide_where_the_clients_are(world, share, broken):
+def test_the_share_of_messages_from_this_host_decides(world, share, broken):
     world.members = []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000).same_host = share
     assert isinstance(world.result("locality-broken"), Finding) is broken
 
 
-def test_where_connections_come_from_is_not_taken_for_known(world):
+def test_an_unknown_origin_of_connections_is_inconclusive(world):
     world.members = []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     world.without = {"polling_connections"}
-    said = world.result("locality-broken")
-    assert isinstance(said, Inconclusive)
-    assert "busypoll" in said.reason
+    result = world.result("locality-broken")
+    assert isinstance(result, Inconclusive)
+    assert "busypoll" in result.reason
 
 
-def test_consequences_are_not_named(world, polling):
+def test_consequences_of_other_findings_pass(world, polling):
     assert "reuseport-order explains" in wrong_order(world).result("locality-broken").reason
     polling.drop("syscalls", syscall="epoll_pwait").rows["busy_polls"] = []
     polling.call("reactor-0", "epoll_pwait", 900_000, zero=900_000).remote("reactor-0", 0, 200_000)
     assert polling.result("locality-broken").reason == "epoll-zero-timeout explains it"
 
 
-def test_few_messages(world):
+def test_few_messages_are_inconclusive(world):
     world.rows["messages"] = []
     world.message("reactor-0", 1, 0, 99)
-    said = world.result("locality-broken")
-    assert isinstance(said, Inconclusive)
-    assert "only 99" in said.reason
+    result = world.result("locality-broken")
+    assert isinstance(result, Inconclusive)
+    assert "only 99" in result.reason
 
 
 # ---- tx-queue-elsewhere ----
@@ -236,16 +236,16 @@ def sent(world, *cells, queues=2):
     return world
 
 
-def test_a_queue_for_each_cpu(world):
+def test_one_queue_per_cpu_passes(world):
     assert sent(world, (0, 0, 90_000), (1, 1, 80_000)).codes() == []
     assert isinstance(world.result("tx-queue-elsewhere"), Pass)
 
 
-def test_queues_need_not_have_their_cpus_numbers(world):
+def test_the_number_of_a_queue_does_not_matter(world):
     assert sent(world, (0, 1, 90_000), (1, 0, 80_000)).codes() == []
 
 
-def test_spread_by_hash(world):
+def test_packets_distributed_over_queues(world):
     assert sent(world, (0, 0, 50_000), (0, 1, 40_000)).codes() == ["tx-queue-elsewhere"]
     found = world.finding("tx-queue-elsewhere")
     assert "44 % of the packets that leave by eth0" in found.summary
@@ -253,18 +253,18 @@ def test_spread_by_hash(world):
     assert "echo 1 > /sys/class/net/eth0/queues/tx-0/xps_cpus; echo 2 > " in found.fix
 
 
-def test_all_in_one_queue(world):
+def test_all_packets_in_one_queue(world):
     found = sent(world, (0, 0, 90_000), (1, 0, 80_000)).finding("tx-queue-elsewhere")
     assert found.evidence[0].value == pytest.approx(100 * 80 / 170)
 
 
 @pytest.mark.parametrize(("other", "found"), [(4_700, False), (5_300, True)])
-def test_a_twentieth(world, other, found):
+def test_queues_are_reported_from_a_twentieth_of_the_packets(world, other, found):
     sent(world, (0, 0, 100_000 - other), (0, 1, other))
     assert ("tx-queue-elsewhere" in world.codes()) is found
 
 
-def test_few_packets(world):
+def test_few_packets_pass(world):
     assert sent(world, (0, 0, 900), (0, 1, 900)).codes() == []
 
 
@@ -278,7 +278,7 @@ def test_few_packets(world):
         ({}, 2, 2, 0),
     ],
 )
-def test_queues_are_shared_where_there_are_fewer_than_cpus(cells, queues, cpus, expected):
+def test_fewer_queues_than_cpus_are_shared(cells, queues, cpus, expected):
     from collections import Counter
 
     from netprobe.analysis.locality import TxMatrix
@@ -286,7 +286,7 @@ def test_queues_are_shared_where_there_are_fewer_than_cpus(cells, queues, cpus, 
     assert packets_elsewhere(TxMatrix("eth0", queues, Counter(cells)), cpus) == expected
 
 
-def test_hostile_device_name(world):
+def test_a_device_name_is_quoted(world):
     world.add("sent_packets", "reactor-0", "a;reboot", 2, 0, 0, 5_000)
     world.add("sent_packets", "reactor-0", "a;reboot", 2, 1, 0, 5_000)
     assert "'a;reboot'" in world.finding("tx-queue-elsewhere").fix

@@ -1,4 +1,4 @@
-"""Busy polling: each link of the chain broken, one name for each."""
+"""Busy polling: each prerequisite not met, with one finding for each."""
 
 import pytest
 
@@ -6,11 +6,11 @@ from netprobe.rules.finding import Inconclusive, Pass, Severity
 
 
 def text(finding):
-    return " | ".join([finding.summary, *(one.text for one in finding.evidence), finding.fix])
+    return " | ".join([finding.summary, *(fact.text for fact in finding.evidence), finding.fix])
 
 
 def waits(world, count, thread="reactor-0", **timeouts):
-    """Replace a thread's waits."""
+    """Replace the waits of a thread."""
     for table in ("syscalls", "syscall_timeouts"):
         world.rows[table] = [row for row in world.rows[table] if (row[4], row[5]) != (thread, "epoll_pwait")]
     return world.call(thread, "epoll_pwait", count, **timeouts)
@@ -24,7 +24,7 @@ def without_polls(world, softirq=200_000):
 # ---- epoll-zero-timeout ----
 
 
-def test_zero(polling):
+def test_all_waits_have_a_zero_timeout(polling):
     waits(without_polls(polling), 2_000_000, zero=2_000_000)
     polling.sample("reactor-0", "epoll_pwait;k:do_syscall_64;k:__x64_sys_epoll_pwait;k:ep_poll", 350)
     polling.sample("reactor-0", "epoll_pwait;k:do_syscall_64;k:__x64_sys_epoll_pwait;k:fput", 350)
@@ -34,12 +34,12 @@ def test_zero(polling):
     assert "2000000 of 2000000 waits have a zero timeout, 200000 per second" in text(found)
     assert "10.0 waits per message" in text(found)
     assert "epoll_pwait2" in found.fix
-    # Half of the samples, of which a tenth had something; 200,000 packets at 1 µs.
+    # Half of the samples, nine tenths of them without an event; 200,000 packets at 1 µs.
     seconds = 1400 / 99
     assert found.cost_pct == pytest.approx(50 * 0.9 + 100 * 0.2 / seconds, rel=0.01)
 
 
-def test_zero_without_busy_polling_costs_what_finds_nothing(world):
+def test_the_cost_without_busy_polling_is_that_of_empty_waits(world):
     for thread in ("reactor-0", "reactor-1"):
         waits(world, 200_000, thread, zero=200_000)
     found = world.finding("epoll-zero-timeout")
@@ -47,34 +47,34 @@ def test_zero_without_busy_polling_costs_what_finds_nothing(world):
 
 
 @pytest.mark.parametrize(("zero", "found"), [(49_000, False), (51_000, True)])
-def test_half_of_the_waits(world, zero, found):
+def test_zero_timeouts_are_reported_from_half_of_the_waits(world, zero, found):
     world.drop("syscall_timeouts", syscall="epoll_pwait")
     waits(world, 100_000, zero=zero, positive=100_000 - zero)
     assert ("epoll-zero-timeout" in world.codes()) is found
 
 
-def test_few_zeros(world):
+def test_few_zero_timeouts_pass(world):
     world.drop("syscall_timeouts", syscall="epoll_pwait")
     waits(world, 900, zero=900)
     assert isinstance(world.result("epoll-zero-timeout"), Pass)
 
 
-def test_poll_is_not_epoll(world):
+def test_zero_timeouts_of_poll_pass(world):
     world.call("reactor-0", "poll", 500_000, zero=500_000)
     assert isinstance(world.result("epoll-zero-timeout"), Pass)
 
 
-def test_zero_needs_the_system_calls(world):
+def test_timeouts_without_system_calls_are_inconclusive(world):
     world.without = {"syscalls"}
-    said = world.result("epoll-zero-timeout")
-    assert isinstance(said, Inconclusive)
-    assert "probe syscalls" in said.reason
+    result = world.result("epoll-zero-timeout")
+    assert isinstance(result, Inconclusive)
+    assert "probe syscalls" in result.reason
 
 
 # ---- busy-poll-disabled ----
 
 
-def test_parameters_on_the_sockets_of_an_epoll_server(polling):
+def test_so_busy_poll_of_an_epoll_server(polling):
     without_polls(polling).settings["net.core.busy_poll"] = 0
     polling.sets, polling.connections = [], []
     polling.connect(801, 16, us=50).epoll_set(5, {801: 16})
@@ -85,8 +85,8 @@ def test_parameters_on_the_sockets_of_an_epoll_server(polling):
     assert "EPIOCSPARAMS" in found.fix
 
 
-def test_interrupts_are_put_off_for_nobody(polling):
-    """Deferral of the device shows that a poller was meant."""
+def test_deferred_interrupts_without_a_poller(polling):
+    """Deferred interrupts of the device request a poller."""
     without_polls(polling).settings["net.core.busy_poll"] = 0
     polling.sets = []
     polling.epoll_set(5, {801: 16})
@@ -94,18 +94,18 @@ def test_interrupts_are_put_off_for_nobody(polling):
 
 
 def plain(polling, sleeps):
-    """A device that could be polled, and nobody asks for it."""
+    """A device that supports busy polling, which is not requested."""
     without_polls(polling).settings["net.core.busy_poll"] = 0
     polling.sets, polling.napis, polling.rows["switches"] = [], [(801, 0, 0, 0, "eth0")], []
     return polling.epoll_set(5, {801: 16}).switch("reactor-0", sleeps)
 
 
-def test_not_asked_for_and_little_to_gain(polling):
+def test_polling_that_is_not_requested_with_little_gain_passes(polling):
     # 130,000 sleeps at 2.5 µs are 4.6 % of 7.1 s.
     assert plain(polling, 130_000).codes() == []
 
 
-def test_not_asked_for_and_much_to_gain(polling):
+def test_polling_that_is_not_requested_with_much_gain(polling):
     assert plain(polling, 150_000).codes() == ["busy-poll-disabled"]
     found = polling.finding("busy-poll-disabled")
     assert "disabled" in found.summary
@@ -113,19 +113,19 @@ def test_not_asked_for_and_much_to_gain(polling):
     assert found.cost_pct == pytest.approx(100 * 150_000 * 2.5e-6 / (700 / 99), rel=0.01)
 
 
-def test_others_use_the_cpu_meanwhile(polling):
+def test_a_cpu_that_other_tasks_use_passes(polling):
     plain(polling, 0).switch("reactor-0", 500_000, by="batch")
     assert polling.codes() == []
 
 
-def test_loopback_could_not_be_polled(world):
+def test_loopback_connections_pass(world):
     world.switch("reactor-0", 500_000)
-    said = world.result("busy-poll-disabled")
-    assert isinstance(said, Pass)
-    assert "no device" in said.reason
+    result = world.result("busy-poll-disabled")
+    assert isinstance(result, Pass)
+    assert "no device" in result.reason
 
 
-def test_setting_that_cannot_be_read(polling):
+def test_an_unreadable_setting_is_inconclusive(polling):
     without_polls(plain(polling, 150_000)).settings |= {"net.core.busy_poll": None, "net.core.busy_read": None}
     assert isinstance(polling.result("busy-poll-disabled"), Inconclusive)
 
@@ -133,7 +133,7 @@ def test_setting_that_cannot_be_read(polling):
 # ---- busy-poll-no-napi ----
 
 
-def test_parameters_over_loopback(world):
+def test_parameters_with_loopback_connections(world):
     world.sets = []
     world.epoll_set(5, {0: 8}, us=200, prefer=True)
     assert world.codes() == ["busy-poll-no-napi"]
@@ -143,12 +143,12 @@ def test_parameters_over_loopback(world):
     assert "loopback" in found.fix
 
 
-def test_the_machines_setting_is_no_reason(world):
+def test_the_setting_of_the_machine_alone_passes(world):
     world.settings["net.core.busy_poll"] = 50
     assert world.codes() == []
 
 
-def test_parameters_without_connections(world):
+def test_parameters_without_connections_are_inconclusive(world):
     world.sets, world.connections = [], []
     world.epoll_set(5, {-1: 0}, us=200)
     assert isinstance(world.result("busy-poll-no-napi"), Inconclusive)
@@ -163,24 +163,24 @@ def mixed(polling, first=8, second=8):
     return polling.epoll_set(5, {801: first, 802: second}, us=200, prefer=True).napi(802, 90_000, 1, 2, 200_000)
 
 
-def test_two_queues_in_one_set(polling):
+def test_two_queues_in_one_epoll_set(polling):
     assert mixed(polling).codes() == ["busy-poll-mixed-napi"]
     found = polling.finding("busy-poll-mixed-napi")
     assert "8 of eth0 queue 0, 8 of eth0 queue 1" in text(found)
 
 
-def test_a_stray_connection_is_no_mixture(polling):
+def test_a_stray_connection_passes(polling):
     assert mixed(polling, 19, 1).codes() == []
     mixed(polling, 17, 3)
     assert polling.codes() == ["busy-poll-mixed-napi"]
 
 
-def test_mixed_and_softirq_first_are_one(polling):
+def test_mixed_queues_explain_the_softirq(polling):
     mixed(polling).softirq = [(801, False, 300_000, 300_000), (802, False, 300_000, 300_000)]
     assert polling.codes() == ["busy-poll-mixed-napi"]
 
 
-def test_mixed_where_nobody_polls(polling):
+def test_mixed_queues_without_polling_pass(polling):
     mixed(without_polls(polling)).settings["net.core.busy_poll"] = 0
     polling.sets, polling.napis = [], [(801, 0, 0, 0, "eth0"), (802, 1, 0, 0, "eth0")]
     polling.epoll_set(5, {801: 8, 802: 8})
@@ -190,7 +190,7 @@ def test_mixed_where_nobody_polls(polling):
 # ---- busy-poll-softirq-first ----
 
 
-def test_softirq_first(polling):
+def test_the_softirq_processes_most_packets(polling):
     polling.rows["busy_polls"], polling.softirq, polling.napis = [], [], []
     polling.polls("reactor-0", 801, 600_000, 10_000).napi(801, softirq=190_000)
     assert polling.codes() == ["busy-poll-softirq-first"]
@@ -201,27 +201,27 @@ def test_softirq_first(polling):
 
 
 @pytest.mark.parametrize(("softirq", "found"), [(190_000, False), (210_000, True)])
-def test_half_of_the_packets(polling, softirq, found):
+def test_the_softirq_is_reported_from_half_of_the_packets(polling, softirq, found):
     polling.softirq, polling.napis = [], []
     polling.napi(801, softirq)
     assert (polling.codes() == ["busy-poll-softirq-first"]) is found
 
 
-def test_a_ticking_thread_is_the_reason_where_all_is_set(polling):
+def test_a_ticking_thread_explains_the_softirq(polling):
     polling.softirq = [(801, False, 400_000, 400_000)]
     assert polling.codes() == ["busy-poll-softirq-first"]
     polling.call("timer-0", "read", 20_000).switch("timer-0", 20_000)
     assert polling.codes() == ["timer-thread-switching"]
 
 
-def test_a_loop_that_is_long_at_work_is_the_reason_where_all_is_set(polling):
+def test_a_long_loop_iteration_explains_the_softirq(polling):
     polling.softirq = [(801, False, 400_000, 400_000)]
     polling.sample("reactor-0", "handle;parse", 1_400).remote("reactor-0", 0, 100_000)
     assert polling.codes() == ["hot-frame"]
 
 
-def test_a_stray_poll_of_another_instance_is_none(polling):
-    """A softirq in this thread's context, of the client's instance: neither a poll, nor does it count in the share."""
+def test_a_stray_poll_of_another_instance_passes(polling):
+    """A softirq of the client's instance in the context of the thread is neither a poll nor part of the share."""
     polling.napis.append((900, 0, 2, 200_000, "veth-client"))
     polling.softirq.append((900, False, 500_000, 500_000))
     polling.add("busy_polls", "reactor-0", 900, 64, 3, 1, 1, 3, 0, 0)

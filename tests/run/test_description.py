@@ -1,4 +1,4 @@
-"""run.json with fields of the wrong type: refused by the name of file and field; what may be missing is filled in."""
+"""Fields of run.json with a wrong type are refused with the name of file and field; optional fields get defaults."""
 
 import json
 import math
@@ -60,7 +60,7 @@ def with_field(path, value):
         ("cost.programs", [None, [5], [{"run_cnt": "x"}], [{"mean_ns": []}]]),
     ],
 )
-def test_a_wrong_type_is_refused_by_name(path, values):
+def test_a_wrong_type_is_refused_with_the_name_of_the_field(path, values):
     for value in values:
         with pytest.raises(NetprobeError) as error:
             parse_info(with_field(path, value), FILE)
@@ -68,7 +68,7 @@ def test_a_wrong_type_is_refused_by_name(path, values):
         assert path in error.value.message
 
 
-def test_what_may_be_missing():
+def test_optional_fields_get_defaults():
     names = (
         "host",
         "probes",
@@ -87,13 +87,13 @@ def test_what_may_be_missing():
     assert whole.imported is None
 
 
-def test_the_description_that_was_given_is_left_alone():
+def test_the_content_that_was_passed_is_not_changed():
     given = with_field("host", ...)
     parse_info(given, FILE)
     assert "host" not in given
 
 
-def test_only_an_import_may_have_no_length():
+def test_only_an_imported_run_may_have_no_length():
     found = with_field("recording.seconds", None)
     assert parse_info(found, FILE).recording.seconds is None
     del found["imported"]
@@ -101,8 +101,8 @@ def test_only_an_import_may_have_no_length():
         parse_info(found, FILE)
 
 
-def test_no_requests_are_no_number_to_divide_by(tmp_path):
-    """A load generator that got nothing served: rates are by second."""
+def test_zero_requests_give_rates_per_second(tmp_path):
+    """As from a load generator without any answered request."""
     shutil.copytree(RUN, tmp_path / "run")
     document = WHOLE | {"requests": {"count": 0, "source": "wrk"}}
     (tmp_path / "run" / "run.json").write_text(json.dumps(document))
@@ -126,5 +126,5 @@ def test_the_message_names_the_field_and_its_value(path, value, message):
     assert error.value.message == f"run.json is corrupt: {message}."
 
 
-def test_fields_that_are_not_known_are_ignored():
+def test_unknown_fields_are_ignored():
     assert isinstance(parse_info(WHOLE | {"a_later_field": 1}, FILE), RunInfo)

@@ -1,4 +1,4 @@
-"""The declared tables: what follows from the declarations, and Arrow columns as NumPy arrays."""
+"""Checks, types and empty tables from the declarations; Arrow columns as NumPy arrays."""
 
 import os
 import re
@@ -22,10 +22,10 @@ from netprobe.run.store import write_run
 from netprobe.run.table import declared_table, empty_table
 
 COLUMNS = {
-    "numbers": pa.chunked_array([pa.array([1, 2], pa.int64()), pa.array([3], pa.int64())]),
-    "part of a longer one": pa.chunked_array([pa.array([9, 1, 2, 3, 9], pa.int64()).slice(1, 3)]),
-    "small numbers": pa.chunked_array([pa.array([1, 2, 3], pa.uint8())]),
-    "fractions": pa.chunked_array([pa.array([1.0, 2.0, 3.0])]),
+    "two chunks": pa.chunked_array([pa.array([1, 2], pa.int64()), pa.array([3], pa.int64())]),
+    "slice": pa.chunked_array([pa.array([9, 1, 2, 3, 9], pa.int64()).slice(1, 3)]),
+    "uint8": pa.chunked_array([pa.array([1, 2, 3], pa.uint8())]),
+    "float64": pa.chunked_array([pa.array([1.0, 2.0, 3.0])]),
 }
 
 
@@ -36,7 +36,7 @@ def test_numbers_keep_their_type(name):
     assert values.dtype == COLUMNS[name].type.to_pandas_dtype()
 
 
-def test_truths_texts_and_nothing():
+def test_booleans_strings_and_nulls():
     assert values_of(pa.chunked_array([pa.array([True, False])])).tolist() == [True, False]
     assert values_of(pa.chunked_array([pa.array(["a", None, "\u202e"])])).tolist() == ["a", None, "\u202e"]
     assert values_of(pa.chunked_array([], pa.int64())).tolist() == []
@@ -48,14 +48,14 @@ def test_lists_of_numbers():
     assert [one.tolist() for one in lists] == [[1, 2], [], [3]]
 
 
-def test_what_is_missing_stays_missing():
+def test_nulls_of_numbers_become_nan():
     values = values_of(pa.chunked_array([pa.array([1, None, 3], pa.int64())]))
     assert np.isnan(values[1])
     assert values[[0, 2]].tolist() == [1, 3]
 
 
-def test_without_pandas():
-    """Its import takes longer than reading a million rows."""
+def test_reading_a_run_does_not_import_pandas():
+    """The import takes longer than reading a million rows."""
     path = Path(__file__).parents[1] / "data" / "runs" / "recv"
     code = "import sys, netprobe; run = netprobe.load(sys.argv[1]); "
     code += "[run.tables[name].columns for name in run.tables]; sys.exit('pandas' in sys.modules)"
@@ -65,7 +65,7 @@ def test_without_pandas():
 UNITS = {"ns", "us", "s", "kib", "bytes"}
 
 
-def test_units_are_in_the_names():
+def test_units_are_in_the_column_names():
     for table in TABLES.values():
         for column in table.columns:
             ending = column.name.rpartition("_")[2]
@@ -90,13 +90,13 @@ def test_compared_columns_name_columns_of_their_table():
     assert {"syscalls", "switches", "messages", "profile_samples"} <= {table.name for table, _, _ in compared_columns()}
 
 
-def test_probe_of_a_table():
+def test_probe_that_fills_a_table():
     assert probe_of("next_tasks") == "switches"
     assert probe_of("reuseport_groups") == "sockets, serving"
     assert probe_of("no_such_table") == "no_such_table"
 
 
-def test_tables_of_use_only_together():
+def test_an_incomplete_group_of_tables_is_skipped():
     stacks = tables_used_with("stacks")
     assert usable(["syscalls", *stacks]) == (("syscalls", *stacks), [])
     assert usable(["syscalls", *stacks[1:]]) == (
@@ -127,7 +127,7 @@ def test_a_table_with_a_missing_or_an_undeclared_column():
         declared_table("run_queue", columns | {"waits": ()})
 
 
-def test_bits_of_an_unsigned_number(monkeypatch):
+def test_an_id_of_64_bits_keeps_its_bits(monkeypatch):
     schema = TableSchema("t", "", "T.", (Column("id", "int64", "an id", all_64_bits=True),))
     monkeypatch.setitem(TABLES, "t", schema)
     (value,) = declared_table("t", {"id": [0xFFFF_8880_0000_0001]}).columns["id"].tolist()
@@ -176,7 +176,7 @@ def switches(**changed):
         ({"pid": [1, -2]}, "column pid is out of range: -2, expected at least -1"),
     ],
 )
-def test_a_column_that_is_not_as_declared(tmp_path, changed, message):
+def test_a_column_that_differs_from_its_declaration_is_refused(tmp_path, changed, message):
     write_run(run_with(declared_table("switches", switches())), tmp_path / "run")
     file = tmp_path / "run" / "switches.parquet"
     pq.write_table(pa.table({name: pa.array(v) for name, v in switches(**changed).items() if v is not None}), file)
@@ -186,7 +186,7 @@ def test_a_column_that_is_not_as_declared(tmp_path, changed, message):
     assert error.value.hint
 
 
-def test_columns_that_are_not_declared_are_kept(tmp_path):
+def test_undeclared_columns_are_kept(tmp_path):
     write_run(run_with(declared_table("switches", switches())), tmp_path / "run")
     file = tmp_path / "run" / "switches.parquet"
     pq.write_table(pa.table(switches(newer=["x", "y"])), file)
@@ -195,7 +195,7 @@ def test_columns_that_are_not_declared_are_kept(tmp_path):
 
 @pytest.mark.parametrize("kind", ["a FIFO", "a directory", "a device"])
 @pytest.mark.parametrize("name", ["switches.parquet", "run.json"])
-def test_anything_but_a_file(tmp_path, name, kind):
+def test_a_path_that_is_no_regular_file_is_refused(tmp_path, name, kind):
     """A FIFO without a writer would block."""
     write_run(run_with(declared_table("switches", switches())), tmp_path / "run")
     file = tmp_path / "run" / name
@@ -230,7 +230,7 @@ def test_tables_of_older_versions_get_the_declared_types():
         (["5", "6"], "column voluntary has type string, expected int64"),
     ],
 )
-def test_a_value_of_an_older_version_that_does_not_fit(values, message):
+def test_a_value_of_an_older_version_that_does_not_fit_is_refused(values, message):
     with pytest.raises(ColumnError, match=message):
         columns_of(pa.table(switches(voluntary=values)), TABLES["switches"], 4, old=True)
 

@@ -1,4 +1,4 @@
-"""Runs on disk: complete or not at all, and clear words for all that is no Run."""
+"""Runs on disk: written atomically, with a clear error for everything that is not a Run."""
 
 import contextlib
 import errno
@@ -32,7 +32,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_is_written_can_be_read(tmp_path):
+def test_a_written_run_can_be_read(tmp_path):
     store.write_run(a_run(), tmp_path / "run")
     run = netprobe.load(tmp_path / "run")
     assert run.table("syscalls").drop(columns=["pid", "tid", "process", "thread"]).to_dict("list") == {
@@ -60,8 +60,8 @@ def test_an_older_run_is_replaced(tmp_path):
     assert names(tmp_path) == ["run"]
 
 
-def test_there_is_always_one_of_the_two(tmp_path, monkeypatch):
-    """At every rename a complete Run stands under the name."""
+def test_a_complete_run_exists_at_all_times(tmp_path, monkeypatch):
+    """Also while an older Run is being replaced."""
     store.write_run(a_run(7), tmp_path / "run")
     real, seen = os.fsync, []
 
@@ -76,7 +76,7 @@ def test_there_is_always_one_of_the_two(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_failure_leaves_the_older_one(tmp_path, monkeypatch, number):
+def test_a_failure_keeps_the_older_run(tmp_path, monkeypatch, number):
     store.write_run(a_run(7), tmp_path / "run")
 
     def full(fd: int) -> None:
@@ -90,8 +90,8 @@ def test_a_failure_leaves_the_older_one(tmp_path, monkeypatch, number):
     assert names(tmp_path) == ["run"]
 
 
-def test_file_systems_that_cannot_exchange(tmp_path, monkeypatch):
-    """renameat2 fails: the older Run steps aside for a moment."""
+def test_a_file_system_without_exchange_of_names(tmp_path, monkeypatch):
+    """renameat2 fails: the older Run is renamed first."""
 
     class NoExchange:
         def renameat2(self, *arguments: object) -> int:
@@ -104,7 +104,7 @@ def test_file_systems_that_cannot_exchange(tmp_path, monkeypatch):
     assert names(tmp_path) == ["run"]
 
 
-def test_permissions_are_those_of_the_umask(tmp_path):
+def test_permissions_follow_the_umask(tmp_path):
     before = os.umask(0o027)
     try:
         store.write_run(a_run(), tmp_path / "run")
@@ -115,7 +115,7 @@ def test_permissions_are_those_of_the_umask(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["file", "directory", "empty directory", "link", "no parent"])
-def test_destinations_that_will_not_do(tmp_path, kind):
+def test_unsuitable_destinations_are_refused(tmp_path, kind):
     path = tmp_path / "there"
     if kind == "file":
         path.write_text("mine")
@@ -138,19 +138,19 @@ def test_destinations_that_will_not_do(tmp_path, kind):
 
 
 @pytest.mark.parametrize("folder", ["/proc", "/sys", "/proc/self/task"])
-def test_a_folder_that_takes_nothing_from_anybody(folder):
+def test_a_directory_that_nobody_can_write_to(folder):
     with pytest.raises(NetprobeError, match=f"netprobe cannot write in {folder}: ") as error:
         store.check_destination(Path(folder, "run"))
     assert "another place" in error.value.hint
     assert "Make room" not in error.value.hint
 
 
-def test_a_name_that_is_too_long_for_its_aside(tmp_path):
+def test_a_name_that_is_too_long_for_its_temporary_name(tmp_path):
     with pytest.raises(NetprobeError, match="File name too long"):
         store.check_destination(tmp_path / ("r" * 250))
 
 
-def test_a_folder_without_room(tmp_path, monkeypatch):
+def test_a_directory_over_quota(tmp_path, monkeypatch):
     def full(*arguments: object, **options: object) -> str:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
@@ -160,12 +160,12 @@ def test_a_folder_without_room(tmp_path, monkeypatch):
     assert "Make room" in error.value.hint
 
 
-def test_what_is_tried_leaves_nothing(tmp_path):
+def test_the_check_of_a_destination_leaves_no_file(tmp_path):
     store.check_destination(tmp_path / "run")
     assert names(tmp_path) == []
 
 
-def test_no_run(tmp_path):
+def test_paths_without_a_run(tmp_path):
     with pytest.raises(NetprobeError, match="no Run at") as error:
         netprobe.load(tmp_path / "nowhere")
     assert "-o" in error.value.hint
@@ -186,7 +186,7 @@ def corrupt(tmp_path: Path, **changes: Any) -> Path:
 
 
 def test_a_run_of_version_1(tmp_path, checkout):
-    """Kept as it was written; what is made of it is of this version."""
+    """Reading does not change it; a copy is written in the current version."""
     path = checkout / "tests" / "data" / "runs" / "polling"
     assert json.loads((path / "run.json").read_text())["format_version"] == 1
     run = netprobe.load(path)
@@ -199,7 +199,7 @@ def test_a_run_of_version_1(tmp_path, checkout):
 
 
 @pytest.mark.parametrize("version", [FORMAT_VERSION + 1, 99, 0, -1, "1", 1.5, [], {}, True])
-def test_versions_that_are_not_known(tmp_path, version):
+def test_unknown_versions_are_refused(tmp_path, version):
     with pytest.raises(NetprobeError, match="format version") as error:
         netprobe.load(corrupt(tmp_path, format_version=version))
     assert repr(version) in error.value.message
@@ -221,7 +221,7 @@ def test_a_corrupt_run_json(tmp_path, content):
 @pytest.mark.parametrize(
     "tables", [5, "syscalls", {"syscalls": 1}, [5, None, ["x"]], ["../../etc/passwd", "/etc/passwd"]]
 )
-def test_a_list_of_tables_that_is_none(tmp_path, tables):
+def test_an_invalid_list_of_tables(tmp_path, tables):
     path = corrupt(tmp_path, tables=tables)
     try:
         run = netprobe.load(path)
@@ -234,8 +234,8 @@ def test_a_list_of_tables_that_is_none(tmp_path, tables):
 
 
 @pytest.mark.parametrize("key", ["recording", "target"])
-def test_a_run_json_that_lacks_a_part(tmp_path, key):
-    """Whoever uses it is told which file is at fault."""
+def test_a_run_json_without_a_required_field(tmp_path, key):
+    """The error names the file."""
     with pytest.raises(NetprobeError, match=r"run\.json"):
         repr(netprobe.load(corrupt(tmp_path, **{key: None})))
 
@@ -253,7 +253,7 @@ def test_a_missing_table(tmp_path):
 
 
 def test_a_table_that_cannot_be_opened(tmp_path):
-    """In the system's words, not in the library's, which repeats itself and the path."""
+    """The message is that of the system; the message of the library repeats the path."""
     file = corrupt(tmp_path) / "syscalls.parquet"
     file.unlink()
     file.symlink_to(file)
@@ -294,7 +294,7 @@ def test_a_table_of_garbage(tmp_path):
             netprobe.load(tmp_path / "run").table("syscalls")
 
 
-def test_tables_are_read_once_and_late(tmp_path):
+def test_tables_are_read_when_they_are_first_used(tmp_path):
     store.write_run(a_run(), tmp_path / "run")
     run = netprobe.load(tmp_path / "run")
     assert run.columns("syscalls") is run.columns("syscalls")

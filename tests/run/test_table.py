@@ -12,15 +12,15 @@ def test_rows_are_plain_values():
     assert table.to_frame()["a"].tolist() == [1, 2]
 
 
-def test_an_empty_one():
+def test_an_empty_table():
     assert len(Table("t", {})) == 0
     assert list(Table("t", {"a": []}).rows("a")) == []
 
 
-def test_columns_of_unequal_length():
+def test_columns_of_unequal_length_are_refused():
     with pytest.raises(ValueError, match=r"shorter|longer"):
         list(Table("t", {"a": [1], "b": []}).rows("a", "b"))
 
 
-def test_a_table_that_is_not_there():
+def test_thread_rows_of_a_missing_table():
     assert list(thread_rows({}, "syscalls", "calls")) == []

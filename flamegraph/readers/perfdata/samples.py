@@ -129,7 +129,7 @@ class Extractor:
 
 
 def _sizes(words: Words, samples: Ints) -> Ints:
-    """Size of each record in words."""
+    """Size of each record (64-bit words)."""
     return (words[samples] >> np.uint64(51)).astype(np.int64)
 
 

@@ -35,7 +35,7 @@ class Readable(Protocol):
 
 
 class Chunk:
-    """A piece of the stream in words, with the positions of its records."""
+    """A piece of the stream as 64-bit words, with the positions of its records."""
 
     def __init__(self, words: Words, offset: int, position: int, records: Records, packed: bool) -> None:
         self.words, self.records = words, records

@@ -37,7 +37,7 @@ class Stop(Enum):
 
 
 class Records(NamedTuple):
-    """Positions of the records of a chunk, in words from its start."""
+    """Positions of the records of a chunk, as indices of 64-bit words."""
 
     samples: Ints
     others: list[int]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netprobe.commands.shared.recording import record
@@ -73,6 +70,10 @@ def record_load(pid: int, load: Load, rounds: int, frequency: int) -> tuple[list
 
     Raises `NetprobeError` if the recording or the load fails.
     """
+    import shlex
+    import tempfile
+    from pathlib import Path
+
     from msgspec.structs import replace as replace_fields
 
     from netprobe.load.generator import read_results, write_order

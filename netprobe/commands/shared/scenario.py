@@ -30,7 +30,7 @@ _FREQUENCY = 997
 
 @dataclass(frozen=True)
 class Plan:
-    """How long each step is measured."""
+    """Length of the measurement of each step."""
 
     rounds: int = 10
     """Of one second each, without recording."""
@@ -186,7 +186,7 @@ def write_report(steps: Sequence[MeasuredStep], measured: Sequence[MeasuredServe
 
 
 def notes(plan: Plan) -> list[str]:
-    """How the steps were measured, in sentences."""
+    """The method of measurement, in sentences."""
     return [
         f"Throughput and latency: means of {plan.rounds} rounds of 1 s without recording, after a round of warm-up.",
         f"All other numbers: from {plan.recorded_seconds} s recorded under the same load, with the cost of recording.",

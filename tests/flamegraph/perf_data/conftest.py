@@ -1,4 +1,4 @@
-"""Writes perf.data files by the book, and folds `perf script` text in the most straightforward way."""
+"""Writes perf.data files by the specification, and folds `perf script` text in the simplest way."""
 
 import re
 import struct
@@ -210,7 +210,7 @@ def write_pipe(path: Path, events: Sequence[Event], records: Iterable[bytes]) ->
 
 
 def read(path: Path, **options: object) -> Profile:
-    """Read a recording; no symbol server is asked."""
+    """Read a recording without symbol servers."""
     with open_source(path) as source:
         return perfdata.read(source, ReadOptions(downloads=False, **options))  # type: ignore[arg-type]
 
@@ -236,7 +236,7 @@ Programs = list[tuple[int, int, str]]
 
 
 def programs(recording: Path) -> Programs:
-    """BPF programs that were in the kernel: first address, last, name. They come and go while others look at them:
+    """BPF programs that were in the kernel: first address, last, name. They may be unloaded meanwhile:
     what `perf script` calls them depends on whether they are still there, the recording does not.
     """
     command = ["perf", "script", "-f", "--show-bpf-events", "-F", "comm,time", "-i", str(recording)]
@@ -283,7 +283,7 @@ class Reference:
 
 
 class Tools:
-    """All of this, for tests."""
+    """The functions of this module, for tests."""
 
     event, round = Event, ROUND
     record = staticmethod(record)

@@ -1,4 +1,4 @@
-"""perf.data of every layout, written by the test; what is expected follows from the format alone."""
+"""perf.data of every layout, written by the test; expectations follow from the format alone."""
 
 import gzip
 import itertools
@@ -59,7 +59,7 @@ def test_a_caller_is_looked_up_before_its_return_address(perf, save):
     "extra",
     [sum(bits) for n in range(3) for bits in itertools.combinations([1 << b for b in (2, 3, 6, 7, 8, 9, 10, 16)], n)],
 )
-def test_every_field_ahead_of_the_chain(perf, save, extra):
+def test_every_field_before_the_chain(perf, save, extra):
     """The mandatory two fields with any two others."""
     event = perf.event(perf.tid | perf.callchain | perf.ip | extra, period=500)
     samples = [event.sample([perf.user, 0x1010 + n], time=100 + n, period=9) for n in range(3)]
@@ -76,7 +76,7 @@ def test_attributes_of_every_size(perf, save, size):
 
 
 def test_attribute_entries_larger_than_the_attribute(perf, save):
-    """perf 6 writes entries of 136 + 16 bytes for attributes that say 128."""
+    """perf 6 writes entries of 136 + 16 bytes for attributes of size 128."""
     event = perf.event(size=136)
     event.attr = event.attr[:4] + struct.pack("<I", 128) + event.attr[8:]
     assert perf.read(save([event], event.sample([perf.user, 0x10]))).count == 1
@@ -114,7 +114,7 @@ def test_chains_without_frames(perf, save):
 
 
 def test_order_of_frames_and_recursion(perf, save):
-    """Same frames in another order are another stack; nine frames look like the header of a sample."""
+    """Equal frames in another order are another stack; nine frames look like the header of a sample."""
     event = perf.event()
     maps = [event.mmap2(path, base, 0x1000) for path, base in ((A, 0x1000), (B, 0x2000), (C, 0x3000))]
     chains = [[0x1010, 0x2010, 0x1010], [0x1010, 0x1010, 0x2010], [0x2010, 0x1010, 0x1010], [0x3010] * 8]
@@ -125,7 +125,7 @@ def test_order_of_frames_and_recursion(perf, save):
 
 
 def test_unknown_stacks_of_different_depths(perf, save):
-    """Nothing of them has a name, and still each is a stack of its own."""
+    """Stacks without names stay separate."""
     event = perf.event()
     records = [event.sample([perf.user, *range(0x9000, 0x9000 + depth)]) for depth in (1, 2, 3, 3, 40)]
     stacks = perf.stacks(perf.read(save([event], *records)))
@@ -133,7 +133,7 @@ def test_unknown_stacks_of_different_depths(perf, save):
 
 
 def test_two_thousand_random_stacks(perf, save):
-    """Against a count in plain Python: rounds, other records and samples in any mixture, more than one chunk."""
+    """Compared with a count in plain Python: rounds, other records and samples mixed, more than one chunk."""
     import random
 
     random.seed(5)
@@ -156,7 +156,7 @@ def test_two_thousand_random_stacks(perf, save):
 
 
 def test_names_and_maps_in_time(perf, save):
-    """Records lie out of order between two ends of rounds; what counts is the time."""
+    """Records are out of order between two ends of rounds; their times are decisive."""
     event = perf.event()
     sample = [perf.user, 0x1010]
     path = save(
@@ -186,7 +186,7 @@ def test_names_and_maps_in_time(perf, save):
     }
 
 
-def test_a_fork_takes_the_maps_of_its_time(perf, save):
+def test_a_fork_inherits_the_maps_of_its_time(perf, save):
     event = perf.event()
     path = save(
         [event],
@@ -201,7 +201,7 @@ def test_a_fork_takes_the_maps_of_its_time(perf, save):
     assert found == {10: ("[unknown]", "[b]"), 11: ("[c]", "[a]")}
 
 
-def test_a_made_up_fork_takes_no_maps(perf, save):
+def test_a_synthesized_fork_inherits_no_maps(perf, save):
     event = perf.event()
     path = save(
         [event],
@@ -232,7 +232,7 @@ def test_threads_share_maps_and_have_names(perf, save):
     }
 
 
-def test_a_mapping_over_a_part_of_another(perf, save):
+def test_a_mapping_that_covers_part_of_another(perf, save):
     event = perf.event()
     chain = [perf.user, 0x1010, 0x3010, 0x5010]
     path = save(
@@ -245,7 +245,7 @@ def test_a_mapping_over_a_part_of_another(perf, save):
     assert sorted(key[3] for key in perf.stacks(perf.read(path))) == [("[a]", "[a]", "[a]"), ("[a]", "[b]", "[a]")]
 
 
-def test_records_without_times_hold_in_the_order_of_the_file(perf, save):
+def test_records_without_times_apply_in_the_order_of_the_file(perf, save):
     event = perf.event(flags=0)
     sample = event.sample([perf.user, 0x1010], time=1)
     path = save([event], event.comm("one"), sample, event.comm("two"), sample, event.mmap2(A, 0x1000, 0x100), sample)
@@ -287,7 +287,7 @@ def test_a_module_of_another_kernel(perf, save):
 
 
 def test_kernel_of_another_boot(perf, save):
-    """KASLR: the same kernel, but its text lay elsewhere."""
+    """KASLR: the same kernel with its text at another address."""
     event = perf.event()
     path = save(
         [event],
@@ -361,8 +361,8 @@ def test_several_events(perf, tmp_path, form):
     assert failure.value.hint == "It has: cycles, instructions."
 
 
-def test_events_with_layouts_of_their_own(perf, save):
-    """Told apart by the identifier, which stands first in all."""
+def test_events_with_different_layouts(perf, save):
+    """Distinguished by the identifier, the first field of each."""
     first = perf.event(perf.identifier | perf.ip | perf.tid | perf.time | perf.callchain, number=1, kind=0, period=3)
     second = perf.event(
         perf.identifier | perf.tid | perf.callchain | perf.period | perf.raw, number=2, kind=0, config=1
@@ -431,7 +431,7 @@ def test_samples_before_the_first_of_the_file(perf, save):
 
 
 def packed(data: bytes, kind: int, size: int = 300) -> list[bytes]:
-    """As `perf record -z` does: one zstd stream, cut anywhere."""
+    """As `perf record -z` writes: one zstd stream, split anywhere."""
     stream = zstandard.ZstdCompressor().compressobj()
     whole = stream.compress(data[: len(data) // 2]) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
     whole += stream.compress(data[len(data) // 2 :]) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK)
@@ -460,7 +460,7 @@ def test_compressed_records(perf, tmp_path, kind, form):
 
 
 def test_forms_of_one_recording(perf, tmp_path):
-    """A file, gzip of it, a pipe's stream, standard input and a FIFO give the same."""
+    """A file, its gzip, a stream, standard input and a FIFO give equal profiles."""
     event = perf.event(name="cpu-clock")
     records = [event.comm("w"), event.mmap2(A, 0x1000, 0x1000)]
     records += [event.sample([perf.user, 0x1000 + n % 7, 0x5000 + n % 11], time=n) for n in range(3000)]
@@ -496,7 +496,7 @@ def test_the_other_byte_order_is_refused(tmp_path):
     assert "big-endian machine" in failure.value.hint
 
 
-def test_it_is_recognised(tmp_path, perf):
+def test_recognised(tmp_path, perf):
     assert perfdata.recognises(b"PERFILE2....")
     assert perfdata.recognises(b"2ELIFREP....")
     assert not perfdata.recognises(b"PERFFILE....")

@@ -1,4 +1,4 @@
-"""Truncated, corrupted and hostile recordings: an error that names the byte, or what stands before the break."""
+"""Truncated, corrupted and hostile recordings: an error with the byte offset, or the content before it."""
 
 import gzip
 import random
@@ -19,7 +19,7 @@ MiB = 1 << 20
 
 
 def kinds(perf):
-    """An event, and a record of each type that means something here."""
+    """An event, and a record of each type that the reader uses."""
     event = perf.event(name="cpu-clock")
     return event, {
         "comm": event.comm("worker"),
@@ -59,7 +59,7 @@ NAMES += ["round", "attr", "feature", "build_id", "update", "auxtrace"]
 
 
 def outcome(perf, path: Path, **options) -> str:
-    """The error, or nothing; anything else than an error of ours fails the test."""
+    """The error message, or ""; any other exception fails the test."""
     try:
         profile = perf.read(path, **options)
     except BrokenProfileError as broken:
@@ -70,15 +70,15 @@ def outcome(perf, path: Path, **options) -> str:
     return ""
 
 
-def test_all_of_them_are_good(perf, save):
+def test_all_recordings_are_valid(perf, save):
     event, records = kinds(perf)
     assert list(records) == NAMES
     assert outcome(perf, save([event], *records.values())) == ""
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_file_ends_in_a_record(perf, tmp_path, name):
-    """Cut at each byte of it; what stands before it is salvaged."""
+def test_the_file_ends_inside_a_record(perf, tmp_path, name):
+    """Truncated at each byte; the content before is salvaged."""
     event, records = kinds(perf)
     good = [event.comm("w"), event.sample([perf.user, 0x99], pid=10)]
     whole = perf.write_file(tmp_path / "whole", [event], [*good, records[name]]).read_bytes()
@@ -98,13 +98,13 @@ def test_the_file_ends_in_a_record(perf, tmp_path, name):
 
 
 def of_kernel(record: bytes) -> bool:
-    """The kernel's records are multiples of 8; perf's own need not be."""
+    """Sizes of kernel records are multiples of 8; those of perf need not be."""
     return struct.unpack_from("<I", record)[0] < 64
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_with_every_wrong_size(perf, save, name):
-    """The bytes that follow are taken for the next record, whatever they are."""
+    """The following bytes are read as the next record."""
     event, records = kinds(perf)
     good, bad = event.sample([perf.user, 0x99]), records[name]
     for size in [*range(len(bad) + 33), 0x7FF8, 0xFFF8, 0xFFFF]:
@@ -119,8 +119,8 @@ def test_a_record_with_every_wrong_size(perf, save, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_record_cut_short_but_well_formed(perf, save, name):
-    """Its size is honest, its content is not there."""
+def test_a_truncated_but_well_formed_record(perf, save, name):
+    """The size is correct, the content is missing."""
     event, records = kinds(perf)
     good, bad = event.sample([perf.user, 0x99]), records[name]
     for size in range(8, struct.unpack_from("<H", bad, 6)[0], 8):
@@ -129,7 +129,7 @@ def test_a_record_cut_short_but_well_formed(perf, save, name):
         assert perf.read(path, salvage=True).count >= 1
 
 
-def test_the_byte_that_is_named(perf, save):
+def test_the_byte_in_the_error(perf, save):
     event = perf.event()
     good = event.sample([perf.user, 0x99])
     path = save([event], good, good, struct.pack("<IHH", 9, 2, 0), good)
@@ -174,7 +174,7 @@ def test_the_header_with_every_wrong_number(perf, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["write_file", "write_pipe"])
-def test_every_byte_of_the_head_cut(perf, tmp_path, form):
+def test_header_truncated_at_each_byte(perf, tmp_path, form):
     event, records = kinds(perf)
     whole = getattr(perf, form)(tmp_path / "whole", [event], [records["sample"]]).read_bytes()
     # A stream may end behind any record once it has described an event.
@@ -186,7 +186,7 @@ def test_every_byte_of_the_head_cut(perf, tmp_path, form):
 
 
 def test_a_recording_that_was_not_finished(perf, save):
-    """perf was killed: the size of the data is still 0, and the last record is cut."""
+    """perf was killed: the size of the data is still 0, and the last record is truncated."""
     event = perf.event()
     good = event.sample([perf.user, 0x1])
     path = save([event], good, good, good[:20], data_size=0)
@@ -197,7 +197,7 @@ def test_a_recording_that_was_not_finished(perf, save):
 
 
 def test_random_corruption(perf, tmp_path):
-    """300 files with some bytes changed: an answer or an error of ours, soon."""
+    """300 files with some bytes changed: a profile or a `ProfileError`, in limited time."""
     random.seed(11)
     event, records = kinds(perf)
     path, wholes = tmp_path / "changed", []
@@ -231,7 +231,7 @@ def test_overlapping_sections(perf, save):
             outcome(perf, path, salvage=True)
 
 
-def test_compressed_rubbish(perf, save):
+def test_corrupt_compressed_data(perf, save):
     event = perf.event()
     good = event.sample([perf.user, 0x1])
     body = zstandard.compress(good * 20)
@@ -276,17 +276,17 @@ print(time.monotonic() - began, int(status["VmHWM"].split()[0]) >> 10)
 
 
 def measured(path: Path) -> tuple[str, float, int]:
-    """What is said, seconds, and MiB at most."""
+    """Message, seconds, and peak MiB."""
     done = subprocess.run([sys.executable, "-c", MEASURED, path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    *said, numbers = done.stdout.splitlines()
-    seconds, most = numbers.split()
-    return "\n".join(said), float(seconds), int(most)
+    *message, numbers = done.stdout.splitlines()
+    seconds, peak = numbers.split()
+    return "\n".join(message), float(seconds), int(peak)
 
 
 @pytest.mark.parametrize("inner", ["zeros", "samples"])
 def test_a_bomb(perf, save, inner):
-    """64 KiB that unpack to gigabytes: stopped long before."""
+    """64 KiB that decompress to gigabytes are refused early."""
     event = perf.event()
     piece = b"\0" * 8 * MiB if inner == "zeros" else event.sample([perf.user, 0x1]) * (MiB // 8)
     stream = zstandard.ZstdCompressor().compressobj()
@@ -296,11 +296,11 @@ def test_a_bomb(perf, save, inner):
     body += stream.flush()
     pieces = [body[at : at + 60_000] for at in range(0, len(body), 60_000)]
     path = save([event], *(struct.pack("<IHH", 81, 0, 8 + len(part)) + part for part in pieces))
-    said, seconds, most = measured(path)
-    assert said.startswith("refused")
-    assert re.search(r"byte \d+", said)
+    message, seconds, peak = measured(path)
+    assert message.startswith("refused")
+    assert re.search(r"byte \d+", message)
     assert seconds < 30
-    assert most < 900
+    assert peak < 900
 
 
 def test_many_records_without_samples(perf, save):
@@ -309,23 +309,23 @@ def test_many_records_without_samples(perf, save):
     maps = [event.mmap2("/nowhere/a", 0x1000 * n, 0x2000, time=n + 1) for n in range(50_000)]
     names = [event.comm(str(n), time=n + 1) for n in range(50_000)]
     path = save([event], *maps, *names, perf.round * 1_000_000, event.sample([perf.user, 0x1], time=1 << 40))
-    said, seconds, most = measured(path)
-    assert said == "1"
+    message, seconds, peak = measured(path)
+    assert message == "1"
     assert seconds < 30
-    assert most < 700
+    assert peak < 700
 
 
 def test_many_payloads(perf, save):
-    """Records that upset the alignment, one behind the other."""
+    """Consecutive records that break the alignment."""
     event = perf.event()
     trace = perf.record(71, 0, struct.pack("<QQQIIII", 8, 0, 0, 0, 0, 0, 0)) + b"p" * 8
     path = save([event], event.sample([]), trace * 20_000)
-    said, seconds, _ = measured(path)
-    assert said == "1"
+    message, seconds, _ = measured(path)
+    assert message == "1"
     assert seconds < 30
 
 
-def test_times_all_over_the_place(perf, save):
+def test_times_far_apart(perf, save):
     event = perf.event()
     times = [0, 1, 1 << 40, 1 << 62, 1 << 63, (1 << 64) - 1]
     profile = perf.read(save([event], *(event.sample([perf.user, 1], time=time) for time in times)))
@@ -348,7 +348,7 @@ def test_truncated_gzip(perf, save, tmp_path):
 def test_memory_does_not_grow_with_the_length(perf, tmp_path):
     """The same 300 stacks, once and six times as often."""
     event = perf.event()
-    most = []
+    peaks = []
     for times in (1, 6):
         records = (
             event.sample([perf.user, *range(1, 100 + n % 300)], time=(r * 20_000 + n) * 1000)
@@ -356,17 +356,17 @@ def test_memory_does_not_grow_with_the_length(perf, tmp_path):
             for n in range(20_000)
         )
         path = perf.write_file(tmp_path / "perf.data", [event], records)
-        said, _, peak = measured(path)
-        assert said == str(20_000 * times)
-        most.append(peak)
+        message, _, peak = measured(path)
+        assert message == str(20_000 * times)
+        peaks.append(peak)
     assert path.stat().st_size > 150 * MiB
-    assert most[1] < most[0] + 60
-    assert most[1] < 300
+    assert peaks[1] < peaks[0] + 60
+    assert peaks[1] < 300
 
 
 @pytest.mark.parametrize("kind", [81, 83])
-def test_a_compressed_record_cut_at_each_byte(perf, tmp_path, kind):
-    """What stands before it is salvaged, and of it what can be unpacked."""
+def test_a_compressed_record_truncated_at_each_byte(perf, tmp_path, kind):
+    """The content before is salvaged, and the part that can be decompressed."""
     event, _ = kinds(perf)
     good = [event.comm("w"), event.sample([perf.user, 0x99], pid=10)]
     inner = b"".join(event.sample([perf.user, 0x100 + n]) for n in range(3))

@@ -1,4 +1,4 @@
-"""Recordings made here by perf fold to the same stacks and counts as `perf script` folded."""
+"""Recordings of perf on this machine fold to the same stacks and counts as `perf script` text."""
 
 import bisect
 import gzip
@@ -87,7 +87,7 @@ def record(folder: Path, *options: str) -> Path:
 
 
 class Kallsyms:
-    """What stands right before an address."""
+    """The symbol that ends at an address."""
 
     def __init__(self) -> None:
         lines = [line.split() for line in Path("/proc/kallsyms").read_text().splitlines()]
@@ -100,7 +100,7 @@ class Kallsyms:
 
 
 def explained(reference: Counter, kallsyms: Kallsyms) -> Counter:
-    """What perf script gives, with the names that differ for a reason."""
+    """The result of perf script, with names that differ for a known reason."""
     found: Counter = Counter()
     for (comm, pid, tid, stack), count in reference.items():
         found[comm, pid, tid, tuple(_ours(name, kallsyms) for name in stack)] += count
@@ -108,27 +108,27 @@ def explained(reference: Counter, kallsyms: Kallsyms) -> Counter:
 
 
 def _ours(name: str, kallsyms: Kallsyms) -> str:
-    # A call that never returns is the last instruction of its function: perf takes the return address as it is, and
-    # names what stands behind. x86_64_start_reservations ends so (start_kernel), and _start of ld.so.
+    # A call that never returns is the last instruction of its function, and perf looks up the return address, which is
+    # in the next function: after x86_64_start_reservations (start_kernel) and _start of ld.so.
     if name == "_dl_start_user":
         return "_start"
     if name == "__pfx_clear_bss":
         return kallsyms.before(name)
-    # perf knows BPF programs as modules, but their symbols only where it could ask for them while recording.
+    # perf knows BPF programs as modules, but their symbols only where it could query them while recording.
     if name.startswith("[bpf_prog_"):
         return name[1:-1]
-    # The version of a symbol is no part of the function's name.
+    # The version of a symbol is not part of the name of the function.
     return re.sub(r"@@?[A-Z][\w.]*$", "", name)
 
 
 BPF = ("bpf_prog_", "bpf_trampoline_", "bpf_dispatcher_")
-# What runs them. A program that perf did not hear of has no name in the recording, and in perf script the name of
-# whatever stands nearest.
+# Functions that run BPF programs. A program that perf has no record of has no name in the recording, and in the text of
+# perf script the name of the nearest symbol.
 RUNS_BPF = re.compile(r"trace_call_bpf|bpf_trace_run\d+|bpf_overflow_handler|cls_bpf_classify")
 
 
 def in_bpf(stack: tuple[str, ...]) -> bool:
-    """In a program that somebody else loaded at the same time: what perf finds out about it depends on luck."""
+    """In a BPF program that another process loaded meanwhile, of which perf may or may not know."""
     return any(name.startswith(BPF) or RUNS_BPF.fullmatch(name) for name in stack)
 
 
@@ -138,12 +138,12 @@ def in_plt(stack: tuple[str, ...]) -> bool:
 
 
 def in_exec(stack: tuple[str, ...]) -> bool:
-    """In the middle of execve: perf still has the maps of the program that was, here they are gone."""
+    """During execve: perf still uses the maps of the previous program, this library does not."""
     return any("execve" in name for name in stack)
 
 
 def compare(perf, path: Path, event: str | None = None) -> Counter:
-    """Read both ways; gives the stacks of this library."""
+    """Read by both; returns the stacks of this library."""
     profile = perf.read(path, event=event)
     reference = perf.reference(path, event)
     ours, theirs = perf.stacks(profile), explained(reference.samples, Kallsyms())
@@ -174,7 +174,7 @@ EXPLAINED = (in_exec, in_bpf, in_plt)
 
 
 def share(stacks: Counter, *wanted: str) -> float:
-    """Of the samples, with all of these frames."""
+    """Number of samples with all of these frames."""
     return sum(count for key, count in stacks.items() if set(wanted) <= set(key[3])) / sum(stacks.values())
 
 
@@ -287,7 +287,7 @@ def test_kernel_kinds_and_modules(perf, place):
 
 
 def test_truncated_by_a_byte(perf, place):
-    """A real recording: some cuts in its last records, and elsewhere."""
+    """A real recording, truncated in its last records and elsewhere."""
     path = record(place, "-e", "cpu-clock", "-g")
     whole = path.read_bytes()
     at, size = int.from_bytes(whole[40:48], "little"), int.from_bytes(whole[48:56], "little")

@@ -1,4 +1,4 @@
-"""Programs that are compiled for the tests, and what binutils say about them."""
+"""Programs that are compiled for the tests, and the output of binutils for them."""
 
 import shutil
 import struct
@@ -127,7 +127,7 @@ def offset_of() -> Callable[[Path | str, int], int]:
 
 @pytest.fixture(scope="session")
 def build_id_of() -> Callable[[Path | str], bytes]:
-    """By `readelf`."""
+    """The build-id that `readelf` prints."""
 
     def read(path: Path | str) -> bytes:
         line = next(line for line in run("readelf", "-nW", path).splitlines() if "Build ID:" in line)

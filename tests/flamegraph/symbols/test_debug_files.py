@@ -20,7 +20,7 @@ class Stripped(NamedTuple):
     debug: Path
     build_id: bytes
     offset: int
-    """Of the static function `inner`, which is in no exported table."""
+    """Frames of the static function `inner`, which is in no exported table."""
 
     def frame(self, symbolizer, build_id=None):
         return symbolizer.file_frames(MappedFile(self.path, build_id), np.array([self.offset]))[0]
@@ -54,7 +54,7 @@ def link(stripped):
     subprocess.run(command, check=True)
 
 
-def test_without_a_debug_file_the_function_is_unknown_and_a_note_says_so(stripped):
+def test_without_a_debug_file_the_function_is_unsymbolized_with_a_note(stripped):
     symbolizer = Symbolizer(stripped.root)
     frame = stripped.frame(symbolizer)
     assert (frame.name, frame.kind) == ("[server]", Kind.UNKNOWN)
@@ -102,7 +102,7 @@ def test_a_debug_link_whose_checksum_differs_is_not_followed(stripped):
     assert any("checksum" in note for note in symbolizer.notes())
 
 
-def test_a_debug_link_cannot_lead_elsewhere():
+def test_a_debug_link_cannot_leave_its_folder():
     assert debug_link_paths("/opt/server", "../../etc/passwd") == []
     assert debug_link_paths("/opt/server", "..") == []
 
@@ -124,7 +124,7 @@ def test_the_packed_table_inside_a_file_names_its_static_functions(stripped, bui
 
 
 @pytest.mark.parametrize("content", [b"no xz", lzma.compress(b"no elf"), lzma.compress(bytes(200 << 20), preset=0)])
-def test_a_broken_packed_table_is_left_out_and_noted(stripped, tmp_path, content):
+def test_a_corrupt_packed_table_is_skipped_with_a_note(stripped, tmp_path, content):
     add_section(stripped, tmp_path, content)
     symbolizer = Symbolizer(stripped.root)
     assert stripped.frame(symbolizer).kind is Kind.UNKNOWN
@@ -154,7 +154,7 @@ def test_a_build_id_that_perf_padded_with_zeros_is_the_same(build, symbols_of, o
     assert Symbolizer().file_frames(mapped, np.array([offset_of(program, outer)]))[0].name == "outer"
 
 
-def test_the_copy_that_perf_record_kept_serves_when_the_file_has_changed(stripped, build, tmp_path):
+def test_the_copy_of_perf_record_is_used_when_the_file_has_changed(stripped, build, tmp_path):
     digits = stripped.build_id.hex()
     copy = tmp_path / "home/.debug/.build-id" / digits[:2] / digits[2:] / "elf"
     copy.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A debuginfod client against a server on this machine that helps, refuses, lies, and never ends."""
+"""A debuginfod client with a local server that answers, refuses, sends wrong files, or never completes."""
 
 import os
 import threading
@@ -15,12 +15,12 @@ from flamegraph.symbols.symbolizer import MappedFile, Symbolizer
 
 class Server:
     def __init__(self):
-        self.answers, self.asked, self.closing = {}, [], threading.Event()
+        self.answers, self.requested, self.closing = {}, [], threading.Event()
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self):
-                outer.asked.append(self.path)
+                outer.requested.append(self.path)
                 answer = outer.answers.get(self.path)
                 if callable(answer):
                     answer(self)
@@ -62,28 +62,28 @@ def program(build, build_id_of):
     return path, build_id_of(path)
 
 
-def test_a_file_is_fetched_once_and_kept_where_other_clients_look(server, environment, program, tmp_path):
+def test_a_file_is_fetched_once_into_the_shared_cache(server, environment, program, tmp_path):
     path, build_id = program
     server.answers[f"/buildid/{build_id.hex()}/debuginfo"] = path.read_bytes()
     found = Debuginfod(environment).fetch(build_id, "debuginfo")
     assert found == tmp_path / "cache" / build_id.hex() / "debuginfo"
     assert found.read_bytes() == path.read_bytes()
     assert Debuginfod(environment).fetch(build_id, "debuginfo") == found
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
     assert os.listdir(found.parent) == ["debuginfo"]
 
 
-def test_a_file_that_no_server_has_is_not_asked_for_again_soon(server, environment, program):
+def test_a_file_that_no_server_has_is_not_requested_again_soon(server, environment, program):
     build_id = program[1]
     client = Debuginfod(environment)
     assert client.fetch(build_id, "debuginfo") is None
     assert client.fetch(build_id, "debuginfo") is None
     assert Debuginfod(environment).fetch(build_id, "debuginfo") is None
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
     mark = next((client._cache / build_id.hex()).iterdir())
     os.utime(mark, (time.time() - 1000,) * 2)
     assert client.fetch(build_id, "debuginfo") is None
-    assert len(server.asked) == 2
+    assert len(server.requested) == 2
 
 
 def silent(server):
@@ -104,7 +104,7 @@ def dripping(server):
 
 
 @pytest.mark.parametrize("behaviour", [silent, dripping])
-def test_a_server_that_never_ends_is_left_in_time_and_not_asked_again(behaviour, server, environment, program):
+def test_a_server_that_never_completes_times_out_and_is_not_queried_again(behaviour, server, environment, program):
     build_id = program[1]
     server.answers[f"/buildid/{build_id.hex()}/debuginfo"] = behaviour(server)
     client = Debuginfod({**environment, "DEBUGINFOD_MAXTIME": "0.4"})
@@ -113,10 +113,10 @@ def test_a_server_that_never_ends_is_left_in_time_and_not_asked_again(behaviour,
         client.fetch(build_id, "debuginfo")
     assert time.monotonic() - begun < 2
     assert client.fetch(build_id, "debuginfo") is None
-    assert len(server.asked) == 1
+    assert len(server.requested) == 1
 
 
-def test_all_files_share_one_allowance_of_time(server, environment):
+def test_all_files_share_one_time_limit(server, environment):
     for i in range(9):
         server.answers[f"/buildid/{bytes([i + 1]).hex()}/debuginfo"] = lambda handler: (
             time.sleep(0.2),
@@ -131,7 +131,7 @@ def test_all_files_share_one_allowance_of_time(server, environment):
     assert time.monotonic() - begun < 1.5
 
 
-def test_what_is_not_the_file_asked_for_does_not_get_into_the_cache(server, environment, program, build):
+def test_other_files_than_the_requested_one_do_not_get_into_the_cache(server, environment, program, build):
     build_id = program[1]
     for wrong in (b"<html>", b"", build("plain.c", "-O2").read_bytes()):
         server.answers[f"/buildid/{build_id.hex()}/debuginfo"] = wrong
@@ -149,7 +149,7 @@ def test_a_file_that_is_too_large_is_refused(server, environment, program):
         Debuginfod({**environment, "DEBUGINFOD_MAXSIZE": "1000"}).fetch(build_id, "debuginfo")
 
 
-def test_a_server_in_trouble_is_named_and_the_next_one_helps(server, environment, program):
+def test_a_failing_server_is_named_and_the_next_is_queried(server, environment, program):
     path, build_id = program
     server.answers[f"/a/buildid/{build_id.hex()}/debuginfo"] = lambda handler: handler.send_error(500)
     with pytest.raises(DownloadError, match=r"127\.0\.0\.1:[0-9]+ answered 500"):
@@ -159,7 +159,7 @@ def test_a_server_in_trouble_is_named_and_the_next_one_helps(server, environment
     assert Debuginfod({**environment, "DEBUGINFOD_URLS": urls}).fetch(build_id, "debuginfo")
 
 
-def test_the_cache_lies_where_elfutils_has_it(tmp_path):
+def test_the_cache_is_that_of_elfutils(tmp_path):
     home = {"HOME": str(tmp_path)}
     assert Debuginfod(home)._cache == tmp_path / ".cache/debuginfod_client"
     assert Debuginfod({**home, "XDG_CACHE_HOME": "/x"})._cache.as_posix() == "/x/debuginfod_client"
@@ -177,20 +177,20 @@ def stripped(program, tmp_path, symbols_of, offset_of):
     return np.array([offset_of(program[0], inner)])
 
 
-def test_the_symboliser_asks_when_names_are_missing(server, environment, program, stripped, tmp_path, monkeypatch):
+def test_the_symbolizer_queries_servers(server, environment, program, stripped, tmp_path, monkeypatch):
     path, build_id = program
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     quiet = Symbolizer(tmp_path / "root", downloads=False)
     assert quiet.file_frames(MappedFile("/opt/server"), stripped)[0].kind is Kind.UNKNOWN
-    assert server.asked == []
+    assert server.requested == []
     server.answers[f"/buildid/{build_id.hex()}/debuginfo"] = path.read_bytes()
     symbolizer = Symbolizer(tmp_path / "root")
     assert symbolizer.file_frames(MappedFile("/opt/server"), stripped)[0].name == "inner"
     assert symbolizer.notes() == []
 
 
-def test_the_symboliser_fetches_a_program_that_is_gone(server, environment, program, stripped, tmp_path, monkeypatch):
+def test_the_symbolizer_fetches_a_missing_program(server, environment, program, stripped, tmp_path, monkeypatch):
     path, build_id = program
     for key, value in environment.items():
         monkeypatch.setenv(key, value)

@@ -1,4 +1,4 @@
-"""Names as people write them; names that are made to do harm."""
+"""Demangled names; hostile names."""
 
 import time
 
@@ -76,7 +76,7 @@ def seq(number):
 BOMB = "_Z1f1AIiiE" + "".join(f"S_I{seq(k)}{seq(k)}E" for k in range(1, 60))
 
 
-def test_names_that_grow_without_end_or_go_too_deep_stay_as_they_are():
+def test_names_with_excessive_output_or_depth_are_unchanged():
     deep = "_Z1f" + "P" * 15_000 + "i"
     huge = "_Z1f" + "P" * 200_000 + "i"
     begun = time.monotonic()
@@ -88,14 +88,14 @@ def test_names_that_grow_without_end_or_go_too_deep_stay_as_they_are():
     assert shown[3] == huge
 
 
-def test_names_that_could_grow_without_end_never_reach_the_demangler_of_this_process(monkeypatch):
+def test_names_with_excessive_output_never_reach_the_demangler_of_this_process(monkeypatch):
     here = []
     monkeypatch.setattr("pycxxfilt.demangle", lambda name: here.append(name) or "f()")
     demangle_all([BOMB, "_Z1f" + "P" * 3000 + "i", "_Z9not_seen_v"])
     assert here == ["_Z9not_seen_v"]
 
 
-def test_a_long_honest_name_is_still_taken_apart():
+def test_a_long_valid_name_is_demangled():
     many = "_Z1f" + "".join(f"{len(f'Type{i}')}Type{i}" for i in range(400))
     assert demangle(many) == "f"
     references = "_Z1gRK1A" + "S1_" * 40

@@ -1,4 +1,4 @@
-"""ELF files that are cut, twisted or made to do harm: unknown frames and a note, soon."""
+"""Truncated, corrupt and hostile ELF files: unsymbolized frames and a note, in limited time."""
 
 import random
 import resource
@@ -40,7 +40,7 @@ def test_either_word_size_and_byte_order(wide, order, make_elf, frames_of):
 
 
 @pytest.mark.parametrize("wide", [True, False])
-def test_a_file_cut_anywhere_is_unknown_with_a_note(wide, make_elf, frames_of):
+def test_a_file_truncated_anywhere_is_unsymbolized_with_a_note(wide, make_elf, frames_of):
     data = make_elf(FUNCTIONS, wide=wide)
     for length in [*range(150), *range(0x2000, len(data), 3)]:
         found, notes = frames_of(data[:length])
@@ -48,7 +48,7 @@ def test_a_file_cut_anywhere_is_unknown_with_a_note(wide, make_elf, frames_of):
         assert notes, length
 
 
-def test_bytes_turned_at_random_never_crash_or_hang(make_elf, build, frames_of):
+def test_random_corruption_never_crashes_or_hangs(make_elf, build, frames_of):
     chance = random.Random(5)
     small = make_elf(FUNCTIONS)
     real = build("plain.c").read_bytes()
@@ -70,7 +70,7 @@ def patched(data, at, layout, *values):
 
 
 @pytest.mark.parametrize("value", [0, 1, 0x7FFFFFFFFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0xFFFFFFFFFFFF0000])
-def test_offsets_and_sizes_out_of_all_proportion(value, make_elf, frames_of):
+def test_excessive_offsets_and_sizes(value, make_elf, frames_of):
     data = make_elf(FUNCTIONS)
     sections = struct.unpack_from("<Q", data, 40)[0]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -95,7 +95,7 @@ def test_symbols_with_impossible_sizes_and_names(make_elf, frames_of):
     assert found[0].name == long[:16384]
 
 
-def test_a_section_that_claims_gigabytes_of_a_sparse_file(make_elf, tmp_path):
+def test_a_section_with_gigabytes_of_a_sparse_file(make_elf, tmp_path):
     data = make_elf(FUNCTIONS)
     sections = struct.unpack_from("<Q", data, 40)[0]
     path = tmp_path / "sparse"
@@ -109,7 +109,7 @@ def test_a_section_that_claims_gigabytes_of_a_sparse_file(make_elf, tmp_path):
     assert "A symbol table was not used, as its section .symtab is" in symbolizer.notes()[0]
 
 
-def test_many_symbols_over_each_other_are_quick(make_elf):
+def test_many_overlapping_symbols_are_fast(make_elf):
     count = 100_000
     rows = b"".join(struct.pack("<IBBHQQ", 1, 0x12, 0, 1, 0x11000 + i, 2 * (count - i)) for i in range(count))
     data = make_elf([("x", 0x11000, 1)])
@@ -125,7 +125,7 @@ def test_many_symbols_over_each_other_are_quick(make_elf):
     assert time.monotonic() - begun < 2
 
 
-def test_what_is_no_plain_file_is_never_opened(tmp_path):
+def test_only_regular_files_are_opened(tmp_path):
     import os
 
     os.mkfifo(tmp_path / "pipe")
@@ -134,7 +134,7 @@ def test_what_is_no_plain_file_is_never_opened(tmp_path):
         assert frames[0].kind is Kind.UNKNOWN
 
 
-def test_errors_say_what_is_wrong():
+def test_errors_name_the_reason():
     with pytest.raises(ElfError, match="not an ELF file"):
         Elf(MemoryBytes(b"#!/bin/sh\n" * 10))
     with pytest.raises(ElfError, match="word size"):

@@ -1,4 +1,4 @@
-"""The kernel's own functions."""
+"""Functions of the kernel."""
 
 import os
 from pathlib import Path
@@ -42,14 +42,14 @@ def test_functions_modules_and_programs():
     ]
 
 
-def test_the_last_function_of_a_module_does_not_reach_to_the_next_one():
+def test_the_last_function_of_a_module_does_not_extend_to_the_next_module():
     symbols = KernelSymbols.parse(TEXT)
     assert kernel_names(symbols, 0xFFFFFFFFC0001FFF, 0xFFFFFFFFC0002000, 0xFFFFFFFF90000000) == [
         "nft_trace", "[kernel]", "[kernel]",
     ]  # fmt: skip
 
 
-def test_zeros_mean_that_the_kernel_hides_them(tmp_path):
+def test_zeros_are_hidden_addresses(tmp_path):
     path = tmp_path / "kallsyms"
     path.write_text("0000000000000000 T _text\n0000000000000000 t nft_trace\t[nf_tables]\n")
     symbols = KernelSymbols.read(path)
@@ -61,7 +61,7 @@ def test_zeros_mean_that_the_kernel_hides_them(tmp_path):
     assert "sysctl" in symbolizer.notes()[0]
 
 
-def test_programs_that_a_recording_names_win():
+def test_programs_of_the_recording_take_precedence():
     symbols = KernelSymbols.parse(TEXT).with_extra(
         [(0xFFFFFFFFC0800000, 0x40, "bpf_prog_ab_mine"), (2**64 - 4, 100, "wraps"), (0, 5, "nothing")]
     )
@@ -71,7 +71,7 @@ def test_programs_that_a_recording_names_win():
     assert symbols.modules[-1] == "[bpf]"
 
 
-def test_symbols_can_be_built_from_columns_and_moved():
+def test_symbols_from_columns_and_relocated():
     symbols = KernelSymbols(np.array([0x1000, 0x1010], np.uint64), ["a", "b"], ["[kernel]", "[kernel]"])
     assert kernel_names(symbols.relocated(0x500), 0x1000, 0x1500, 0x1511) == ["[kernel]", "a", "b"]
     assert kernel_names(symbols.relocated(-0x500), 0xB00) == ["a"]
@@ -91,7 +91,7 @@ def test_corrupt_lines_are_skipped_and_counted(truncated):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to see the kernel's addresses")
-def test_every_function_of_the_running_kernel_has_one_of_its_names():
+def test_every_function_of_the_running_kernel_has_a_valid_name():
     symbols = KernelSymbols.read()
     if symbols.hidden:
         pytest.skip("kptr_restrict hides the addresses")

@@ -1,4 +1,4 @@
-"""Names of code compiled at run time, and whom they are believed from."""
+"""Names of code compiled at run time, and the owners that are trusted."""
 
 import os
 import subprocess
@@ -34,20 +34,20 @@ def test_corrupt_lines_are_skipped_and_counted():
     assert one.corrupt == 6
 
 
-def test_where_code_was_replaced_the_newest_line_holds():
+def test_the_newest_line_of_replaced_code_takes_precedence():
     one = PerfMap(b"1000 100 old\n1040 20 newer\n1048 8 newest\n2000 10 a\n2000 10 b\n3000 0 empty\n")
     assert found(one, 0x1000, 0x1040, 0x1048, 0x1050, 0x1060, 0x2000, 0x3000) == [
         "old", "newer", "newest", "newer", "old", "b", None,
     ]  # fmt: skip
 
 
-def test_the_ends_of_the_address_space_do_no_harm():
+def test_the_ends_of_the_address_space():
     one = PerfMap(b"fffffffffffffff0 ffffffffffffffff wrap\n0 ffffffffffffffff all\n")
     assert found(one, 5, 2**64 - 1) == ["all", None]
 
 
 @as_root
-def test_only_the_targets_user_and_root_are_believed(tmp_path):
+def test_only_maps_of_the_target_user_and_root_are_trusted(tmp_path):
     path = tmp_path / "perf-1.map"
     path.write_text("1000 10 x\n")
     for owner, believed in ((0, True), (4242, True), (4243, False)):
@@ -59,7 +59,7 @@ def test_only_the_targets_user_and_root_are_believed(tmp_path):
                 read_perf_map(tmp_path, "/perf-1.map", {4242})
 
 
-def test_only_a_plain_file_is_opened(tmp_path):
+def test_only_a_regular_file_is_opened(tmp_path):
     (tmp_path / "real").write_text("1000 10 x\n")
     (tmp_path / "link").symlink_to("real")
     os.mkfifo(tmp_path / "pipe")
@@ -69,7 +69,7 @@ def test_only_a_plain_file_is_opened(tmp_path):
             read_perf_map(tmp_path, name, {os.geteuid()})
 
 
-def test_of_a_map_that_is_too_large_the_newest_part_is_read(tmp_path, monkeypatch):
+def test_the_newest_part_of_a_large_map_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr("flamegraph.symbols.perf_map.MAX_SIZE", 25)
     (tmp_path / "m").write_text("1000 10 oldest\n2000 10 older\n3000 10 new\n")
     one = read_perf_map(tmp_path, "m", {os.geteuid()})
@@ -77,7 +77,7 @@ def test_of_a_map_that_is_too_large_the_newest_part_is_read(tmp_path, monkeypatc
     assert (one.partial, one.corrupt) == (True, 0)
 
 
-def test_a_dead_process_has_its_map_in_tmp(tmp_path):
+def test_the_map_of_an_exited_process_is_in_tmp(tmp_path):
     (tmp_path / "tmp").mkdir()
     (tmp_path / "tmp/perf-99999999.map").write_text("1000 10 x\n1010 1")
     symbolizer = Symbolizer(tmp_path)
@@ -88,7 +88,7 @@ def test_a_dead_process_has_its_map_in_tmp(tmp_path):
     assert symbolizer.notes() == [f"Corrupt lines of a perf map were skipped: 1 in {path} of node (99999999)."]
 
 
-def test_without_a_map_code_is_unknown_and_a_note_says_whose():
+def test_without_a_map_code_is_unsymbolized_with_a_note():
     symbolizer = Symbolizer()
     frames = symbolizer.jit_frames(99999998, np.array([1, 2], np.uint64), "node")
     assert frames == [Frame("[perf-99999998.map]", "/tmp/perf-99999998.map", Kind.UNKNOWN)] * 2
@@ -98,7 +98,7 @@ def test_without_a_map_code_is_unknown_and_a_note_says_whose():
 
 
 @as_root
-def test_a_container_keeps_its_map_in_its_own_tmp_by_its_own_number(tmp_path):
+def test_the_map_of_a_container_has_the_pid_of_its_namespace(tmp_path):
     (tmp_path / "tmp").mkdir()
     code = f"""
 import os

@@ -52,7 +52,7 @@ def test_every_exported_function_of_a_real_file_has_its_name(path, symbols_of, o
 
 
 @pytest.mark.parametrize("flags", [(), ("-no-pie",), ("-static",), ("-shared", "-fPIC"), ("-Wl,-z,separate-code",)])
-def test_every_function_of_a_program_is_found_at_its_first_and_last_byte(flags, build, symbols_of, offset_of):
+def test_every_function_is_found_at_its_first_and_last_byte(flags, build, symbols_of, offset_of):
     program = build("plain.c", *flags)
     functions = [one for one in symbols_of(program) if one[2] in "TtWi" and one[1]]
     known = {}
@@ -66,14 +66,14 @@ def test_every_function_of_a_program_is_found_at_its_first_and_last_byte(flags, 
     assert len(wrong) <= len(known) // 200
 
 
-def test_of_two_names_the_global_one_is_shown_and_not_the_weak_one(build, symbols_of, offset_of):
+def test_the_global_of_two_names_is_shown(build, symbols_of, offset_of):
     program = build("plain.c")
     at = {name: address for address, _, _, name in symbols_of(program)}
     assert at["outer"] == at["other"]
     assert names(program, [offset_of(program, at["outer"])]) == ["outer"]
 
 
-def test_stubs_of_the_linkage_table_are_named_as_objdump_names_them(build, offset_of):
+def test_stubs_of_the_linkage_table_are_named_as_in_objdump(build, offset_of):
     for program in (build("plain.c"), build("plain.c", "-fcf-protection=full", "-Wl,-z,ibtplt"), "/usr/sbin/nginx"):
         if not os.path.exists(program):
             continue
@@ -105,11 +105,17 @@ def test_rust_names_of_both_manglings_are_shown_without_their_hash(build, symbol
     }  # fmt: skip
 
 
-def test_symbols_without_a_size_reach_to_the_next_one_but_labels_do_not_split_a_function(build, symbols_of, offset_of):
+def test_symbols_without_a_size_extend_to_the_next_and_labels_do_not_split_functions(build, symbols_of, offset_of):
     program = build("bare.s", "-nostdlib", "-static")
     at = {name: address for address, _, _, name in symbols_of(program)}
-    asked = [at["first"] + 3, at["second"] + 1, at["sized"], at["label_within"], at["label_within"] + 1]
-    assert names(program, [offset_of(program, one) for one in asked]) == ["first", "second", "sized", "sized", "sized"]
+    addresses = [at["first"] + 3, at["second"] + 1, at["sized"], at["label_within"], at["label_within"] + 1]
+    assert names(program, [offset_of(program, one) for one in addresses]) == [
+        "first",
+        "second",
+        "sized",
+        "sized",
+        "sized",
+    ]
     assert at["late"] - at["_start"] > 3
     begin = offset_of(program, at["_start"])
     edges = [at["_start"] + 1, at["_start"] + 2, at["late"] + 1, at["late"] + 2]
@@ -118,7 +124,7 @@ def test_symbols_without_a_size_reach_to_the_next_one_but_labels_do_not_split_a_
 
 
 def test_a_signal_handler_returns_into_a_trampoline(tmp_path, offset_of, symbols_of):
-    """Its return address is the first byte of a function that nobody called: the byte before is in none."""
+    """The return address is the first byte of a function that was never called; the byte before is in no function."""
     source, program = tmp_path / "signal.c", tmp_path / "signal"
     source.write_text(
         'asm(".text; front: ret; .type front, @function; .size front, .-front; .skip 16, 0x90;'
@@ -131,13 +137,13 @@ def test_a_signal_handler_returns_into_a_trampoline(tmp_path, offset_of, symbols
     assert names(program, [at - 2, at - 1, at, at + 1]) == ["[signal]", "back", "back", "[signal]"]
 
 
-def test_what_is_not_found_is_named_after_its_file(build):
+def test_unsymbolized_addresses_are_named_after_their_file(build):
     frames = Symbolizer().file_frames(MappedFile(str(build("plain.c"))), np.array([0, 1 << 40, -1]))
     assert {frame.kind for frame in frames} == {Kind.UNKNOWN}
     assert {frame.name for frame in frames} == {f"[{build('plain.c').name}]"}
 
 
-def test_a_missing_file_is_unknown_and_said_once():
+def test_a_missing_file_is_unsymbolized_with_one_note():
     symbolizer = Symbolizer()
     for offset in (1, 2):
         frames = symbolizer.file_frames(MappedFile("/no/such/libfoo.so.1"), np.array([offset]))
@@ -162,7 +168,7 @@ def test_the_vdso_of_this_kernel_has_names():
     assert wrong.notes() == ["The vdso belongs to another kernel, so it was not used."]
 
 
-def test_a_file_that_was_deleted_is_read_through_the_process_that_maps_it(build, symbols_of, offset_of, tmp_path):
+def test_a_deleted_file_is_read_through_the_process_that_maps_it(build, symbols_of, offset_of, tmp_path):
     program = build("plain.c", "-shared", "-fPIC")
     copy = tmp_path / "lib with space.so"
     shutil.copy(program, copy)
@@ -208,7 +214,7 @@ os.chroot({str(tmp_path)!r}); os.chdir("/"); print(flush=True); os.read(0, 1)
         process.stdin.close()
 
 
-def test_a_million_lookups_are_quick(build):
+def test_a_million_lookups_are_fast(build):
     symbolizer = Symbolizer()
     mapped = MappedFile(os.path.realpath(PYTHON))
     random = np.random.default_rng(1)
@@ -225,7 +231,7 @@ def test_a_million_lookups_are_quick(build):
     assert min(seconds) < 0.4
 
 
-def test_names_that_are_no_utf8_stay_readable_text(make_elf, tmp_path):
+def test_names_that_are_not_utf8_are_escaped(make_elf, tmp_path):
     data = make_elf([("NAMEA", 0x11000, 16), ("NAMEB", 0x11010, 16)])
     data = data.replace(b"NAMEA", b"a\xff\x1b[m").replace(b"NAMEB", b"<b>;'")
     (tmp_path / "x").write_bytes(data)

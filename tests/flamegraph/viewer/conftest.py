@@ -21,7 +21,7 @@ WAIT = 10.0
 
 
 class Browser:
-    """One tab. Box places are for pages with the root on top."""
+    """One tab. Positions of frames are for pages with the root on top."""
 
     def __init__(self, driver: Any, folder: Path) -> None:
         self.driver = driver
@@ -38,29 +38,29 @@ class Browser:
         return path
 
     def load(self, path: Path, address: str = "") -> None:
-        """Open a file anew."""
+        """Load a file again."""
         self.driver.get("about:blank")
         self.driver.get(f"{path.as_uri()}{address}")
         if path.suffix == ".html":
             self.until("return document.documentElement.dataset.ready === '1'")
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """The value of a script."""
+        """The result of a script."""
         return self.driver.execute_script(script, *arguments)
 
     def until(self, script: str, *arguments: Any) -> None:
-        """Wait until a script's value is true."""
+        """Wait until the result of a script is true."""
         end = time.monotonic() + WAIT
         while not self.run(script, *arguments):
             assert time.monotonic() < end, f"never true: {script}"
             time.sleep(0.01)
 
     def text(self, element: str) -> str:
-        """What an element says."""
+        """The text of an element."""
         return str(self.run("return document.getElementById(arguments[0]).textContent", element))
 
     def until_text(self, element: str, wanted: str) -> None:
-        """Wait until an element says this."""
+        """Wait until an element has this text."""
         self.until("return document.getElementById(arguments[0]).textContent.includes(arguments[1])", element, wanted)
 
     def hidden(self, element: str) -> bool:
@@ -68,11 +68,11 @@ class Browser:
         return bool(self.run("return document.getElementById(arguments[0]).getClientRects().length === 0", element))
 
     def focus(self, element: str = "scroll") -> None:
-        """Give an element the keyboard."""
+        """Focus an element."""
         self.run("document.getElementById(arguments[0]).focus()", element)
 
     def keys(self, *keys: str) -> None:
-        """Press keys where the keyboard is."""
+        """Press keys in the focused element."""
         from selenium.webdriver.common.action_chains import ActionChains
 
         ActionChains(self.driver, duration=0).send_keys(*keys).perform()
@@ -138,14 +138,14 @@ class Browser:
         return list(self.run("return [...document.querySelectorAll('#path button')].map((e) => e.textContent)"))
 
     def look(self, *, dark: bool = False, width: int = 1440, height: int = 900) -> None:
-        """What the system prefers, and the window's size."""
+        """Set preferences of the system, and the window size."""
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": scheme})
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
     def pdf(self) -> bytes:
-        """The page on paper."""
+        """The page in print."""
         printed = self.driver.execute_cdp_cmd("Page.printToPDF", {"preferCSSPageSize": True, "printBackground": True})
         return base64.b64decode(printed["data"])
 
@@ -166,7 +166,7 @@ def chromium(chromium_driver: Any, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture
 def browser(chromium: Browser) -> Iterator[Browser]:
-    """The tab, light and 1440 pixels wide; whatever the console complains of fails the test."""
+    """The tab, light and 1440 pixels wide; any console message fails the test."""
     chromium.look()
     chromium.complaints()
     yield chromium

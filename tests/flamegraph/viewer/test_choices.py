@@ -1,4 +1,4 @@
-"""Time range, threads, table, address, theme and paper."""
+"""Time range, threads, table, URL, theme and print."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The page of a diff: words, signs, colours, both orders, all widths."""
+"""The page of a diff: verdicts, signs, colours, both orders, all widths."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def change():
 
 
 def verdicts(browser):
-    """Verdict by name, as the table has it."""
+    """Verdict by name in the table."""
     rows = browser.run(
         "return [...document.querySelectorAll('#table table')[0].tBodies[0].rows].map("
         "(r) => [...r.cells].map((c) => c.textContent))"
@@ -44,7 +44,7 @@ def verdicts(browser):
     return {row[0]: row[1:] for row in rows}
 
 
-def test_words_signs_and_numbers(browser, change):
+def test_verdicts_signs_and_numbers(browser, change):
     browser.open(change, "#table=1")
     assert {name: row[0] for name, row in verdicts(browser).items()} == {
         "calm": "= unchanged",
@@ -78,7 +78,7 @@ def test_the_other_order(browser, change):
 PLACES = {"calm": 0.1, "fresh": 0.35, "grows": 0.5, "lost": 0.65, "wanes": 0.9}
 
 
-def test_colours_tell_them_apart_and_nothing_vanishes(browser, change):
+def test_colours_are_distinguishable_and_nothing_disappears(browser, change):
     for dark in (False, True):
         browser.look(dark=dark)
         browser.open(change)
@@ -104,7 +104,7 @@ def test_frames_are_tinted_where_noise_is_unknown(browser):
     assert browser.color(PLACES["grows"], 1)[2] > browser.color(PLACES["grows"], 1)[0]
 
 
-def test_noise_is_grey_and_called_so(browser):
+def test_noise_is_grey_and_labelled(browser):
     noise = DiffOptions(root="none", rule=lambda evidence: np.full(len(evidence.rate_a), Verdict.NOISE, np.uint8))
     browser.open(diff(_side(0), _side(1), noise), "#table=1")
     assert {row[0] for row in verdicts(browser).values()} == {"≈ noise"}
@@ -153,7 +153,7 @@ def test_search_gives_both_shares(browser, change):
     browser.until_text("search-result", "10.00 % → 25.00 %")
 
 
-def test_keyboard_says_the_verdict(browser, change):
+def test_keyboard_announces_the_verdict(browser, change):
     from selenium.webdriver.common.keys import Keys
 
     browser.open(change)

@@ -78,7 +78,7 @@ def test_page(browser, hostile, harmless):
     assert "<img src=x onerror=alert(1)>" in browser.text("title")
 
 
-def test_names_are_shown_spelt_out(browser, hostile):
+def test_names_are_shown_with_escapes(browser, hostile):
     browser.open(hostile, "#table=1", root="none")
     names = browser.run(
         "return [...[...document.querySelectorAll('#table table')].at(-1).tBodies[0].rows]"
@@ -109,7 +109,7 @@ def test_diff(browser, hostile):
 
 
 def test_injected_markup_runs_nothing(browser, known):
-    """The policy holds if the page itself should err. Its complaints are wanted here, and taken from the log."""
+    """The policy prevents scripts even if the page has a fault. Its messages are expected, and removed from the log."""
     browser.open(known)
     browser.run(
         "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.ran=1\">"

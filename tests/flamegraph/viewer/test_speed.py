@@ -42,7 +42,7 @@ def test_search_and_time_range_of_a_large_page(browser, large):
 
 
 def test_a_large_comparison(browser, large):
-    """The halves of it: both orders, the widths, inclusive and self, at a key press."""
+    """Key presses: both orders, widths, inclusive and self."""
     seconds = large.info.seconds
     halves = large.filter(time=(0, seconds / 2)), large.filter(time=(seconds / 2, seconds))
     browser.open(diff(*halves, DiffOptions(name_a="old", name_b="new")))

@@ -23,7 +23,7 @@ SECONDS = 1.0
 TWO = ServerOptions(threads=2, cpus=(0, 1), steer="cbpf")
 # The two CPUs are shared with other tasks of the machine, which may preempt the lab server.
 FROM_OUTSIDE = "reactor-preempted"
-WITHOUT_FAULT = ("right on loopback", "right with busy polling")
+WITHOUT_FAULT = ("no fault on loopback", "no fault with busy polling")
 # Pattern in the text of the finding.
 TEXTS = {
     "reuseport-order on loopback": "index 0 receives packets of CPU 0, but reactor-1 runs on CPU 1",
@@ -33,13 +33,13 @@ TEXTS = {
     "hot-frame with busy polling": r"(__vdso_)?(clock_gettime|work|reactor_work)\b",
     "epoll-zero-timeout with busy polling": "by reactor-0",
     "busy-poll-softirq-first with busy polling": "echo 2 > /sys/class/net/veth-server/napi_defer_hard_irqs",
-    "sockets poll where epoll waits": "SO_BUSY_POLL: 16 of 16",
-    "two queues in one set": "veth-server queue 1",
+    "busy polling of sockets but not of epoll": "SO_BUSY_POLL: 16 of 16",
+    "two queues in one epoll set": "veth-server queue 1",
     "transmit queues by hash": r"queues/tx-1/xps_cpus",
     "a competitor on the reactor's CPU": "batch-job takes CPU 0 from reactor-0",
     "kernel-hooks with busy polling": "packet_rcv",
-    "rearmed for each message": r"1\.00 times per message",
-    "calls that no request needs": r"getppid: 5\.0",
+    "rearmed per message": r"1\.00 times per message",
+    "unnecessary calls per request": r"getppid: 5\.0",
 }
 # Three pairs of each base; `make truth` records all of them.
 PAIRS_SHOWN = (
