@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -147,6 +147,28 @@ class TimeBudget:
     def longest_sleeps(self) -> list[Sleep]:
         """Longest first."""
         return sorted(self.sleeps.values(), key=lambda one: -one.total_ns)
+
+
+def add_up(rows: Sequence[TimeBudget]) -> TimeBudget:
+    """The budgets of several threads as one; raises `ValueError` if there are none."""
+    if not rows:
+        raise ValueError("no time budgets to add up")
+    total = TimeBudget(rows[0].process, rows[0].thread)
+    for row in rows:
+        total.tids |= row.tids
+        total.alive_ns += row.alive_ns
+        total.running_ns += row.running_ns
+        total.runnable_ns += row.runnable_ns
+        total.modes.update(row.modes)
+        total.wakers.update(row.wakers)
+        for reason, sleep in row.sleeps.items():
+            into = total.sleeps.setdefault(reason, Sleep(reason))
+            into.total_ns += sleep.total_ns
+            into.sleeps += sleep.sleeps
+            into.uninterruptible_ns += sleep.uninterruptible_ns
+            into.woken_by.update(sleep.woken_by)
+            into.objects.update(sleep.objects)
+    return total
 
 
 def _interrupt_source(category: Category) -> str:

@@ -245,7 +245,7 @@ def _show(options: RecordOptions, run: Run) -> None:
     from netprobe.render.findings import as_json, finding_lines, summary
     from netprobe.render.json import envelope
     from netprobe.render.notes import cost_advice, heading
-    from netprobe.render.record import headline, tables
+    from netprobe.render.record import headline, tables, verdict_as_json
     from netprobe.render.text import say, show
     from netprobe.rules.context import context_of
     from netprobe.rules.finding import Finding
@@ -254,7 +254,7 @@ def _show(options: RecordOptions, run: Run) -> None:
     context = context_of(run)
     results = evaluate(context)
     if options.as_json:
-        print_json(envelope("record", run, as_json(results)))
+        print_json(envelope("record", run, verdict_as_json(context) | as_json(results)))
         return
     say(heading(run))
     for line in headline(context):

@@ -176,8 +176,7 @@ class IntervalLoop:
             begins - self.start,
             ends - begins,
             self._counts_of_interval(),
-            machine.switches - self._machine.switches,
-            machine.forks - self._machine.forks,
+            machine - self._machine,
         )
         self._machine = machine
         self.store.add(interval)

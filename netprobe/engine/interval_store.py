@@ -12,7 +12,7 @@ import numpy as np
 
 from netprobe.engine.counting import merged
 from netprobe.errors import NetprobeError
-from netprobe.probes.base import Interval
+from netprobe.probes.base import Interval, MachineCounts
 
 if TYPE_CHECKING:
     from typing import Any
@@ -74,8 +74,7 @@ def _join(first: Interval, second: Interval) -> Interval:
         first.start_s,
         first.duration_s + second.duration_s,
         {name: merged([first.rows[name], second.rows[name]]) for name in first.rows},
-        first.machine_switches + second.machine_switches,
-        first.machine_forks + second.machine_forks,
+        first.machine + second.machine,
     )
 
 
@@ -84,8 +83,7 @@ class _Spilled(NamedTuple):
 
     start_s: float
     duration_s: float
-    machine_switches: int
-    machine_forks: int
+    machine: MachineCounts
     offset: int
     lengths: tuple[int, ...]
 
@@ -111,9 +109,7 @@ class _SpillFile:
         except OSError:
             return interval
         lengths = tuple(len(interval.rows[name]) for name, _ in self._layout)
-        spilled = _Spilled(
-            interval.start_s, interval.duration_s, interval.machine_switches, interval.machine_forks, self._end, lengths
-        )
+        spilled = _Spilled(interval.start_s, interval.duration_s, interval.machine, self._end, lengths)
         self._end += len(data)
         return spilled
 
@@ -125,7 +121,7 @@ class _SpillFile:
         for (name, kind), length in zip(self._layout, stored.lengths, strict=True):
             rows[name] = np.frombuffer(self._read(length * kind.itemsize, offset), kind)
             offset += length * kind.itemsize
-        return Interval(stored.start_s, stored.duration_s, rows, stored.machine_switches, stored.machine_forks)
+        return Interval(stored.start_s, stored.duration_s, rows, stored.machine)
 
     def _read(self, size: int, offset: int) -> bytearray:
         data = bytearray()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import socket
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from netprobe.probes.base import MachineCounts
 
 if TYPE_CHECKING:
     from netprobe.run.description import HostInfo
@@ -45,23 +46,18 @@ def _first_field(path: str, name: str) -> str:
     return "0"
 
 
-@dataclass(frozen=True)
-class MachineCounters:
-    """Context switches and forks of the whole machine since boot."""
-
-    switches: int
-    forks: int
-
-
-def read_machine(path: str = "/proc/stat") -> MachineCounters:
-    """The counters `ctxt` and `processes`, which `sar -w` shows as rates."""
-    fields = {}
+def read_machine(path: str = "/proc/stat") -> MachineCounts:
+    """The counts since boot: `ctxt` and `processes`, which `sar -w` shows as rates, idle and stolen time."""
+    fields: dict[str, list[int]] = {}
     with open(path) as file:
         for line in file:
             name, _, rest = line.partition(" ")
-            if name in ("ctxt", "processes"):
-                fields[name] = int(rest)
-    return MachineCounters(fields["ctxt"], fields["processes"])
+            if name in ("ctxt", "processes", "cpu"):
+                fields[name] = [int(word) for word in rest.split()]
+    # user, nice, system, idle, iowait, irq, softirq, steal, … in clock ticks (proc_stat(5))
+    ticks = fields.get("cpu", []) + [0] * 8
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return MachineCounts(fields["ctxt"][0], fields["processes"][0], (ticks[3] + ticks[4]) * tick_ns, ticks[7] * tick_ns)
 
 
 def possible_cpus() -> int:

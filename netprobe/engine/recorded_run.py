@@ -65,7 +65,15 @@ def _intervals(recording: Recording) -> Table:
     return table_of_rows(
         "intervals",
         (
-            (number, interval.start_s, interval.duration_s, interval.machine_switches, interval.machine_forks)
+            (
+                number,
+                interval.start_s,
+                interval.duration_s,
+                interval.machine.switches,
+                interval.machine.forks,
+                interval.machine.idle_ns,
+                interval.machine.steal_ns,
+            )
             for number, interval in enumerate(intervals)
         ),
     )

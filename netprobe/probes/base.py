@@ -206,18 +206,39 @@ class TracedThread:
 
 
 @dataclass(frozen=True)
-class Interval:
-    """The counts of one time interval.
+class MachineCounts:
+    """What the kernel counts for the whole machine. Times in nanoseconds, summed over CPUs; waits for I/O are idle."""
 
-    `rows` by name of the map, as the classes of counters describe them; and the context switches and forks of the
-    whole machine, which the kernel itself counts.
-    """
+    switches: int = 0
+    forks: int = 0
+    idle_ns: int = 0
+    steal_ns: int = 0
+
+    def __add__(self, other: MachineCounts) -> MachineCounts:
+        return MachineCounts(
+            self.switches + other.switches,
+            self.forks + other.forks,
+            self.idle_ns + other.idle_ns,
+            self.steal_ns + other.steal_ns,
+        )
+
+    def __sub__(self, other: MachineCounts) -> MachineCounts:
+        return MachineCounts(
+            self.switches - other.switches,
+            self.forks - other.forks,
+            self.idle_ns - other.idle_ns,
+            self.steal_ns - other.steal_ns,
+        )
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The counts of one time interval: `rows` by name of the map, as the classes of counters describe them."""
 
     start_s: float
     duration_s: float
     rows: Mapping[str, Rows]
-    machine_switches: int
-    machine_forks: int
+    machine: MachineCounts
 
 
 @dataclass

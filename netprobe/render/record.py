@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from netprobe.render.text import Column, TextTable
 from netprobe.render.units import percent, rate
@@ -15,7 +16,7 @@ def headline(context: RunContext) -> list[str]:
     """One sentence each on requests, locality and busy polling."""
     if context.pollers:
         return [_poll_mode(context)]
-    lines = [_requests(context)]
+    lines = [*_saturation(context), _requests(context)]
     for topic, sentence in (("Locality", _locality), ("Busy polling", _polling)):
         try:
             lines.append(sentence(context))
@@ -28,6 +29,44 @@ def _poll_mode(context: RunContext) -> str:
     names = sorted({poller.thread for poller in context.pollers})
     verb = "receives" if len(names) == 1 else "receive"
     return f"Poll mode: {', '.join(names)} {verb} packets with kernel bypass; the kernel counts no request or message."
+
+
+def _saturation(context: RunContext) -> list[str]:
+    """Whether the server is saturated; nothing in Runs without the time of threads."""
+    try:
+        found = context.saturation
+    except MissingDataError:
+        return []
+    return [found.sentence] if found else []
+
+
+def verdict_as_json(context: RunContext) -> dict[str, Any]:
+    """`verdict`, as schema/record.json describes it; null in Runs without the time of threads."""
+    try:
+        found = context.saturation
+    except MissingDataError:
+        found = None
+    if found is None:
+        return {"verdict": None}
+    waits_for = found.waits_for
+    return {
+        "verdict": {
+            "state": found.state,
+            "process": found.role.process,
+            "thread": found.role.thread,
+            "threads": len(found.role.tids),
+            "busiest_thread_pct": found.busiest_pct,
+            "waits_for": waits_for.reason if waits_for else None,
+            "sentence": found.sentence,
+        }
+    }
+
+
+def budgets_as_text(context: RunContext) -> TextTable:
+    """Where the time of the threads goes, by role."""
+    from netprobe.render.threads import threads_as_text
+
+    return threads_as_text(context.time_budgets, _ROLES_SHOWN, fold=True)
 
 
 def _requests(context: RunContext) -> str:
@@ -97,7 +136,7 @@ def frames_as_text(context: RunContext) -> TextTable:
 
 def tables(context: RunContext) -> Iterator[TextTable]:
     """The tables that the Run has data for."""
-    for table in (calls_as_text, switches_as_text, frames_as_text):
+    for table in (budgets_as_text, calls_as_text, switches_as_text, frames_as_text):
         try:
             yield table(context)
         except MissingDataError:

@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from netprobe.analysis.frame_shares import FrameShares
     from netprobe.analysis.locality import Group, Matrix, ThreadMatrix, TxMatrix
     from netprobe.analysis.pollers import Poller
+    from netprobe.analysis.saturation import Saturation
     from netprobe.analysis.switches import SwitchRow
     from netprobe.analysis.syscalls import SyscallRow
+    from netprobe.analysis.time_budget import TimeBudget
 
 
 # Assumed length of a recording whose length is not known: only a high count is then a high rate.
@@ -124,6 +126,31 @@ class RunContext:
     def requests(self) -> ServedRequests | None:
         """The number of requests and its origin; None if it is not known."""
         return request_count(self.run)
+
+    @cached_property
+    def time_budgets(self) -> list[TimeBudget]:
+        """Where the time of threads goes, by role."""
+        self.require("thread_time")
+        from netprobe.analysis.time_budget import time_budgets
+
+        return time_budgets(self.run.tables)
+
+    @cached_property
+    def thread_budgets(self) -> list[TimeBudget]:
+        """Where the time of threads goes, by thread."""
+        self.require("thread_time")
+        from netprobe.analysis.time_budget import time_budgets
+
+        return time_budgets(self.run.tables, fold=False)
+
+    @cached_property
+    def saturation(self) -> Saturation | None:
+        """The state of the role that handles the messages; None without threads."""
+        self.require("thread_time")
+        from netprobe.analysis.locality import parse_cpu_list
+        from netprobe.analysis.saturation import saturation
+
+        return saturation(self.run.tables, self.seconds, len(parse_cpu_list(self.cpus_online)))
 
     @cached_property
     def calls(self) -> list[SyscallRow]:

@@ -11,7 +11,7 @@ import pytest
 from netprobe.engine.counting import THREAD_ROWS
 from netprobe.engine.interval_store import MAX_INTERVALS, IntervalStore
 from netprobe.errors import NetprobeError
-from netprobe.probes.base import Interval
+from netprobe.probes.base import Interval, MachineCounts
 
 KEYED = np.dtype([("thread", "u4"), ("cpu", "u4"), ("count", "u8", (2,)), ("next", "S16")])
 
@@ -20,7 +20,7 @@ def interval(number: int) -> Interval:
     """Counts that depend on the number, some threads in some intervals only."""
     rows = np.array([(number % 3, 7, number + 1), (9, number % 5, 2)], THREAD_ROWS)
     keyed = np.array([(number % 2, 1, (number, 1), b"wrk"), (number % 2, 1, (5, 0), b"nginx")], KEYED)
-    return Interval(float(number), 1.0, {"calls": rows, "keyed": keyed}, number * 10, 1)
+    return Interval(float(number), 1.0, {"calls": rows, "keyed": keyed}, MachineCounts(number * 10, 1, 5, 2))
 
 
 def store_of(reads: int) -> IntervalStore:
@@ -42,8 +42,8 @@ def test_all_counts_are_kept(reads):
     assert sum(int(one.rows["calls"]["count"].sum()) for one in intervals) == sum(n + 3 for n in range(reads))
     keyed = sum(one.rows["keyed"]["count"].sum(axis=0) for one in intervals)
     assert keyed.tolist() == [sum(n + 5 for n in range(reads)), reads]
-    assert sum(one.machine_switches for one in intervals) == sum(n * 10 for n in range(reads))
-    assert sum(one.machine_forks for one in intervals) == reads
+    assert sum(one.machine.switches for one in intervals) == sum(n * 10 for n in range(reads))
+    assert sum(one.machine.forks for one in intervals) == reads
     assert sum(one.duration_s for one in intervals) == store.seconds == reads
 
 

@@ -85,6 +85,10 @@ _DECLARED = (
                     compared=Compared("machine", "forks, whole machine", "forks", by_role=False, by_others=True),
                 )
             ),
+            optional(time("machine_idle_ns", "time that CPUs were idle, summed over CPUs; missing in older Runs")),
+            optional(
+                time("machine_steal_ns", "time that a hypervisor took from the CPUs, summed; missing in older Runs")
+            ),
         ),
         written_by=_EVERY,
     ),
