@@ -28,7 +28,7 @@ collect_ignore_glob = [] if BOOT else ["*/test_*.py"]
 
 @pytest.fixture
 def holds(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Tell the document what was seen to work: (feature, the way in, what was seen)."""
+    """Report a feature that works to the document: (feature, attach mechanism, observation)."""
 
     def tell(feature: str, way: str, seen: str) -> None:
         record_property("fact", {"feature": feature, "way": way, "seen": seen})
@@ -40,7 +40,7 @@ def holds(record_property: Callable[[str, object], None]) -> Callable[..., None]
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until it holds; its value."""
+    """Wait until a condition is true; return its value."""
     deadline = time.monotonic() + PATIENCE_S
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain for {what}"
@@ -58,7 +58,7 @@ def wait_for_fixture() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def warm() -> None:
-    """Import what every recording imports, and load the compiler."""
+    """Import the modules of every recording, and load the compiler."""
     import netprobe.analysis.busypoll
     import netprobe.analysis.locality
     import netprobe.cli
@@ -72,9 +72,9 @@ def warm() -> None:
     import netprobe.engine.observe_polling
     import netprobe.engine.observe_stacks
     import netprobe.engine.program
+    import netprobe.engine.recorded_run
     import netprobe.engine.recorder
     import netprobe.engine.target
-    import netprobe.engine.recorded_run
     import netprobe.run.store  # noqa: F401
     from netprobe.engine.bcc_compiler import import_bcc
 
@@ -82,7 +82,7 @@ def warm() -> None:
 
 
 class Outcome:
-    """What a command left."""
+    """Exit status and output of a command."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
@@ -298,7 +298,7 @@ def ask() -> Callable[..., None]:
 
 @pytest.fixture
 def lab() -> Iterator[Callable[..., Any]]:
-    """Bring the lab's namespaces up; they come down with the test."""
+    """Create the namespaces of the lab; they are removed after the test."""
     from netprobe.lab import namespaces
 
     yield lambda **options: namespaces.up(namespaces.LabOptions(**options))
@@ -343,7 +343,7 @@ def record_served(lab: Any, serve: Any, recording: Any, ask: Any, tmp_path: Path
 
 @pytest.fixture
 def evaluated() -> Callable[..., Any]:
-    """What a rule says of a Run: (path of the Run, code)."""
+    """Result of a rule for a Run: (path of the Run, code)."""
 
     def evaluate(path: Path, code: str) -> Any:
         import netprobe as package

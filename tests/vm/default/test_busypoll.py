@@ -12,7 +12,7 @@ ENTRIES = "entries into the poll loop"
 
 
 def preempted(pid):
-    """How often threads of a process had to leave a CPU."""
+    """Involuntary context switches of the threads of a process."""
     texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
     return sum(int(text.partition("nonvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
 
@@ -53,7 +53,7 @@ def test_the_loop_and_the_tracepoint_agree(lab, serve, recording, ask, tmp_path,
 
 
 def test_io_uring(lab, serve, recording, ask, kernel_functions, holds):
-    """Rings poll by themselves since 6.9; before, netprobe says that this one does not."""
+    """io_uring busy-polls since 6.9; on older kernels, netprobe reports that it does not."""
     up = lab(queues=1, busy_poll_us=0, defer=True)
     server = serve(
         up.server.namespace, cpus=(0,), address=up.server.address, busy_poll_us=POLL_US, prefer=True, backend="io_uring"

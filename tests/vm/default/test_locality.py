@@ -24,8 +24,8 @@ def members(document):
 
 
 @pytest.mark.parametrize("way", ["fentry", "kprobe", "tracepoint"])
-def test_the_wrong_order_by_each_way(recording, ask, wait_for, way, holds):
-    """Started under observation: who joins when is seen by the way that is forced."""
+def test_the_wrong_order_with_each_attach_mechanism(recording, ask, wait_for, way, holds):
+    """netprobe starts the server: the forced mechanism records the order in which threads join."""
     from netprobe.lab.nginx import free_port
     from netprobe.lab.server import ServerOptions, build
 

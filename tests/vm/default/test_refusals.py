@@ -1,4 +1,4 @@
-"""What is missing is said in words; what is granted suffices."""
+"""Missing prerequisites are clear errors; the documented capabilities suffice."""
 
 import ctypes
 import errno
@@ -52,7 +52,7 @@ def become(*capabilities):
     os.environ["HOME"] = "/tmp"
 
 
-def test_capabilities_one_too_few(recording):
+def test_one_capability_too_few(recording):
     session = recording("syscalls", "-d", "1", attached=False, prepare=lambda: become(CAP_BPF, CAP_PERFMON))
     assert f"user {NOBODY} without CAP_SYS_PTRACE" in session.finish().refused()
 
@@ -80,7 +80,7 @@ def own_server():
         process.terminate()
 
 
-def test_capabilities_suffice_for_ones_own_server(recording, ask, own_server, holds):
+def test_capabilities_suffice_for_a_server_of_the_same_user(recording, ask, own_server, holds):
     pid, port = own_server
     session = recording("locality", "-p", pid, "-d", 3600, "--json", prepare=granted)
     ask(0, "127.0.0.1", port, 41)
@@ -92,7 +92,7 @@ def test_capabilities_suffice_for_ones_own_server(recording, ask, own_server, ho
     holds(WITHOUT_ROOT, "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE", "one's own server: groups, threads, 41 messages")
 
 
-def test_another_users_server_needs_one_more(recording, serve, holds):
+def test_a_server_of_another_user_needs_one_more_capability(recording, serve, holds):
     server = serve(**REVERSED)
     session = recording("locality", "-p", server.pid, "--groups-only", "--json", attached=False, prepare=granted)
     document = session.finish().json()
@@ -104,7 +104,7 @@ def test_another_users_server_needs_one_more(recording, serve, holds):
 
 @pytest.fixture
 def paranoid():
-    """Sets how far the kernel keeps perf events for itself."""
+    """Sets kernel.perf_event_paranoid."""
     setting = Path("/proc/sys/kernel/perf_event_paranoid")
     before = setting.read_text()
     yield lambda level: setting.write_text(str(level))
@@ -113,7 +113,7 @@ def paranoid():
 
 @pytest.fixture
 def recorded_without_root(recording, ask, serve, tmp_path):
-    """The Run of another user's server that answered 211 requests."""
+    """The Run of a server of another user that answered 211 requests."""
 
     def run():
         tmp_path.chmod(0o777)
@@ -143,8 +143,8 @@ def test_capabilities_suffice_for_everything(recorded_without_root, paranoid, ho
     holds(WITHOUT_ROOT, "these and CAP_DAC_READ_SEARCH", "another user's server: every probe of `record`")
 
 
-def test_everything_but_stacks_where_the_kernel_keeps_perf_events(recorded_without_root, paranoid, holds):
-    """Debian's own level: it knows CAP_SYS_ADMIN only."""
+def test_record_skips_stacks_where_the_kernel_restricts_perf_events(recorded_without_root, paranoid, holds):
+    """The additional level of Debian: only CAP_SYS_ADMIN is sufficient."""
     paranoid(3)
     run = recorded_without_root()
     assert "profile_samples" not in run.tables
@@ -154,7 +154,7 @@ def test_everything_but_stacks_where_the_kernel_keeps_perf_events(recorded_witho
 
 
 def cycles_refused():
-    """Why the processor's clock cycles cannot be counted here; None where they can."""
+    """Why CPU cycles cannot be counted here; None where they can."""
     libc = ctypes.CDLL(None, use_errno=True)
     attributes = struct.pack("=IIQQQQQI76x", 0, 128, 0, 0, 0, 0, 1, 0)
     fd = libc.syscall(SYS_PERF_EVENT_OPEN, attributes, 0, -1, -1, 8)
