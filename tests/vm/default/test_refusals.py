@@ -175,17 +175,17 @@ def spinning():
     os.waitpid(pid, 0)
 
 
-@pytest.mark.parametrize("way", ["cycles", "cpu-clock"])
-def test_samples_by_each_event(recording, spinning, tmp_path, way, holds):
-    reason = cycles_refused() if way == "cycles" else None
+@pytest.mark.parametrize("mechanism", ["cycles", "cpu-clock"])
+def test_samples_by_each_event(recording, spinning, tmp_path, mechanism, holds):
+    reason = cycles_refused() if mechanism == "cycles" else None
     command = ["flame", "-p", spinning, "-d", "1", "-o", tmp_path / "run"]
     if reason is None:
-        done = recording(*command, way=way).finish()
+        done = recording(*command, mechanism=mechanism).finish()
         assert done.status == 0, done.err
-        assert netprobe.load(tmp_path / "run").info.attach_mechanisms["samples"] == way
-        holds("samples of stacks", way, "a process that never sleeps is sampled")
+        assert netprobe.load(tmp_path / "run").info.attach_mechanisms["samples"] == mechanism
+        holds("samples of stacks", mechanism, "a process that never sleeps is sampled")
         return
     assert reason in (errno.ENOENT, errno.EOPNOTSUPP)
-    said = recording(*command, attached=False, way=way).finish().refused()
-    assert "There is no way to see the samples" in said
+    said = recording(*command, attached=False, mechanism=mechanism).finish().refused()
+    assert "No attach mechanism works for the samples" in said
     holds("samples of stacks", "-", f"cycles: {os.strerror(reason)}: an emulated processor does not count them")

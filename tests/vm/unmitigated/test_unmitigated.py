@@ -24,13 +24,13 @@ def test_neither_mitigations_nor_hooks(record_served, evaluated, holds):
     holds("kernel-hooks", "samples by cpu-clock", f"without hooks: {hooks.words}")
 
 
-@pytest.mark.parametrize("way", ["fentry", "kprobe"])
-def test_lockdown_integrity_allows_all_attach_mechanisms(recording, serve, way, holds):
+@pytest.mark.parametrize("mechanism", ["fentry", "kprobe"])
+def test_lockdown_integrity_allows_all_attach_mechanisms(recording, serve, mechanism, holds):
     server = serve(threads=2, cpus=(0, 1), steer="cbpf")
-    document = recording("locality", "-p", server.pid, "-d", "0.5", "--json", way=way).finish().json()
-    assert document["attach_mechanisms"]["order in which listeners join"] == way
+    document = recording("locality", "-p", server.pid, "-d", "0.5", "--json", mechanism=mechanism).finish().json()
+    assert document["attach_mechanisms"]["order in which listeners join"] == mechanism
     assert document["groups"][0]["size"] == 2
-    holds("lockdown=integrity", way, "attaches as without lockdown")
+    holds("lockdown=integrity", mechanism, "attaches as without lockdown")
 
 
 def test_confidentiality(recording, holds):
