@@ -102,8 +102,9 @@ class Outcome:
 
 def _tail(path: Path, lines: int) -> str:
     try:
-        lines_of_file = path.read_text(errors="replace").replace("\r", "").splitlines()
+        shown = path.read_text(errors="replace").replace("\r", "").splitlines()
         # The emulator warns about missing features at each boot, once per CPU.
-        return "\n".join([line for line in lines_of_file if not line.startswith("qemu-system-x86_64: warning: TCG")][-lines:])
+        shown = [line for line in shown if not line.startswith("qemu-system-x86_64: warning: TCG")]
+        return "\n".join(shown[-lines:])
     except OSError as error:
         return f"({error})"

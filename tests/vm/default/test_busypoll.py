@@ -36,7 +36,7 @@ def test_the_loop_and_the_tracepoint_agree(lab, serve, recording, ask, tmp_path,
     assert check["kernel_busy_poll_rx_packets"] > 0
     assert check["counted_packets"] == pytest.approx(check["kernel_busy_poll_rx_packets"], abs=2)
     assert check["disagrees"] is False
-    entered = int(loops[loops["what"] == "entered"]["value"].sum())
+    entered = int(loops[loops["quantity"] == "entered"]["value"].sum())
     episodes = int(polls["episodes"].sum())
     if mechanism == "tracepoint":
         assert document["attach_mechanisms"][ENTRIES] == "not on this kernel"
