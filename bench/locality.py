@@ -44,7 +44,7 @@ def _time_to_groups(rounds: int) -> list[float]:
 
 
 def _under_load(server: LabServer) -> tuple[int, int, dict[str, Any]]:
-    """Requests counted by wrk, messages counted by netprobe, and netprobe's result; the load is within the recording."""
+    """Requests counted by wrk, messages counted by netprobe, and the result of a recording around the load."""
     watch = subprocess.Popen(
         [NETPROBE, "locality", "-p", str(server.pid), "-d", str(_LOAD_SECONDS + 3), "--json"],
         stdout=subprocess.PIPE,
