@@ -1,12 +1,11 @@
-"""Throughput that a server keeps with netprobe's programs attached, in alternating slices of a fraction of a second.
+"""Throughput of a server with netprobe's programs attached, in alternating slices of a fraction of a second.
 
-From one second to the next this kind of machine may give a server a tenth more or less of its time; next to each
-other, slices are alike, and hundreds of pairs tell a percent. Requests are counted by the packets of the loopback
-device, of which each takes the same number. Beside each set of probes: empty programs on the same events, which is what
-the kernel takes for calling any program there. A light recording counts in windows: its slice is a window and the time
-that it looks away, to attach and to detach included. As in a recording, run times are accounted for in a part of each
-slice, and duty-cycled programs are attached in it. What netprobe does outside of the kernel is measured as CPU time of
-the commands.
+From one second to the next, the throughput on a virtual machine may differ by a tenth; adjacent slices are similar, and
+hundreds of pairs resolve a percent. Requests are counted by the packets of the loopback device, of which each request
+needs the same number. Each set of probes is compared with empty programs on the same events, whose cost is that of
+calling any program there. A slice of a duty-cycled recording is a sampling window and the time until the next one,
+including attaching and detaching. As in a recording, run-time statistics are enabled and duty-cycled programs are
+attached for a part of each slice. The work of netprobe in user space is measured as CPU time of the commands.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _LIGHT_SLICE_S = 1.0
 _PACKETS = Path("/sys/class/net/lo/statistics/rx_packets")
 _COMMAND_S = 15
 
-# Attaches; in it there is a function that spends a slice.
+# Context with attached programs; it has a function that lasts for a slice.
 Attach = Callable[[], contextlib.AbstractContextManager[Callable[[], None]]]
 
 
@@ -62,7 +61,7 @@ _EVENTS = {"syscalls": _EVERYTHING[:1], "locality": _EVERYTHING[3:], "record": _
 
 
 class _Probes:
-    """A set of probes, to be attached again and again."""
+    """A set of probes that is attached repeatedly."""
 
     def __init__(self, probes: Sequence[Probe], pid: int, counted_share: float) -> None:
         options = RecordOptions(pids=(pid,), counted_share=counted_share)
@@ -83,7 +82,7 @@ class _Probes:
                     else:
                         self._program.attach(point)
         try:
-            # The duty-cycled ones rest from here on.
+            # Detaches the duty-cycled programs.
             with self._program.with_duty_cycled():
                 pass
             if self._share < 1:
@@ -151,14 +150,14 @@ def _alternate(attach: dict[str, Attach], cycles: int) -> dict[str, list[float]]
 
 
 def _median(values: Sequence[float]) -> tuple[float, float, float]:
-    """The median, and its 95 % interval by ranks."""
+    """The median, and its 95 % confidence interval by ranks."""
     ranked, half = sorted(values), 0.98 * len(values) ** 0.5
     low, high = max(0, round(len(values) / 2 - half)), min(len(values) - 1, round(len(values) / 2 + half))
     return statistics.median(values), ranked[low], ranked[high]
 
 
 def _own_cpu_ms(pid: int, names: Sequence[str]) -> dict[str, float]:
-    """Milliseconds of CPU time a second that the commands take outside of the kernel's programs."""
+    """CPU time of the commands in user space, in milliseconds per second."""
     taken = {}
     with tempfile.TemporaryDirectory(prefix="netprobe-bench-") as folder:
         for name in names:
@@ -171,7 +170,7 @@ def _own_cpu_ms(pid: int, names: Sequence[str]) -> dict[str, float]:
             assert process.stderr
             while b"Attached" not in process.stderr.readline():
                 pass
-            # What it does once, at its beginning, is over then.
+            # After the work at the start.
             time.sleep(1)
             before = _cpu_s(process.pid)
             time.sleep(_COMMAND_S)
@@ -186,7 +185,7 @@ def _cpu_s(pid: int) -> float:
 
 
 def _measure(target: str, pid: int, load: Sequence[str], names: Sequence[str], cycles: int) -> dict[str, Any]:
-    """Sets of probes by name, each beside its empty programs, on a process under load."""
+    """Measure sets of probes and their empty programs on a process under load."""
     with contextlib.ExitStack() as stack:
         attach: dict[str, Attach] = {}
         for name in names:

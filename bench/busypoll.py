@@ -1,4 +1,4 @@
-"""Throughput that the lab server keeps while it busy-polls, with `netprobe busypoll` on, as a ratio to without."""
+"""Throughput of the busy-polling lab server with `netprobe busypoll`, as a ratio to the throughput without it."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ def run(rounds: int) -> dict[str, Any]:
                 after = _load(bed, server)
                 alone += [before, after]
                 ratios.append(during / statistics.mean((before, after)))
-    print(line("nothing: requests a second", alone, "", 0))
+    print(line("nothing: requests per second", alone, "", 0))
     print(line("netprobe busypoll", ratios, "of the throughput"))
     return {"alone_per_second": describe(alone), "ratio": describe(ratios)}

@@ -1,4 +1,4 @@
-"""Counts system calls and switches of a process until it is told to end: what `bench/throughput.py` measures."""
+"""Counts system calls and switches of a process until it is interrupted, for bench/throughput.py."""
 
 from __future__ import annotations
 

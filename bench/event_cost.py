@@ -1,7 +1,7 @@
-"""Nanoseconds in the kernel by event, by the kernel's own account, beside an empty program.
+"""Nanoseconds in the kernel per event, from BPF run-time statistics, compared with an empty program.
 
-Every program is measured on the same loop of cheap system calls, one tool at a time, in interleaved rounds. What
-stands above the empty program is the program's own cost: the account itself takes what the empty one shows.
+Every program is measured on the same loop of cheap system calls, one tool at a time, in interleaved rounds. The
+difference to the empty program is the cost of a program: the statistics themselves have a cost.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def _programs() -> dict[int, dict[str, Any]]:
 
 @contextlib.contextmanager
 def _tool(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
-    """A tool, from its programs' being there to its end."""
+    """Run a tool; enter the context when its programs are loaded."""
     before = set(_programs())
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -76,7 +76,7 @@ def _tools(target: int, headers: Path) -> dict[str, list[str]]:
 
 
 def _measure(command: Callable[[int], list[str]]) -> float:
-    """Mean run time of the tool's busiest program while the loop runs."""
+    """Mean run time of the busiest program of the tool while the loop runs."""
     gate_read, gate_write = os.pipe()
     loop = _LOOP.format(seconds=_LOOP_SECONDS)
     worker = subprocess.Popen(
@@ -109,14 +109,14 @@ def _busiest(before: dict[int, dict[str, Any]], after: dict[int, dict[str, Any]]
 
 
 def run(rounds: int) -> dict[str, Any]:
-    """Interleaved rounds; prints and returns nanoseconds an event."""
+    """Interleaved rounds; prints and returns nanoseconds per event."""
     with contextlib.ExitStack() as stack:
         headers = headers_for_syscount(Path(stack.enter_context(tempfile.TemporaryDirectory())))
         names = list(_tools(0, headers))
         values: dict[str, list[float]] = {name: [] for name in names}
         accounted = stack.enter_context(run_time_statistics())
         if not accounted:
-            print("This kernel keeps no account of BPF run times.")
+            print("This kernel has no BPF run-time statistics.")
             return {}
         for _ in range(max(3, rounds // 3)):
             for name in names:

@@ -1,4 +1,4 @@
-"""Time to the group table, nanoseconds a message, and whether every message is counted at full speed."""
+"""Time to the table of groups, nanoseconds per message, and completeness of the counts at full speed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _time_to_groups(rounds: int) -> list[float]:
 
 
 def _under_load(server: LabServer) -> tuple[int, int, dict[str, Any]]:
-    """Requests that wrk counted, messages that netprobe counted, netprobe's result; all of the load inside."""
+    """Requests counted by wrk, messages counted by netprobe, and the result of a recording around the load."""
     watch = subprocess.Popen(
         [NETPROBE, "locality", "-p", str(server.pid), "-d", str(_LOAD_SECONDS + 3), "--json"],
         stdout=subprocess.PIPE,
@@ -90,7 +90,7 @@ def run(rounds: int) -> dict[str, Any]:
             requests, messages, document = _under_load(server)
             after = _programs()
             counted.append(messages / requests)
-            # The empty programs ran at the same events; netprobe's own account covers a tenth of the time.
+            # The empty programs ran at the same events; netprobe's statistics cover a part of the time.
             for number in known & set(before) & set(after):
                 name = after[number].get("name", "?")
                 runs = after[number].get("run_cnt", 0) - before[number].get("run_cnt", 0)
@@ -101,7 +101,7 @@ def run(rounds: int) -> dict[str, Any]:
                 if program["program"] in _PROGRAMS:
                     costs.setdefault(program["program"], []).append(program["mean_ns"])
             rate = requests / _LOAD_SECONDS
-            print(f"  {rate:.0f} requests a second, {messages} messages counted of {requests}", flush=True)
+            print(f"  {rate:.0f} requests per second, {messages} messages counted of {requests}", flush=True)
         empty.cleanup()
     for name, values in sorted(costs.items()):
         print(line(name, values, "ns an event", 1))

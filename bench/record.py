@@ -1,6 +1,6 @@
-"""`netprobe record`, all probes and stacks at 99 Hz: memory over time, size; and the time of a diff.
+"""`netprobe record`, all probes and stacks at 99 Hz: memory over time, size of the Run, time of a diff.
 
-The throughput that is left: bench/alternating.py.
+bench/alternating.py measures the remaining throughput.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from netprobe.lab.nginx import Nginx, NginxOptions
 from netprobe.load.generator import wrk_command
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
-_SIZE_SECONDS, _FLAT_SECONDS, _LOOK_SECONDS = 60, 600, 15
+_SIZE_SECONDS, _FLAT_SECONDS, _SAMPLE_SECONDS = 60, 600, 15
 MEMORY_BAR_MB, SIZE_BAR_MB, DIFF_BAR_S = 170, 5, 2
 
 
@@ -30,7 +30,7 @@ def _resident_mb(pid: int) -> float:
 
 
 def _memory(folder: Path) -> dict[str, Any]:
-    """Resident memory of a recording, looked at again and again, while nginx is under load."""
+    """Resident memory of a recording every 15 s, while nginx is under load."""
     with Nginx(NginxOptions(workers=2)) as nginx:
         load = subprocess.Popen(wrk_command(nginx.url, _FLAT_SECONDS + 30), stdout=subprocess.DEVNULL)
         command = [NETPROBE, "record", "-p", str(nginx.pid), "-d", str(_FLAT_SECONDS), "-o", str(folder / "long")]
@@ -39,19 +39,19 @@ def _memory(folder: Path) -> dict[str, Any]:
         while b"Attached" not in process.stderr.readline():
             pass
         seen = []
-        for _ in range(_FLAT_SECONDS // _LOOK_SECONDS - 1):
-            time.sleep(_LOOK_SECONDS)
+        for _ in range(_FLAT_SECONDS // _SAMPLE_SECONDS - 1):
+            time.sleep(_SAMPLE_SECONDS)
             seen.append(_resident_mb(process.pid))
         process.communicate(timeout=120)
         _end(load)
-    minute = 60 // _LOOK_SECONDS
+    minute = 60 // _SAMPLE_SECONDS
     print(
         f"{'resident while recording':34} {seen[minute - 1]:.1f} MB after a minute, {seen[2 * minute - 1]:.1f} MB "
         f"after two, {seen[-1]:.1f} MB after {_FLAT_SECONDS / 60:.0f}, at most {max(seen):.1f} MB "
         f"(bar: {MEMORY_BAR_MB} MB, flat)",
         flush=True,
     )
-    return {"resident_mb": seen, "every_s": _LOOK_SECONDS}
+    return {"resident_mb": seen, "every_s": _SAMPLE_SECONDS}
 
 
 def _end(process: subprocess.Popen[Any]) -> None:

@@ -1,6 +1,6 @@
-"""`make bench`: what netprobe costs, beside other tools, on this machine in one run. Writes out/bench.json.
+"""`make bench`: the cost of netprobe and of other tools on this machine. Writes out/bench.json.
 
-Takes some fifty minutes. `bench/run.py startup event_cost` runs only these parts; --rounds N sets the rounds.
+Takes about fifty minutes. `bench/run.py startup event_cost` runs only these parts; --rounds N sets the rounds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PARTS = (
 
 
 def main() -> None:
-    """Run the parts, print their tables, keep the numbers."""
+    """Run the parts, print their tables, write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=PARTS)
     parser.add_argument("--rounds", type=int, default=15)
@@ -31,9 +31,9 @@ def main() -> None:
         print(f"\n== {part}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
         results[part] = module.run(arguments.rounds)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    aside = arguments.output.with_suffix(".tmp")
-    aside.write_text(json.dumps(results, indent=2) + "\n")
-    aside.replace(arguments.output)
+    temporary = arguments.output.with_suffix(".tmp")
+    temporary.write_text(json.dumps(results, indent=2) + "\n")
+    temporary.replace(arguments.output)
     print(f"\nWritten to {arguments.output}.")
 
 

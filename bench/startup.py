@@ -1,4 +1,4 @@
-"""From the command to the first counted event, peak memory, and the time of --help."""
+"""Time from the command to the first counted event, peak memory, time of --help."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def until_attached(arguments: list[str]) -> tuple[float, dict[str, Any]]:
 
 
 def run(rounds: int) -> dict[str, Any]:
-    """Against a running, idle nginx."""
+    """Measure on an idle nginx."""
     results: dict[str, Any] = {}
     with Nginx() as nginx:
         for command in ("syscalls", "switches"):

@@ -1,6 +1,6 @@
-"""Throughput that nginx keeps under wrk, with each tool on, as a ratio to none in the same round.
+"""Throughput of nginx under wrk with each tool, as a ratio to the throughput without a tool in the same round.
 
-Enough to tell tools apart; what a few percent are is a question for bench/alternating.py.
+The resolution is a few percent; bench/alternating.py has a better one.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from netprobe.load.generator import run_wrk
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
 _LOAD_SECONDS = 2
-# Tools that take most of the throughput need few rounds to show it.
-_DEAR_ROUNDS = 3
-# netprobe says when it is attached; the others get time.
+# Tools that cost most of the throughput need few rounds.
+_COSTLY_ROUNDS = 3
+# netprobe prints when it is attached; the other tools get a fixed time.
 _SETTLE_SECONDS = 1.5
 
 
@@ -49,7 +49,7 @@ def _tools(pids: list[int]) -> dict[str, list[str]]:
 
 @contextlib.contextmanager
 def running(command: list[str]) -> Iterator[None]:
-    """The tool, from its being ready to its end."""
+    """Run a tool; enter the context when it is attached."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr
     try:
@@ -71,7 +71,7 @@ def running(command: list[str]) -> Iterator[None]:
 
 
 def run(rounds: int) -> dict[str, Any]:
-    """Interleaved: in every round each tool once, between two loads without any."""
+    """Interleaved: each round has each tool once, between two loads without a tool."""
     with Nginx(NginxOptions(workers=1)) as nginx:
         tools = _tools([nginx.pid, *nginx.workers()])
         ratios: dict[str, list[float]] = {name: [] for name in tools}
@@ -80,7 +80,7 @@ def run(rounds: int) -> dict[str, Any]:
         for number in range(rounds):
             order = list(tools)[number % len(tools) :] + list(tools)[: number % len(tools)]
             for name in order:
-                if "netprobe" not in name and number >= _DEAR_ROUNDS:
+                if "netprobe" not in name and number >= _COSTLY_ROUNDS:
                     continue
                 before = run_wrk(nginx.url, _LOAD_SECONDS).per_second
                 with running(tools[name]):
@@ -88,7 +88,7 @@ def run(rounds: int) -> dict[str, Any]:
                 after = run_wrk(nginx.url, _LOAD_SECONDS).per_second
                 alone += [before, after]
                 ratios[name].append(during / statistics.mean((before, after)))
-    print(line("nothing: requests a second", alone, "", 0))
+    print(line("nothing: requests per second", alone, "", 0))
     for name, values in ratios.items():
         print(line(name, values, "of the throughput"))
     return {

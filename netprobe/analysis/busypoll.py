@@ -1,4 +1,4 @@
-"""Busy polling of a server: what was counted, and the prerequisites that are not met.
+"""Busy polling of a server: counts by thread and NAPI instance, and the checks of its prerequisites.
 
 Source: Documentation/networking/napi.rst; ep_busy_loop() in fs/eventpoll.c, napi_busy_loop() in net/core/dev.c.
 """

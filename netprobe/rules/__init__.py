@@ -1,1 +1,1 @@
-"""Findings: what a Run says about the server. One file a rule; being here registers it."""
+"""Rules: one module per finding. A module of this package with a CODE is discovered as a rule."""

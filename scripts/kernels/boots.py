@@ -1,4 +1,4 @@
-"""How each kernel is booted, and what came of it."""
+"""The boots of each kernel, and their outcomes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Boot:
-    """A name, the tests that run inside, and what the kernel is told."""
+    """A name, the tests that run inside, and the parameters of the kernel."""
 
     name: str
     tests: tuple[str, ...]
     parameters: str = ""
 
 
-# Those of the machine's own tests that count exactly, as many as there is time for: each takes some ten seconds there.
+# Tests of tests/kernel that assert exact counts; a selection, as each takes about ten seconds there.
 CHECKOUT = (
     "tests/kernel/test_following.py",
     "tests/kernel/test_waits.py",
@@ -25,7 +25,7 @@ CHECKOUT = (
         f"tests/kernel/test_syscalls.py::test_{name}"
         for name in (
             "threads_are_counted_exactly", "by_process_and_by_call", "failed_calls", "latency",
-            "32_bit_calls_are_not_taken_for_others", "new_and_invalid_numbers_have_the_right_names", "two_processes",
+            "32_bit_calls_have_their_own_names", "new_and_invalid_numbers_have_the_right_names", "two_processes",
             "whole_machine",
         )
     ),
@@ -40,7 +40,7 @@ _CONSOLE_LINES, _OUTPUT_LINES = 60, 200
 
 @dataclass
 class Outcome:
-    """What a boot left."""
+    """The outcome of a boot."""
 
     series: str
     release: str
@@ -59,7 +59,7 @@ class Outcome:
         return f"{self.release} ({self.boot.name})"
 
     def read(self) -> None:
-        """Take the records that the tests wrote, one a line; the last may be cut off."""
+        """Read the records that the tests wrote, one per line; the last may be truncated."""
         try:
             lines = self.results.read_text().splitlines()
         except OSError:
@@ -68,7 +68,7 @@ class Outcome:
             try:
                 self.records.append(json.loads(line))
             except ValueError:
-                self.ended = self.ended or "the results are cut off"
+                self.ended = self.ended or "the results are truncated"
 
     @property
     def tests(self) -> list[dict[str, Any]]:
@@ -77,18 +77,18 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        """Tests ran, all of them to their end, and none failed."""
+        """Whether all tests ran and none failed."""
         status = [record["status"] for record in self.records if "status" in record]
         return status == [0] and not self.ended and bool(self.tests)
 
     def summary(self) -> str:
         """A line for the terminal."""
         counts = {word: sum(test["outcome"] == word for test in self.tests) for word in ("passed", "failed", "skipped")}
-        words = ", ".join(f"{count} {word}" for word, count in counts.items() if count) or "no test ran"
-        return f"{self.title}: {words}, {self.seconds:.0f} s{f'; {self.ended}' if self.ended else ''}"
+        results = ", ".join(f"{count} {result}" for result, count in counts.items() if count) or "no test ran"
+        return f"{self.title}: {results}, {self.seconds:.0f} s{f'; {self.ended}' if self.ended else ''}"
 
     def failure(self) -> str:
-        """The console and what the tests said."""
+        """The end of the console and of the output of the tests."""
         return "\n".join(
             [
                 f"==== {self.title} failed: {self.ended or 'see the tests'}",
@@ -102,8 +102,9 @@ class Outcome:
 
 def _tail(path: Path, lines: int) -> str:
     try:
-        said = path.read_text(errors="replace").replace("\r", "").splitlines()
-        # What the emulator does not have is said at each boot, by each processor.
-        return "\n".join([line for line in said if not line.startswith("qemu-system-x86_64: warning: TCG")][-lines:])
+        shown = path.read_text(errors="replace").replace("\r", "").splitlines()
+        # The emulator warns about missing features at each boot, once per CPU.
+        shown = [line for line in shown if not line.startswith("qemu-system-x86_64: warning: TCG")]
+        return "\n".join(shown[-lines:])
     except OSError as error:
         return f"({error})"

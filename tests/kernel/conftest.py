@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 20) -> Any:
-    """Wait until it holds; its value."""
+    """Wait until a condition is true; return its value."""
     deadline = time.monotonic() + seconds * PATIENCE
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -103,7 +103,7 @@ def gated(workload: Callable[[str], Path]) -> Iterator[Callable[..., Gated]]:
 
 
 class Recording:
-    """A netprobe that runs; `finish` gives its outcome."""
+    """A running netprobe; `finish` returns its outcome."""
 
     def __init__(self, command: list[Any], folder: Path, outcome: Any, **popen: Any) -> None:
         folder.mkdir()
@@ -157,7 +157,7 @@ def recording(tmp_path: Path, outcome: Any) -> Iterator[Callable[..., Recording]
 
 @pytest.fixture
 def record_workload(gated: Callable[..., Gated], recording: Callable[..., Recording]) -> Callable[..., Any]:
-    """Record a workload from its gate to its end: (name, arguments, netprobe's command and options) -> outcome."""
+    """Record a workload from its release to its end: (name, arguments, command and options) -> outcome."""
 
     def run(name: str, arguments: list[Any], *options: Any) -> Any:
         target = gated(name, *arguments)
@@ -207,7 +207,7 @@ def children() -> set[str]:
 
 @pytest.fixture(autouse=True)
 def no_child_is_left() -> Iterator[None]:
-    """A test ends what it starts."""
+    """Every test ends the processes that it started."""
     before = children()
     yield
     assert children() <= before

@@ -1,4 +1,4 @@
-"""Runs inside a PID namespace of its own: a workload, and netprobe on it. Prints both numbers and the result."""
+"""Starts a workload and records it, both in a new PID namespace; prints the PIDs and the result."""
 
 import json
 import subprocess

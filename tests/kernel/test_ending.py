@@ -1,4 +1,4 @@
-"""Recordings that end otherwise than by their time, and those that may not begin."""
+"""Recordings that something else than the duration stops, and recordings that are refused."""
 
 import json
 import os
@@ -43,14 +43,14 @@ def test_no_process_of_that_name(netprobe):
     assert "nosuchname" in netprobe("syscalls", "--comm", "nosuchname").refused()
 
 
-def test_a_name_in_bytes_that_are_no_text(gated, recording, rows):
+def test_a_name_that_is_not_utf8(gated, recording, rows):
     target = gated("named", b"bad\xff")
     session = recording("syscalls", "-d", 1, "--json", "--comm", os.fsdecode(b"bad\xff"))
     target.go()
     assert [row["calls"] for row in rows(session.finish().json(), syscall="getppid")] == [17]
 
 
-def test_a_process_that_ends_in_the_middle(gated, recording, tmp_path):
+def test_a_process_that_ends_during_the_recording(gated, recording, tmp_path):
     target = gated("calls", 110, 43)
     session = recording("syscalls", "-p", target.pid, "-d", 60, "-o", tmp_path / "run")
     began = time.monotonic()
@@ -63,7 +63,7 @@ def test_a_process_that_ends_in_the_middle(gated, recording, tmp_path):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["recording"]["stopped_by"] == "target exited"
 
 
-def test_a_process_that_is_killed_in_the_middle(gated, recording, rows):
+def test_a_process_that_is_killed_during_the_recording(gated, recording, rows):
     target = gated("naps", 100_000, 1000)
     session = recording("syscalls", "-p", target.pid, "-d", 60, "--json")
     target.start()
@@ -76,7 +76,7 @@ def test_a_process_that_is_killed_in_the_middle(gated, recording, rows):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("command", ["syscalls", "switches"])
-def test_a_signal_ends_it_early(gated, recording, tmp_path, number, command):
+def test_a_signal_stops_the_recording(gated, recording, tmp_path, number, command):
     import netprobe
 
     target = gated("naps", 100_000, 1000)
@@ -95,8 +95,8 @@ def test_a_signal_ends_it_early(gated, recording, tmp_path, number, command):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_before_there_is_a_result(recording, wait_for, number):
-    """While it compiles: it ends soon, with a message and no traceback, whichever way it ends."""
+def test_a_signal_during_the_compilation(recording, wait_for, number):
+    """netprobe ends soon, with a message and without a traceback."""
     session = recording("syscalls", "-d", 60, attached=False)
     wait_for(lambda: "libbcc" in Path(f"/proc/{session.pid}/maps").read_text(), "the compiler")
     done = session.stop(number)
@@ -143,7 +143,7 @@ def test_nothing_is_left_after_a_normal_end(recording, kernel_ids, wait_for):
     wait_for(lambda: not own & in_kernel(), "the kernel to free netprobe's programs and maps")
 
 
-def test_a_server_does_not_start_when_netprobe_is_killed_before(recording, wait_for, tmp_path):
+def test_a_suspended_server_does_not_start_when_netprobe_is_killed(recording, wait_for, tmp_path):
     mark = tmp_path / "started"
     session = recording("syscalls", "--", "sh", "-c", f"touch {mark}; sleep 61", attached=False)
     held = wait_for(lambda: children_of(session.pid), "the held server")
@@ -175,8 +175,8 @@ def test_not_root(outcome, checkout, arguments):
     assert "sudo" in said
 
 
-def test_nobody_can_read_a_run(recording, tmp_path):
-    """What root recorded is for everyone to look at, with the permissions of the umask."""
+def test_a_run_of_root_is_readable_by_nobody(recording, tmp_path):
+    """Its permissions follow the umask."""
     recording("syscalls", "-d", 0.3, "-o", tmp_path / "run").finish()
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o777 & ~umask()
     for file in (tmp_path / "run").iterdir():

@@ -1,4 +1,4 @@
-"""`netprobe flame` of programs whose shares are known; of programs that wait, end early, or change what they are."""
+"""`netprobe flame` of programs with known shares, and of programs that wait, end early or call exec."""
 
 import json
 import shutil
@@ -60,7 +60,7 @@ def test_known_shares(netprobe, shares, language):
 
 
 @pytest.mark.timing("shares of samples on two shared CPUs")
-def test_samples_come_at_their_rate(netprobe, shares):
+def test_the_sampling_rate(netprobe, shares):
     document = netprobe("flame", "-F", 99, "--json", "--", shares(), "now", 4).json()
     # 99 a second of CPU time, and the weight is that time.
     assert document["samples"] == pytest.approx(4 * 99, rel=0.06)
@@ -88,7 +88,7 @@ def test_stripped_with_a_separate_debug_file(netprobe, shares, tmp_path):
     assert shares_of(document, LANGUAGES["c"][1]) == pytest.approx([60, 30, 10], abs=3)
 
 
-def test_stripped_without_one_says_so(netprobe, shares):
+def test_stripped_without_a_debug_file_is_reported(netprobe, shares):
     program = shares("c", "-s")
     done = netprobe("flame", "--json", "-T", 0, "--", program, "now", 1)
     document = done.json()
@@ -97,8 +97,8 @@ def test_stripped_without_one_says_so(netprobe, shares):
     assert any(row["function"] == "[shares]" for row in document["functions"])
 
 
-def test_programs_gone_before_the_end(recording, shares, tmp_path):
-    """Their files are deleted while the recording runs, and their numbers may be reused: the names are there."""
+def test_programs_that_end_during_the_recording(recording, shares, tmp_path):
+    """Their files are deleted and their PIDs may be reused: the frames are symbolized nevertheless."""
     script = tmp_path / "many.sh"
     first, second = shares(name="first"), shares("c++", name="second")
     script.write_text(f"sleep 0.3\n{first} now 0.7\nrm {first}\n{second} now 0.7\nrm {second}\nsleep 1\n")
@@ -109,7 +109,7 @@ def test_programs_gone_before_the_end(recording, shares, tmp_path):
     assert document["unsymbolized_share"] < 0.05
 
 
-def test_exec_changes_what_addresses_mean(netprobe, shares, tmp_path):
+def test_addresses_before_and_after_an_exec(netprobe, shares, tmp_path):
     """One process, two programs at the same addresses."""
     first, second = shares("fixed-address", name="first"), tmp_path / "second"
     code = (HERE / "workloads" / "shares.c").read_text().replace("sixty", "other_sixty")
@@ -128,8 +128,8 @@ def test_exec_changes_what_addresses_mean(netprobe, shares, tmp_path):
     assert sixty > 20
 
 
-def test_in_a_root_of_its_own(netprobe, shares, tmp_path):
-    """As in a container: the path means something else here."""
+def test_in_a_changed_root_directory(netprobe, shares, tmp_path):
+    """As in a container: the path is that of another file outside."""
     root = tmp_path / "root"
     (root / "usr" / "bin").mkdir(parents=True)
     shutil.move(shares("static"), root / "usr" / "bin" / "env")
@@ -139,7 +139,7 @@ def test_in_a_root_of_its_own(netprobe, shares, tmp_path):
 
 @pytest.mark.timing("shares of samples on two shared CPUs")
 def test_jit_code(netprobe, workload):
-    """Code that the program wrote itself, with a map of it, as Java, Node and Python have."""
+    """Code that the program generates, with a perf map, as Java, Node and Python have."""
     document = netprobe("flame", "-F", 499, "-T", 0, "--json", "--", workload("jit"), "now", 2).json()
     written = {row["function"]: row for row in document["functions"]}["Lwritten;loop"]
     Path(written["module"]).unlink()
@@ -160,7 +160,7 @@ def test_off_cpu(netprobe, workload):
 
 @pytest.mark.timing("shares of samples on two shared CPUs")
 def test_switches_of_a_ping_pong(netprobe, workload):
-    """Each hand-over is a wait in the pipe."""
+    """Each round trip is a wait in the pipe."""
     document = netprobe(
         "flame", "--off-cpu", "--shortest", 0, "-T", 0, "--json", "--", workload("pingpong"), "now", 10007
     ).json()
@@ -213,7 +213,7 @@ def netprobe_load(path):
     return package.load(path).tables
 
 
-def test_json_is_what_the_schema_says(netprobe, shares):
+def test_json_is_valid_against_the_schema(netprobe, shares):
     document = netprobe("flame", "--json", "--", shares(), "now", 1).json()
     contents = [json.loads(path.read_text()) for path in SCHEMAS.glob("*.json")]
     registry = referencing.Registry().with_resources(
@@ -238,8 +238,8 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize("off_cpu", [[], ["--off-cpu"]])
-def test_ctrl_c_gives_what_was_seen_of_a_thread_with_a_hostile_name(recording, tmp_path, off_cpu):
-    """Live, by -p: markup, a terminal's escape and bytes that are no UTF-8 are only text."""
+def test_ctrl_c_stops_a_recording_of_a_thread_with_a_hostile_name(recording, tmp_path, off_cpu):
+    """Markup, escape sequences and bytes that are not UTF-8 are shown as text."""
     with subprocess.Popen([sys.executable, "-c", NAPPING]) as target:
         session = recording(
             "flame", *off_cpu, "-p", target.pid, "-d", 30, "-F", 499, "-o", tmp_path / "x.html",
@@ -285,8 +285,8 @@ def loud(document):
 
 
 @pytest.mark.timing("shares of samples on two shared CPUs")
-def test_two_halves_of_a_recording_by_perf_are_silent_and_two_programs_are_not(netprobe, shares, tmp_path):
-    """As perf.data with --time twice, and as two texts that perf script cuts out."""
+def test_halves_of_a_recording_by_perf_have_no_change_and_two_programs_have(netprobe, shares, tmp_path):
+    """As perf.data with --time twice, and as two outputs of perf script."""
     if shutil.which("perf") is None:
         pytest.skip("needs perf")
     perf_record(tmp_path, shares(name="first"), "now", 6)
@@ -307,13 +307,13 @@ def test_two_halves_of_a_recording_by_perf_are_silent_and_two_programs_are_not(n
     assert verdicts["lab::sixty"] in ("new", "grown")
 
 
-def test_nothing_ran(recording):
+def test_no_sample(recording):
     with subprocess.Popen(["sleep", "30"]) as target:
         done = recording("flame", "-p", target.pid, "-d", 0.5).finish()
         target.terminate()
-    said = done.refused()
-    assert "no sample" in said
-    assert "--off-cpu" in said
+    error = done.refused()
+    assert "No sample" in error
+    assert "--off-cpu" in error
 
 
 @pytest.mark.parametrize(
@@ -322,7 +322,7 @@ def test_nothing_ran(recording):
         (["--diff", "a"], "two files"),
         (["a", "b"], "--diff"),
         (["-p", "1", "a"], "not both"),
-        (["-U", "-K"], "leave nothing"),
+        (["-U", "-K"], "select no stacks"),
         (["/nonexistent"], "No such file"),
         (["-o", "x.jpeg"], "known format"),
         (["-o", "/nonexistent/x.html"], "does not exist"),
@@ -334,8 +334,8 @@ def test_wrong_use(netprobe, arguments, words):
     assert words in netprobe("flame", *arguments).refused()
 
 
-def test_names_from_the_target_cannot_act(netprobe, tmp_path):
-    """A thread that is called like a terminal's escape sequence, in a program that is as well."""
+def test_escape_sequences_in_names_are_sanitized(netprobe, tmp_path):
+    """The names of the thread and of the program are escape sequences of a terminal."""
     program = tmp_path / "evil\x1b[31m.py"
     program.write_text(
         "import time\n"

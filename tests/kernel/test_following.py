@@ -1,4 +1,4 @@
-"""Children, threads and programs that begin in the middle; servers started by netprobe."""
+"""Children, threads and programs that start during a recording; servers started by netprobe."""
 
 import subprocess
 
@@ -23,15 +23,15 @@ def test_children_threads_and_programs_are_followed(record_workload, workload, r
     assert result["dropped"] == []
 
 
-def test_children_that_were_there_before(gated, recording, rows):
-    """The whole family of a shell, seen from the shell."""
+def test_children_that_started_before_the_recording(gated, recording, rows):
+    """The target is the shell that started them."""
     target = gated("counted")
     session = recording("syscalls", "-p", target.pid, "-d", 60, "--json")
     target.go()
     assert rows(session.finish().json(), syscall="getppid")[0]["calls"] == 10_007
 
 
-def test_a_descendant_that_runs_already(workload, recording, rows):
+def test_a_descendant_that_started_before_the_recording(workload, recording, rows):
     inner = f"{workload('calls')} gate 110 31; exit 0"
     with subprocess.Popen(["sh", "-c", inner], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as shell:
         assert shell.stdout.readline() == b"ready\n"
@@ -43,7 +43,7 @@ def test_a_descendant_that_runs_already(workload, recording, rows):
 
 
 def strace_counts(command: list[object]) -> dict[str, int]:
-    """Calls by name, as strace counts them."""
+    """Number of calls by name, as strace counts them."""
     done = subprocess.run(["strace", "-f", "-c", *command], capture_output=True, text=True, check=True)
     lines = [line.split() for line in done.stderr.splitlines() if line[:1].isspace() or line[:1].isdigit()]
     return {line[-1]: int(line[3]) for line in lines if len(line) >= 5 and line[-1] != "total"}
@@ -61,7 +61,7 @@ def test_a_started_server_is_counted_from_its_first_instruction(workload, netpro
     assert result["target"]["command"] == [str(word) for word in command]
 
 
-def test_attached_late_there_is_no_execve(record_workload, rows):
+def test_a_running_process_has_no_execve(record_workload, rows):
     assert not rows(record_workload("counted", [], "syscalls", "--json").json(), syscall="execve")
 
 
@@ -72,8 +72,8 @@ def test_started_server_with_threads(workload, netprobe, rows):
     }  # fmt: skip
 
 
-def test_nothing_happens_between_attached_and_the_first_look(gated, rows):
-    """Whoever is told "attached" may begin at once: a slow reader of that message must not cost events."""
+def test_events_count_from_the_message_that_netprobe_is_attached(gated, rows):
+    """A load may start as soon as it reads the message: no event may be lost."""
     from netprobe.analysis.syscalls import summarise
     from netprobe.engine.options import RecordOptions
     from netprobe.engine.recorded_run import as_run
@@ -95,13 +95,13 @@ def test_exit_status_of_a_failing_server(workload, netprobe, rows):
     assert rows(result, syscall="getppid")[0]["calls"] == 10_007
 
 
-def test_a_started_server_is_ended_with_the_recording(netprobe):
+def test_a_started_server_ends_with_the_recording(netprobe):
     done = netprobe("syscalls", "-d", "0.5", "--json", "--", "sleep", "67.125")
-    assert done.json()["recording"]["stopped_by"] == "time"
+    assert done.json()["recording"]["stopped_by"] == "duration"
     assert subprocess.run(["pgrep", "-f", "^sleep 67.125"], check=False).returncode == 1
 
 
-def test_a_server_s_output_stays_out_of_the_result(netprobe):
+def test_the_output_of_a_server_is_not_in_the_result(netprobe):
     done = netprobe("syscalls", "--json", "--", "sh", "-c", "echo hello; echo there >&2")
     done.json()
     assert "hello" in done.err

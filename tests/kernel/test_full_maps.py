@@ -1,4 +1,4 @@
-"""More threads, errors or calls than there is room for: totals stay right, and what is missing is told."""
+"""More threads, errors or calls than the maps can hold: totals are right, and dropped events are reported."""
 
 import re
 from typing import Any
@@ -20,7 +20,7 @@ UNUSED = (387, 423)
 
 @pytest.fixture
 def record(gated):
-    """Record a crowd of threads: (arguments of the workload, slots, options of the probe) -> Run."""
+    """Record many threads: (arguments of the workload, slots, options of the probe) -> Run."""
 
     def run(arguments: tuple[int, ...], slots: int | None, **probe: Any) -> Run:
         target = gated("crowd", *arguments)
@@ -37,7 +37,7 @@ def counts(run: Run) -> dict[str, int]:
 
 
 def dropped(run: Run, words: str) -> int:
-    """The number in the sentence that has these words; 0 without such a sentence."""
+    """The number in the sentence that contains this text; 0 without such a sentence."""
     found = [text for text in run.info.dropped if words in text]
     return int(re.match(r"\d+", found[0])[0]) if found else 0
 
@@ -46,13 +46,13 @@ def test_more_threads_than_slots(record):
     run = record((20, GETPPID, GETPPID, 1009), 8)
     assert counts(run)["getppid"] == 20 * 1009
     assert counts(run)["openat"] == 20
-    # Slot 0 is nobody, 1 is shared, 2 has the first thread.
+    # Slot 0 is unused, 1 is the overflow slot, 2 is the first slot of a thread.
     assert dropped(run, "found no free slot") == 20 - 5
     threads = run.table("syscalls").query("syscall == 'getppid'").groupby("thread")["calls"].sum().to_dict()
     assert threads["(other threads)"] == 15 * 1009
 
 
-def test_enough_slots_miss_nothing(record):
+def test_enough_slots_drop_nothing(record):
     run = record((20, GETPPID, GETPPID, 101), None)
     assert counts(run)["getppid"] == 20 * 101
     assert run.info.dropped == []
@@ -60,7 +60,7 @@ def test_enough_slots_miss_nothing(record):
 
 
 def test_failures_of_threads_without_a_slot(record):
-    """They are counted, or what is missing is told: the note must not say that all is in the totals."""
+    """They are counted, or reported as dropped: the note must not claim that all events are in the totals."""
     run = record((20, GETPPID, GETPPID, 1), 8, failures=True)
     failed = sum(row.errors["ENOENT"] for row in summarise(run.tables) if row.syscall == "openat")
     assert failed + dropped(run, "not counted as failed") == 20
@@ -106,7 +106,7 @@ def test_a_full_map_of_latencies(record):
 
 
 def test_more_short_lived_children_than_slots(gated):
-    """Slots are used again: with eight of them, and children slower than the intervals, nothing is dropped."""
+    """Slots are reused: eight slots suffice for children that outlive an interval."""
     target = gated("children", 30, 3, 100_000)
     options = RecordOptions(pids=(target.pid,), seconds=60, interval_seconds=0.1, slots=16)
     probes = [Probe()]

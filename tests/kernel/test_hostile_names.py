@@ -1,4 +1,4 @@
-"""Thread names that would act on a terminal, or on whoever believes them."""
+"""Thread names with escape sequences, or that imitate output of netprobe."""
 
 import json
 import os
@@ -26,7 +26,7 @@ COMMANDS = ["syscalls", "switches"]
 
 @pytest.fixture(params=NAMES.values(), ids=NAMES.keys())
 def named(request, gated) -> tuple[Any, str]:
-    """(workload of that name, how the name is to be shown)"""
+    """(workload of that name, the expected form of the name)"""
     name, shown = request.param
     return gated("named", name), shown
 
@@ -72,7 +72,7 @@ def printable(text: str) -> str:
 
 
 def on_terminal(command: list[str], wait: Any) -> str:
-    """What a command prints to a terminal of 200 columns."""
+    """Output of a command on a terminal of 200 columns."""
     primary, secondary = pty.openpty()
     os.set_blocking(primary, False)
     environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "200"}
@@ -96,7 +96,7 @@ def on_terminal(command: list[str], wait: Any) -> str:
 
 
 def without_styles(text: str) -> str:
-    """The text without the colours that netprobe's own table has."""
+    """The output without the colors of netprobe's own tables."""
     import re
 
     return re.sub(r"\x1b\[[0-9;]*m", "", text)

@@ -1,4 +1,4 @@
-"""A kernel or a system that lacks what netprobe needs, made with mounts of a test's own namespace."""
+"""A system without BTF, BCC or temporary files, simulated with mounts in a separate namespace."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ COMMAND = Path(sys.executable).with_name("netprobe")
 
 
 def hidden(path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run netprobe where an empty directory stands in place of `path`."""
+    """Run netprobe where an empty directory hides `path`."""
     script = f"mount -t tmpfs none {path}; exec {COMMAND} {' '.join(arguments)}"
     return subprocess.run(
         ["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, check=False, timeout=30
@@ -32,7 +32,7 @@ def test_no_bcc(outcome):
 
 
 @pytest.mark.parametrize("path", ["/lib/modules", "/sys/kernel/tracing", "/sys/kernel/debug", "/usr/src"])
-def test_not_needed(path):
+def test_paths_that_are_not_needed(path):
     if not Path(path).is_dir():
         pytest.skip(f"there is no {path} here: all other tests show that it is not needed")
     done = hidden(path, "syscalls", "-d", "0.3")
@@ -41,7 +41,7 @@ def test_not_needed(path):
 
 
 def test_no_room_for_temporary_files():
-    """/tmp full, or not there to write: the compiler's messages need a place."""
+    """/tmp is full or read-only: messages of the compiler are captured in memory."""
     if str(COMMAND).startswith("/tmp/"):
         pytest.skip("netprobe itself is below /tmp here, and could not be started with that hidden")
     script = f"mount -t tmpfs -o ro none /tmp; mount -t tmpfs -o ro none /var/tmp; cd /; exec {COMMAND} syscalls -d 0.3"
@@ -52,7 +52,7 @@ def test_no_room_for_temporary_files():
     assert done.returncode in (0, 2)
 
 
-def test_the_compiler_s_noise_stays_away(recording):
+def test_messages_of_the_compiler_are_not_shown(recording):
     done = recording("syscalls", "-d", 0.3, "-L", "-x").finish()
     lines = done.err.splitlines()
     assert len(lines) == 2, done.err

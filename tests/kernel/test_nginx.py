@@ -58,7 +58,7 @@ def nginx(tmp_path_factory, wait_for):
 
 
 def wrk(port: int, seconds: int = 2) -> int:
-    """Requests that wrk had answers to."""
+    """Requests that were answered."""
     command = ["wrk", "-c", "8", "-t1", "-d", str(seconds), f"http://127.0.0.1:{port}/"]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
     requests = int(re.search(r"(\d+) requests in", said)[1])
@@ -102,7 +102,7 @@ def test_text_agrees_with_its_run(nginx, recording, tmp_path):
     assert counts["writev"] == pytest.approx(requests, rel=0.01)
 
 
-def test_epoll_waits_have_classes(nginx, recording, rows):
+def test_epoll_waits_have_timeouts(nginx, recording, rows):
     master, port = nginx
     session = recording("syscalls", "-p", master, "-d", 60, "--json")
     wrk(port, 1)
@@ -110,7 +110,7 @@ def test_epoll_waits_have_classes(nginx, recording, rows):
     assert sum(row["timeouts"].values()) == row["calls"] > 0
 
 
-def test_takers_are_named(nginx, recording, rows, tmp_path):
+def test_next_tasks_are_named(nginx, recording, rows, tmp_path):
     import netprobe
 
     master, port = nginx
@@ -143,7 +143,7 @@ def test_machine_rate_under_load(nginx, recording):
     assert total == pytest.approx(last - first, rel=0.1)
 
 
-def test_cost_is_told(nginx, recording):
+def test_cost_is_reported(nginx, recording):
     master, port = nginx
     session = recording("syscalls", "-p", master, "-d", 60, "--json")
     wrk(port, 1)

@@ -1,4 +1,4 @@
-"""Where results go: a Run, a pipe that closes, a disk that is full."""
+"""Destinations of results: a Run, a pipe that closes, a full disk."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from netprobe.run.versions import FORMAT_VERSION
 COMMAND = Path(sys.executable).with_name("netprobe")
 
 
-def test_a_run_has_all_that_is_promised(record_workload, tmp_path):
+def test_a_run_has_its_description_and_tables(record_workload, tmp_path):
     done = record_workload("waits", [], "syscalls", "-L", "-x", "-o", tmp_path / "run")
     assert done.status == 0
     run = package.load(tmp_path / "run")
@@ -43,7 +43,7 @@ def test_threads_with_affinity(gated, recording, tmp_path):
     assert (row["pid"], row["tid"], row["thread"]) == (target.pid, target.pid, "naps")
 
 
-def test_intervals_of_the_interval(gated, recording, tmp_path):
+def test_the_length_of_intervals(gated, recording, tmp_path):
     target = gated("naps", 10_000, 500)
     target.start()
     recording("syscalls", "-p", target.pid, "-d", 1, "-i", 0.25, "-o", tmp_path / "run").finish()
@@ -71,7 +71,7 @@ def refused_before_recording(netprobe, *arguments: object) -> str:
     return said
 
 
-def test_no_run_is_written_over(netprobe, tmp_path):
+def test_other_directories_are_not_overwritten(netprobe, tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter").write_text("all")
     said = refused_before_recording(netprobe, "-o", tmp_path / "thesis")
@@ -79,7 +79,7 @@ def test_no_run_is_written_over(netprobe, tmp_path):
     assert (tmp_path / "thesis" / "chapter").read_text() == "all"
 
 
-def test_other_places_that_will_not_do(netprobe, tmp_path):
+def test_unsuitable_destinations(netprobe, tmp_path):
     (tmp_path / "file").write_text("mine")
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     for place in ("file", "link", "no/such/directory", ""):
@@ -87,12 +87,12 @@ def test_other_places_that_will_not_do(netprobe, tmp_path):
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_place_where_nobody_can_write(netprobe):
+def test_a_destination_that_nobody_can_write_to(netprobe):
     assert "cannot write in /proc" in refused_before_recording(netprobe, "-o", "/proc/run")
 
 
 def piped(arguments: str, reader: str) -> tuple[int, str, str]:
-    """(netprobe's status, what the reader printed, standard error) of a pipe."""
+    """(exit status of netprobe, output of the reader, standard error) of a pipe."""
     script = f"{COMMAND} {arguments} | {reader}; echo ${{PIPESTATUS[0]}} >&3"
     read, write = os.pipe()
     with os.fdopen(read) as status:
@@ -103,7 +103,7 @@ def piped(arguments: str, reader: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("arguments", ["syscalls -d 0.3 -T 0", "switches -d 0.3 -T 0", "syscalls -d 0.3 --json"])
-def test_a_reader_that_goes(arguments):
+def test_a_reader_that_exits(arguments):
     status, shown, errors = piped(arguments, "head -1")
     assert shown
     assert "Traceback" not in errors
@@ -111,14 +111,14 @@ def test_a_reader_that_goes(arguments):
     assert status == 0
 
 
-def test_a_reader_that_goes_does_not_take_the_run_with_it(tmp_path):
+def test_the_run_is_written_when_the_reader_exits(tmp_path):
     status, _, errors = piped(f"syscalls -d 0.3 -T 0 -o {tmp_path / 'run'}", "true")
     assert "Traceback" not in errors
     assert len(package.load(tmp_path / "run").table("threads")) > 0
     assert status == 0
 
 
-def test_help_to_a_reader_that_goes():
+def test_help_when_the_reader_exits():
     _, _, errors = piped("--help", "true")
     assert "Traceback" not in errors
     assert "Exception ignored" not in errors
@@ -144,8 +144,8 @@ def test_standard_output_closed():
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_a_terminal_that_knows_few_characters(record_workload, monkeypatch, encoding):
-    """`median 100 µs` and `…` on a standard output that has no such letters."""
+def test_a_terminal_with_another_encoding(record_workload, monkeypatch, encoding):
+    """`median 100 µs` and `…` on a standard output without these characters."""
     monkeypatch.setenv("PYTHONIOENCODING", encoding)
     done = record_workload("waits", [], "syscalls", "-T", "3")
     assert "Traceback" not in done.err
@@ -166,7 +166,7 @@ ls -A {disk} >{listing}
 """
 
 
-def test_a_disk_that_is_full(tmp_path):
+def test_a_full_disk(tmp_path):
     places = {name: tmp_path / name for name in ("disk", "before", "after", "out", "status", "listing")}
     places["disk"].mkdir()
     script = FULL_DISK.format(netprobe=COMMAND, **places)
@@ -187,7 +187,7 @@ def test_a_disk_that_is_full(tmp_path):
 
 
 def test_a_file_size_limit(tmp_path):
-    """The same by `ulimit -f`: SIGXFSZ must not end it without a word."""
+    """The same with `ulimit -f`: SIGXFSZ must not end netprobe without a message."""
     script = f"ulimit -f 1; {COMMAND} syscalls -d 0.2 -o {tmp_path / 'run'}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 2, done.stderr
@@ -197,6 +197,6 @@ def test_a_file_size_limit(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_json_is_one_document_also_with_intervals(record_workload):
+def test_json_is_one_document_with_intervals(record_workload):
     done = record_workload("calls", [110, 5], "syscalls", "--json", "-i", "0.1")
     assert json.loads(done.out)["command"] == "syscalls"

@@ -1,4 +1,4 @@
-"""Inside a container with PIDs of its own: numbers are those that the user sees there."""
+"""Inside a container with its own PID namespace: PIDs are those of the namespace."""
 
 import json
 import subprocess
@@ -14,7 +14,7 @@ INSIDE = Path(__file__).with_name("pid_namespace.py")
 
 @pytest.fixture
 def inside(tmp_path, workload):
-    """Record a workload, both in a new PID namespace: (set-up in shell, name, arguments) -> what INSIDE prints."""
+    """Record a workload in a new PID namespace: (shell commands, name, arguments) -> output of pid_namespace.py."""
 
     def run(setup: str, name: str, *arguments: str) -> dict[str, Any]:
         words = [sys.executable, INSIDE, COMMAND, tmp_path, workload(name), *arguments]
@@ -29,7 +29,7 @@ def inside(tmp_path, workload):
     return run
 
 
-def test_numbers_are_those_seen_inside(inside, workload, rows):
+def test_pids_are_those_of_the_namespace(inside, workload, rows):
     answer = inside(":", "tree", str(workload("calls")))
     assert answer["status"] == 0, answer["err"]
     assert answer["pid"] < 100
@@ -45,14 +45,14 @@ def test_numbers_are_those_seen_inside(inside, workload, rows):
     assert by_name == {"tree": 101, "child": 1009, "calls": 503, "late-thread": 211, "short-lived": 150}
 
 
-def test_threads_seen_inside(inside, rows):
+def test_threads_inside(inside, rows):
     answer = inside(":", "counted")
     counted = {row["thread"]: row["calls"] for row in rows(json.loads(answer["out"]), syscall="getppid")}
     assert counted == {"alpha": 5003, "beta": 3001, "gamma": 2003}
 
 
 def test_a_lower_pid_limit_inside(inside, rows):
-    """Since 6.14 pid_max is a PID namespace's own: threads' numbers outside may be larger than the limit inside."""
+    """Since 6.14 each PID namespace has its own pid_max: numbers outside may be larger than the limit inside."""
     lower = "echo 301 > /proc/sys/kernel/pid_max || true"
     answer = inside(lower, "counted")
     assert answer["status"] == 0, answer["err"]
@@ -60,8 +60,8 @@ def test_a_lower_pid_limit_inside(inside, rows):
     assert counted == {"alpha": 5003, "beta": 3001, "gamma": 2003}
 
 
-def test_seen_from_outside(workload, recording, rows, wait_for, tmp_path):
-    """A process in a namespace below has the number that is seen here."""
+def test_from_outside(workload, recording, rows, wait_for, tmp_path):
+    """A process in a child namespace has its number in the parent namespace."""
     command = ["unshare", "--pid", "--fork", "--mount-proc", str(workload("named")), "gate", "inner"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as outer:
         assert outer.stdout is not None

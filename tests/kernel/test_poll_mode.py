@@ -1,4 +1,4 @@
-"""A DPDK application under the real command: recognised, no other rule talks nonsense of it, the driver is named."""
+"""`netprobe record` of a DPDK application: poll mode is found, other rules do not apply, the driver is named."""
 
 import json
 import os
@@ -27,7 +27,7 @@ def driver(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def said(driver: str, netprobe: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict]:
-    """What `netprobe record` says of testpmd on devices of this driver."""
+    """Result of `netprobe record` of testpmd on devices of this driver."""
     before = os.getpriority(os.PRIO_PROCESS, 0)
     os.setpriority(os.PRIO_PROCESS, 0, -10)
     try:
@@ -63,12 +63,12 @@ def test_the_poller_is_named(found):
     assert "the kernel has 0 TCP connections of the process" in evidence(found["poll-mode"])
 
 
-def test_nothing_else_is_raised(found):
+def test_no_other_finding(found):
     assert set(found) - {OF_THE_MACHINE} <= {"poll-mode", "hot-frame", "unknown-frames"}
 
 
-def test_nothing_is_left_open(said):
-    """What the kernel's network stack would show is not missing: it is not used."""
+def test_other_rules_do_not_apply(said):
+    """Data of the kernel's network stack are not missing: the application does not use it."""
     assert said["document"]["inconclusive"] == []
 
 
@@ -102,7 +102,7 @@ def test_the_run_keeps_it(said):
     assert "poll-mode" in {one.code for one in findings(load(said["folder"]))}
 
 
-def test_a_thread_that_only_computes_is_none(netprobe, tmp_path, start_busy):
+def test_a_thread_that_only_computes_is_no_poller(netprobe, tmp_path, start_busy):
     done = netprobe("record", "-p", start_busy, "-d", 0.5, "-F", 997, "--json", "-o", tmp_path / "run").json()
     assert "poll-mode" in done["pass"]
 

@@ -1,4 +1,4 @@
-"""`netprobe record`: one Run of everything, for as long as it is asked, with the requests that were counted."""
+"""`netprobe record`: all probes in one Run, its duration, the number of requests, series."""
 
 import signal
 import subprocess
@@ -28,7 +28,7 @@ def nginx():
 
 
 @pytest.mark.timing("counts in sampling windows under load")
-def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
+def test_record_while_the_load_runs(netprobe, nginx, tmp_path):
     report = tmp_path / "wrk.txt"
     load = f"{' '.join(wrk_command(nginx.url, 2))} >{report}"
     arguments = ("-p", nginx.pid, "-o", tmp_path / "run", "--while", load, "--requests-from", report)
@@ -54,8 +54,8 @@ def test_everything_for_as_long_as_the_load_runs(netprobe, nginx, tmp_path):
 
 
 @pytest.mark.timing("counts in sampling windows under load")
-def test_a_load_generator_that_is_gone_was_on_this_host(netprobe, tmp_path):
-    """Its connections are closed when the recording ends; it was on the other CPU, and that is nobody's fault."""
+def test_a_load_generator_that_has_ended_was_on_this_host(netprobe, tmp_path):
+    """Its connections are closed when the recording stops; running on another CPU is no finding."""
     with LabServer(ServerOptions(threads=1, cpus=(0,))) as server:
         load = f"taskset -c 1 {' '.join(wrk_command(f'http://127.0.0.1:{server.port}/', 2))}"
         done = netprobe("record", "-p", server.pid, "-o", tmp_path / "run", "--while", load, "--json")
@@ -65,7 +65,7 @@ def test_a_load_generator_that_is_gone_was_on_this_host(netprobe, tmp_path):
 
 
 @pytest.mark.timing("counts in sampling windows under load")
-def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, nginx, tmp_path):
+def test_light_counts_with_all_probes_in_the_same_sampling_windows(netprobe, nginx, tmp_path):
     report = tmp_path / "wrk.txt"
     load = f"{' '.join(wrk_command(nginx.url, 4))} >{report}"
     arguments = ("-p", nginx.pid, "-o", tmp_path / "run", "--while", load, "--requests-from", report)
@@ -89,7 +89,7 @@ def test_light_looks_for_a_part_of_the_time_with_all_probes_at_once(netprobe, ng
 
 
 @pytest.mark.timing("counts in sampling windows under load")
-def test_light_takes_as_many_samples_and_all_of_them_in_its_windows(netprobe, tmp_path):
+def test_light_takes_all_samples_in_sampling_windows(netprobe, tmp_path):
     script = "import time; end = time.time() + 15\nwhile time.time() < end: pass"
     with subprocess.Popen([sys.executable, "-c", script]) as target:
         done = netprobe("record", "--light", "-p", target.pid, "-d", 5, "-o", tmp_path / "run")
@@ -99,7 +99,7 @@ def test_light_takes_as_many_samples_and_all_of_them_in_its_windows(netprobe, tm
     assert run.table("profile_samples")["samples"].sum() == pytest.approx(99 * run.elapsed_seconds, rel=0.2)
 
 
-def test_the_estimate_is_called_one(netprobe, nginx, tmp_path):
+def test_an_estimate_is_marked(netprobe, nginx, tmp_path):
     done = netprobe("record", "-p", nginx.pid, "-o", tmp_path / "run", "--while", " ".join(wrk_command(nginx.url, 1)))
     assert "requests a second (messages read from accepted connections)" in done.out
     assert "About " in done.out
@@ -114,7 +114,7 @@ def test_a_series(netprobe, workload, tmp_path):
     assert all(package.load(path).seconds > 0.3 for path in (tmp_path / "series").iterdir())
 
 
-def test_ctrl_c_ends_the_series(recording, tmp_path):
+def test_ctrl_c_stops_the_series(recording, tmp_path):
     session = recording("record", "-d", 60, "--repeat", 3, "-o", tmp_path / "series")
     done = session.stop(signal.SIGINT)
     assert done.status == 0, done.err
@@ -122,7 +122,7 @@ def test_ctrl_c_ends_the_series(recording, tmp_path):
     assert [path.name for path in (tmp_path / "series").iterdir()] == ["1"]
 
 
-def test_a_series_that_cannot_begin_can_be_tried_again(netprobe, tmp_path):
+def test_a_series_that_failed_can_be_repeated(netprobe, tmp_path):
     series = tmp_path / "series"
     assert "no process" in netprobe("record", "-p", 4194300, "-d", 1, "--repeat", 2, "-o", series).err
     assert not series.exists()
@@ -135,7 +135,7 @@ def test_a_series_does_not_mix_with_another(netprobe, tmp_path):
     assert "exists already" in said
 
 
-def test_target_that_dies_early(netprobe, tmp_path):
+def test_a_target_that_ends_early(netprobe, tmp_path):
     # Long enough for a slow machine to begin within it.
     script = "import time; end = time.time() + 5\nwhile time.time() < end: pass"
     with subprocess.Popen([sys.executable, "-c", script]) as target:
@@ -168,7 +168,7 @@ def test_a_report_without_a_number(netprobe, tmp_path, text, words):
     assert package.load(tmp_path / "run").info.requests is None
 
 
-def test_a_report_of_another_time(netprobe, tmp_path):
+def test_an_older_report_is_refused(netprobe, tmp_path):
     report = tmp_path / "report.txt"
     report.write_text("23 requests in 2.00s\n")
     done = netprobe("record", "-o", tmp_path / "run", "--while", "sleep 0.3", "--requests-from", report)
@@ -178,13 +178,13 @@ def test_a_report_of_another_time(netprobe, tmp_path):
 
 
 def of_group(number):
-    """Numbers of the processes in a group that run or wait."""
+    """PIDs of the processes in a group that are not zombies."""
     command = ["pgrep", "--runstates", "R,S,D,T", "-g", str(number)]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
 
 
 def test_the_load_ends_with_the_recording(netprobe, tmp_path):
-    """What holds the pipe to a reader is the shell's child, not the shell: a run that leaves it takes a minute."""
+    """The child of the shell holds the pipe: the test takes a minute if the child is not ended."""
     mark = tmp_path / "group"
     load = f"echo $$ >{mark}; sleep 61; true"
     arguments = ("-d", 0.5, "-o", tmp_path / "run", "--while", load, "--requests-from", tmp_path / "report")
@@ -195,7 +195,7 @@ def test_the_load_ends_with_the_recording(netprobe, tmp_path):
     assert not of_group(int(mark.read_text()))
 
 
-def test_ctrl_c_reaches_the_load_which_reports(recording, nginx, tmp_path):
+def test_ctrl_c_reaches_the_load_which_prints_its_report(recording, nginx, tmp_path):
     report = tmp_path / "wrk.txt"
     load = f"{' '.join(wrk_command(nginx.url, 60))} >{report}; true"
     arguments = ("-p", nginx.pid, "-o", tmp_path / "run", "--while", load, "--requests-from", report)
@@ -210,7 +210,7 @@ def test_ctrl_c_reaches_the_load_which_reports(recording, nginx, tmp_path):
     assert int(run.table("messages")["accepted"].sum()) == pytest.approx(requests, rel=0.2)
 
 
-def test_a_load_that_fails_is_said(netprobe, tmp_path):
+def test_a_load_that_fails_is_reported(netprobe, tmp_path):
     done = netprobe("record", "-o", tmp_path / "run", "--while", "sleep 0.5; exit 3")
     assert "`sleep 0.5; exit 3` ended with exit status 3" in done.err
     assert package.load(tmp_path / "run").seconds < 5

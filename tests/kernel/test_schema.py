@@ -1,4 +1,4 @@
-"""What --json prints is what the schemas say."""
+"""Output of --json is valid against the schemas."""
 
 import json
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_whole_machine_and_started_server(netprobe):
 
 
 @pytest.mark.parametrize("command", ["syscalls", "switches"])
-def test_a_wrong_document_is_seen(netprobe, command):
+def test_an_invalid_document_is_refused(netprobe, command):
     document = netprobe(command, "-d", "0.2", "--json").json()
     for change in ({"surprise": 1}, {"command": "other"}, {"recording": {}}, {"schema_version": 1}):
         with pytest.raises(jsonschema.ValidationError):

@@ -10,7 +10,7 @@ ROUNDS = 5003
 
 
 def own_account(printed: bytes) -> dict[str, tuple[int, int]]:
-    """What the workload printed: name -> (voluntary, involuntary) by getrusage(2)."""
+    """Output of the workload: name -> (voluntary, involuntary) by getrusage(2)."""
     return {
         name: (int(voluntary), int(involuntary))
         for name, voluntary, involuntary in (line.split() for line in printed.decode().splitlines())
@@ -19,7 +19,7 @@ def own_account(printed: bytes) -> dict[str, tuple[int, int]]:
 
 @pytest.fixture
 def ping_pong(gated, recording):
-    """(netprobe's outcome, the kernel's account)"""
+    """(outcome of netprobe, counts of the kernel)"""
 
     def run(*options: Any) -> tuple[Any, dict[str, tuple[int, int]]]:
         target = gated("pingpong", ROUNDS)
@@ -31,7 +31,7 @@ def ping_pong(gated, recording):
 
 
 @pytest.mark.timing("the scheduler decides when threads switch")
-def test_token_handed_back_and_forth(ping_pong, rows):
+def test_two_threads_that_alternate(ping_pong, rows):
     done, account = ping_pong("--json", "--no-fold")
     result = done.json()
     (ping,), (pong,) = rows(result, thread="ping"), rows(result, thread="pong")
@@ -47,7 +47,7 @@ def test_token_handed_back_and_forth(ping_pong, rows):
         assert successors + row["to_idle"] == row["voluntary"] + row["involuntary"]
 
 
-def test_who_ran_next_is_named_as_it_is_called(ping_pong, rows):
+def test_the_next_task_has_its_last_name(ping_pong, rows):
     """The other thread got its name after its first switch."""
     result = ping_pong("--json")[0].json()
     assert rows(result, thread="ping")[0]["followed_by"].get("pong", 0) > ROUNDS * 0.98
@@ -66,7 +66,7 @@ def test_run_queue_latency(ping_pong, rows):
 
 
 @pytest.mark.timing("the scheduler decides when threads switch")
-def test_proc_agrees(gated, recording, rows):
+def test_counts_agree_with_proc(gated, recording, rows):
     """/proc/PID/task/TID/status before and after, while the thread sleeps both times."""
 
     def voluntary() -> int:
@@ -86,7 +86,7 @@ def test_proc_agrees(gated, recording, rows):
 
 
 @pytest.mark.timing("the scheduler decides when threads switch")
-def test_threads_of_one_role_fold(gated, recording, rows):
+def test_threads_of_a_role_are_folded(gated, recording, rows):
     targets = [gated("named", f"timer-{number}") for number in range(3)]
     pids = [word for target in targets for word in ("-p", target.pid)]
     session = recording("switches", *pids, "-d", 60, "--json")
@@ -127,7 +127,7 @@ def test_machine_wide_text(recording):
     assert shown[4].startswith("Average")
 
 
-def test_the_idle_task_is_no_competitor(gated, recording):
+def test_the_idle_task_is_no_next_task(gated, recording):
     target = gated("naps", 100, 2000)
     target.start()
     result = recording("switches", "-d", 1, "--json").finish().json()

@@ -26,7 +26,7 @@ def test_by_process_and_by_call(record_workload, rows):
         assert rows(result, syscall="clone3")[0]["calls"] == 3
 
 
-def test_text_agrees(record_workload):
+def test_text_has_the_same_counts(record_workload):
     shown = record_workload("counted", [], "syscalls")
     assert shown.status == 0
     lines = [line.split() for line in shown.out.splitlines()]
@@ -48,12 +48,12 @@ def test_one_error(record_workload, error, expected):
 
 
 def test_two_names_of_one_error(record_workload):
-    """errno(3) lists EWOULDBLOCK and EOPNOTSUPP; Python's errorcode has one name of each number only."""
+    """errno(3) lists EWOULDBLOCK and EOPNOTSUPP; errorcode of Python has one name per number."""
     for name in ("EWOULDBLOCK", "EOPNOTSUPP", "ENOTSUP", "EDEADLOCK"):
         assert record_workload("counted", [], "syscalls", "-e", name).status == 0, name
 
 
-def test_no_failure_is_said_in_words(record_workload):
+def test_no_failure_is_a_sentence(record_workload):
     assert "No system call failed." in record_workload("counted", [], "syscalls", "-e", "EPERM").out
 
 
@@ -81,7 +81,7 @@ def test_latency(record_workload, rows):
 
 
 def test_latency_of_a_call_that_never_returns(workload, netprobe, rows):
-    """A slot's next owner must not inherit the last call of its thread before: exit_group has no end."""
+    """A reused slot must not have the last call of its previous thread: exit_group never returns."""
     result = netprobe(
         "syscalls", "-L", "-i", "0.1", "--json", "--", workload("children"), "now", "3000", "1", "0"
     ).json()
@@ -93,7 +93,7 @@ def test_latency_of_a_call_that_never_returns(workload, netprobe, rows):
     assert calls["returned"] == 3000 or result["dropped"], "what has no latency must be told"
 
 
-def test_32_bit_calls_are_not_taken_for_others(record_workload, workload, rows):
+def test_32_bit_calls_have_their_own_names(record_workload, workload, rows):
     if subprocess.run([workload("compat"), "now"], check=False).returncode:
         pytest.skip("this kernel takes no 32-bit calls")
     result = record_workload("compat", [], "syscalls", "--json").json()
@@ -124,7 +124,7 @@ def test_new_and_invalid_numbers_have_the_right_names(record_workload):
 
 
 def test_invalid_numbers_fail(record_workload, rows):
-    """A call with an invalid number fails with ENOSYS: under -x it must not be missing without a word."""
+    """A call with an invalid number fails with ENOSYS, and -x must show it."""
     result = record_workload("calls", ["600", "7", "511", "3"], "syscalls", "-x", "--json").json()
     failed = {row["syscall"]: row["errors"] for row in result["syscalls"]}
     assert failed["syscall_511"] == {"ENOSYS": 3}
@@ -169,7 +169,7 @@ def test_by_name_of_the_process(gated, recording, rows):
     assert [row["calls"] for row in rows(result, syscall="getppid")] == [17]
 
 
-def test_by_name_of_a_process_that_comes_later(gated, workload, recording, rows):
+def test_by_name_of_a_process_that_starts_later(gated, workload, recording, rows):
     gated("calls")
     session = recording("syscalls", "--comm", "calls", "-d", 1, "--json")
     subprocess.run([workload("calls"), "now", "110", "29"], check=True)
@@ -197,8 +197,8 @@ def test_whole_machine(gated, recording, rows):
 
 
 @pytest.mark.timing("rates over a measured time")
-def test_the_account_is_scaled_to_the_whole_recording(netprobe):
-    """It is kept for a part of each interval; a program that makes calls at one rate is alike in all of them."""
+def test_run_time_is_scaled_to_the_whole_recording(netprobe):
+    """Statistics are enabled for a part of each interval; the workload has a constant rate of calls."""
     # With work between the calls: the account itself slows down what does nothing else.
     spin = "import os\nwhile True: os.getppid(), sum(range(500))"
     with subprocess.Popen([sys.executable, "-S", "-c", spin]) as busy:

@@ -1,4 +1,4 @@
-"""Waiting calls by timeout class: exact counts, and the median of positive timeouts."""
+"""System calls that can wait, by timeout: exact counts, and the median of positive timeouts."""
 
 import subprocess
 
@@ -27,7 +27,7 @@ def expected(has_rings: bool) -> dict[str, tuple[dict[str, int], int | None]]:
     return EXPECTED | ({"io_uring_enter": RING} if has_rings else {})
 
 
-def test_classes_are_counted_exactly(record_workload, rows, has_rings):
+def test_timeouts_are_counted_exactly(record_workload, rows, has_rings):
     result = record_workload("waits", [], "syscalls", "--json").json()
     found = {
         row["syscall"]: (row["timeouts"], row["median_positive_timeout_ns"])
@@ -40,7 +40,7 @@ def test_classes_are_counted_exactly(record_workload, rows, has_rings):
             assert sum(row["timeouts"].values()) == row["calls"]
 
 
-def test_text_shows_the_classes(record_workload):
+def test_text_shows_the_timeouts(record_workload):
     lines = [" ".join(line.split()) for line in record_workload("waits", [], "syscalls", "-T", "0").out.splitlines()]
     place = next(index for index, line in enumerate(lines) if line.startswith("epoll_pwait2 25 "))
     below = lines[place + 1 : place + 5]
@@ -54,7 +54,7 @@ def test_one_waiting_call_only(record_workload):
     assert (row["calls"], row["timeouts"]) == (24, EXPECTED["poll"][0])
 
 
-def test_classes_by_thread(record_workload, rows):
+def test_timeouts_by_thread(record_workload, rows):
     result = record_workload("waits", [], "syscalls", "--by", "thread", "--json").json()
     (row,) = rows(result, syscall="epoll_wait", thread="waits")
     assert row["timeouts"] == EXPECTED["epoll_wait"][0]

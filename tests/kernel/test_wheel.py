@@ -1,4 +1,4 @@
-"""The wheel, installed in a virtual environment of its own and used far from the checkout."""
+"""The wheel, installed in a new virtual environment and used outside of the checkout."""
 
 import csv
 import json
@@ -52,7 +52,7 @@ def test_only_our_packages_are_in_site_packages(installed):
     assert [name for name in files_of(installed) if name.startswith("../")] == ["../../../bin/netprobe"]
 
 
-def test_what_travels_with_it(installed):
+def test_package_data(installed):
     files = set(files_of(installed))
     assert {"netprobe/bpf/common.h", "netprobe/bpf/syscalls.c", "netprobe/bpf/switches.c"} <= files
     assert "netprobe/bpf/include/linux/types.h" in files
@@ -63,7 +63,7 @@ def test_what_travels_with_it(installed):
     assert [name for name in files if name.endswith("LICENSE.GPL-2.0")]
 
 
-def test_it_uses_its_own_files(installed, tmp_path):
+def test_installed_files_are_used(installed, tmp_path):
     code = "import netprobe.resources as r; print(r.resource('bpf'))"
     said = subprocess.run(
         [installed, "-c", code], stdout=subprocess.PIPE, text=True, check=True, cwd=tmp_path, env=BARE
@@ -73,7 +73,7 @@ def test_it_uses_its_own_files(installed, tmp_path):
     assert (folder / "common.h").exists()
 
 
-def test_it_records(installed, tmp_path):
+def test_a_recording(installed, tmp_path):
     netprobe = installed.with_name("netprobe")
     command = [netprobe, "syscalls", "-d", "1", "--json", "-o", tmp_path / "run"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=BARE, timeout=60)

@@ -28,10 +28,10 @@ collect_ignore_glob = [] if BOOT else ["*/test_*.py"]
 
 @pytest.fixture
 def holds(record_property: Callable[[str, object], None]) -> Callable[..., None]:
-    """Tell the document what was seen to work: (feature, the way in, what was seen)."""
+    """Report a feature that works to the document: (feature, attach mechanism, observation)."""
 
-    def tell(feature: str, way: str, seen: str) -> None:
-        record_property("fact", {"feature": feature, "way": way, "seen": seen})
+    def tell(feature: str, mechanism: str, observation: str) -> None:
+        record_property("fact", {"feature": feature, "mechanism": mechanism, "observation": observation})
 
     return tell
 
@@ -40,7 +40,7 @@ def holds(record_property: Callable[[str, object], None]) -> Callable[..., None]
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """Wait until it holds; its value."""
+    """Wait until a condition is true; return its value."""
     deadline = time.monotonic() + PATIENCE_S
     while not (value := condition()):
         assert time.monotonic() < deadline, f"waited {PATIENCE_S} s in vain for {what}"
@@ -58,7 +58,7 @@ def wait_for_fixture() -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def warm() -> None:
-    """Import what every recording imports, and load the compiler."""
+    """Import the modules of every recording, and load the compiler."""
     import netprobe.analysis.busypoll
     import netprobe.analysis.locality
     import netprobe.cli
@@ -82,7 +82,7 @@ def warm() -> None:
 
 
 class Outcome:
-    """What a command left."""
+    """Exit status and output of a command."""
 
     def __init__(self, status: int, out: str, err: str) -> None:
         self.status, self.out, self.err = status, out, err
@@ -105,7 +105,7 @@ class Outcome:
 class Recording:
     """A netprobe that runs as a fork of this process."""
 
-    def __init__(self, folder: Path, arguments: list[str], way: str, prepare: Callable[[], None]) -> None:
+    def __init__(self, folder: Path, arguments: list[str], mechanism: str, prepare: Callable[[], None]) -> None:
         folder.mkdir()
         self._out, self._err = folder / "out", folder / "err"
         self._status: int | None = None
@@ -115,9 +115,9 @@ class Recording:
         sys.stderr.flush()
         self.pid = os.fork()
         if not self.pid:
-            self._become(arguments, way, prepare)
+            self._become(arguments, mechanism, prepare)
 
-    def _become(self, arguments: list[str], way: str, prepare: Callable[[], None]) -> None:
+    def _become(self, arguments: list[str], mechanism: str, prepare: Callable[[], None]) -> None:
         """The child's life: never returns."""
         status = 70
         try:
@@ -127,7 +127,7 @@ class Recording:
                 os.close(opened)
             sys.stdin, sys.stdout, sys.stderr = os.fdopen(0), os.fdopen(1, "w"), os.fdopen(2, "w", buffering=1)
             signal.signal(signal.SIGINT, signal.default_int_handler)
-            os.environ["NETPROBE_TEST_ATTACH_MECHANISM"] = way
+            os.environ["NETPROBE_TEST_ATTACH_MECHANISM"] = mechanism
             prepare()
             sys.argv = ["netprobe", *arguments]
             from netprobe.cli import main
@@ -183,14 +183,14 @@ class Recording:
 
 @pytest.fixture
 def recording(warm: None, tmp_path: Path) -> Iterator[Callable[..., Recording]]:
-    """Start netprobe and wait until it records: (arguments, way=…, prepare=what its process does first)."""
+    """Start netprobe and wait until it records: (arguments, mechanism=…, prepare=what its process does first)."""
     started: list[Recording] = []
 
     def start(
-        *arguments: Any, attached: bool = True, way: str = "", prepare: Callable[[], None] = lambda: None
+        *arguments: Any, attached: bool = True, mechanism: str = "", prepare: Callable[[], None] = lambda: None
     ) -> Recording:
         words = [str(one) for one in arguments]
-        started.append(Recording(tmp_path / f"recording-{len(started)}", words, way, prepare))
+        started.append(Recording(tmp_path / f"recording-{len(started)}", words, mechanism, prepare))
         return started[-1].attached() if attached else started[-1]
 
     yield start
@@ -298,7 +298,7 @@ def ask() -> Callable[..., None]:
 
 @pytest.fixture
 def lab() -> Iterator[Callable[..., Any]]:
-    """Bring the lab's namespaces up; they come down with the test."""
+    """Create the namespaces of the lab; they are removed after the test."""
     from netprobe.lab import namespaces
 
     yield lambda **options: namespaces.up(namespaces.LabOptions(**options))
@@ -343,7 +343,7 @@ def record_served(lab: Any, serve: Any, recording: Any, ask: Any, tmp_path: Path
 
 @pytest.fixture
 def evaluated() -> Callable[..., Any]:
-    """What a rule says of a Run: (path of the Run, code)."""
+    """Result of a rule for a Run: (path of the Run, code)."""
 
     def evaluate(path: Path, code: str) -> Any:
         import netprobe as package

@@ -1,4 +1,4 @@
-"""A plugin for pytest in a virtual machine: tells the host of each test as it ends, in a line of JSON."""
+"""A plugin for pytest in a virtual machine: reports each test to the host as it ends, as a line of JSON."""
 
 import json
 import os

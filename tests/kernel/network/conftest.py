@@ -1,4 +1,4 @@
-"""Load from a CPU that is known, and the looks of locality and busypoll at a server under it."""
+"""Load from a known CPU, and recordings of locality and busypoll under that load."""
 
 import ctypes
 import json
@@ -31,7 +31,7 @@ BUSY_READ = Path("/proc/sys/net/core/busy_read")
 
 
 class Load:
-    """wrk on each of these CPUs while entered; afterwards `requests` is what was answered."""
+    """wrk on each of these CPUs inside the context; afterwards `requests` is the number of answers."""
 
     def __init__(self, url: str, cpus: tuple[int, ...], connections: int, namespace: str) -> None:
         inside = ["ip", "netns", "exec", namespace] if namespace else []
@@ -70,7 +70,7 @@ def url_of(address: str, port: int) -> str:
 
 @pytest.fixture(autouse=True)
 def before_others() -> Iterator[None]:
-    """Two CPUs are few: what else runs on the machine must not take the place of a busy poller."""
+    """Other processes must not preempt a busy poller: there are only two CPUs."""
     before = os.getpriority(os.PRIO_PROCESS, 0)
     os.setpriority(os.PRIO_PROCESS, 0, -10)
     yield
@@ -104,7 +104,7 @@ def validate_fixture() -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 class Look:
-    """What a command said of a server under load."""
+    """Output of a command about a server under load."""
 
     def __init__(self, document: dict[str, Any], requests: int) -> None:
         self.document, self.requests = validate(document), requests
@@ -153,7 +153,7 @@ class Look:
 
 @pytest.fixture
 def look(recording: Callable[..., Any], load: Callable[..., Load]) -> Callable[..., Look]:
-    """Attach to a running server, load it, and end the recording: while the load runs, or after it."""
+    """Attach to a running server, load it, and stop the recording while the load runs, or after it."""
 
     def run(command: str, server: Any, *options: Any, seconds: float = 1.0, after: bool = False, **under: Any) -> Look:
         session = recording(command, "-p", server.pid, "-d", 60, "--json", *options)
@@ -171,7 +171,7 @@ def look(recording: Callable[..., Any], load: Callable[..., Load]) -> Callable[.
 
 @pytest.fixture
 def groups(netprobe: Callable[..., Any]) -> Callable[..., tuple[Look, float]]:
-    """The groups of a process at once, and the seconds it took."""
+    """The groups of a process from --groups-only, and the seconds that it took."""
 
     def read(pid: int, *options: str) -> tuple[Look, float]:
         began = time.monotonic()
@@ -184,7 +184,7 @@ def groups(netprobe: Callable[..., Any]) -> Callable[..., tuple[Look, float]]:
 
 @pytest.fixture
 def shown() -> type[Look]:
-    """To read a document that was taken in another way."""
+    """Access to a document that was recorded in another way."""
     return Look
 
 
@@ -205,14 +205,14 @@ def machine() -> dict[str, object]:
 
 
 def in_use() -> bool:
-    """Whether a process lives in the lab's namespaces."""
+    """Whether a process is in the network namespaces of the lab."""
     ends = (namespaces.SERVER, namespaces.CLIENT)
     return any(output("ip", "netns", "pids", end) for end in ends if Path("/run/netns", end).exists())
 
 
 @pytest.fixture
 def no_lab() -> Iterator[None]:
-    """No namespaces before nor after the test, and all settings as they were."""
+    """No namespaces before and after the test, and all settings restored."""
     if namespaces.is_up() and not in_use():
         namespaces.down()  # a killed test left it
     assert not namespaces.is_up(), "a lab is up: netprobe lab down"
@@ -223,7 +223,7 @@ def no_lab() -> Iterator[None]:
 
 @pytest.fixture
 def lab(no_lab: None) -> Iterator[Callable[..., namespaces.Lab]]:
-    """Bring the namespaces up; they come down with the test."""
+    """Create the namespaces; they are removed after the test."""
     yield lambda **options: namespaces.up(namespaces.LabOptions(**options))
     namespaces.down()
 
@@ -278,7 +278,7 @@ def borrow() -> Callable[[int, int], AbstractContextManager[int]]:
 
 @pytest.fixture
 def napi_ids() -> Callable[[int], Counter[int]]:
-    """NAPI ids of a process's TCP connections, as getsockopt says."""
+    """NAPI ids of a process's TCP connections, from getsockopt."""
 
     def read(pid: int) -> Counter[int]:
         found: Counter[int] = Counter()
@@ -308,7 +308,7 @@ def threads_of() -> Callable[[int], dict[str, int]]:
 
 
 class Running:
-    """A server that is neither nginx nor ours."""
+    """A server that is neither nginx nor the lab server."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", address: str, port: int) -> None:
         self.pid, self.address, self.port = process.pid, address, port
@@ -346,7 +346,7 @@ def start(wait_for: Callable[..., Any]) -> Iterator[Callable[..., Running]]:
 
 @pytest.fixture
 def script() -> Callable[..., list[Any]]:
-    """Command line of a server in this directory: (way it waits, address, port, *options)."""
+    """Command line of a server in this directory: (how it waits, address, port, *options)."""
     return lambda *words: [sys.executable, HERE / "small_server.py", *words]
 
 
@@ -380,7 +380,7 @@ def redis(start: Callable[..., Running], tmp_path: Path) -> Callable[..., Runnin
 
 @pytest.fixture
 def redis_load() -> Callable[..., AbstractContextManager[None]]:
-    """redis-benchmark while entered: (address, port, namespace)."""
+    """redis-benchmark inside the context: (address, port, namespace)."""
 
     @contextmanager
     def running(address: str, port: int, namespace: str = "") -> Iterator[None]:

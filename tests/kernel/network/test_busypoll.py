@@ -23,7 +23,7 @@ PREFER = {"busy_poll_us": 200, "prefer": True}
 
 @pytest.fixture
 def polled(lab, look):
-    """Look at the lab server on CPU 0 under wrk on CPU 1: (options of the lab, of the server, of the load)."""
+    """Record the lab server on CPU 0 under wrk on CPU 1: (options of the lab, of the server, of the load)."""
 
     def run(lab_options, server_options=None, **load):
         up = lab(**{"queues": 1} | lab_options)
@@ -36,7 +36,7 @@ def polled(lab, look):
 
 
 def test_a_switched_off(polled):
-    """(a) Not one attempt, though softirqs interrupt the server all the time."""
+    """(a) No attempt, although softirqs interrupt the server all the time."""
     seen = polled({"busy_poll_us": 0})
     assert seen.requests > 10_000
     assert seen.document["polls"] == []
@@ -56,7 +56,7 @@ def test_a_switched_off(polled):
     }  # fmt: skip
 
 
-def test_b_timeout_of_zero(polled):
+def test_b_zero_timeout(polled):
     """(b) The article's finding."""
     seen = polled({"busy_poll_us": 50}, {"epoll_timeout_us": 0})
     assert seen.document["polls"] == []
@@ -67,7 +67,7 @@ def test_b_timeout_of_zero(polled):
     assert [check["name"] for check in seen.document["checks"] if check["state"] == "failed"] == ["waits are blocking"]
 
 
-def test_c_the_softirq_is_first(polled):
+def test_c_the_softirq_processes_the_packets(polled):
     """(c) Attempts, few hits."""
     seen = polled({"busy_poll_us": 50}, {"epoll_timeout_us": 100})
     assert seen.total("attempts") > 10_000
@@ -84,7 +84,7 @@ def test_c_the_softirq_is_first(polled):
 
 @pytest.mark.parametrize("connections", [1, 16])
 def test_d_deferral_and_preference(polled, connections):
-    """(d) Busy polling takes nearly all."""
+    """(d) Nearly all packets are received by busy polling."""
     seen = polled(DEFER, PREFER, connections=connections)
     assert seen.verdict["kind"] == "good"
     assert seen.verdict["share_pct"] > 80
@@ -119,7 +119,7 @@ def test_d_counts_agree_with_the_kernel(lab, look, kernel_packets):
     assert check["disagrees"] is False
 
 
-def test_d_counts_in_windows_agree_with_the_kernel(lab, recording, load, tmp_path):
+def test_d_counts_in_sampling_windows_agree_with_the_kernel(lab, recording, load, tmp_path):
     up = lab(queues=1, **DEFER)
     options = ServerOptions(cpus=(0,), address=up.server.address, **PREFER)
     with LabServer(options, namespace=up.server.namespace) as server:
@@ -142,7 +142,7 @@ def test_d_counts_in_windows_agree_with_the_kernel(lab, recording, load, tmp_pat
 
 
 def test_e_loopback(look):
-    """(e) Its packets come from no device that could be polled."""
+    """(e) No packet comes from a device with NAPI."""
     with LabServer(ServerOptions(cpus=(0,), **PREFER)) as server:
         seen = look("busypoll", server, cpus=(1,), seconds=0.5)
     assert seen.document["polls"] == []
@@ -158,7 +158,7 @@ def test_e_loopback(look):
 
 @pytest.mark.parametrize("defer", [False, True])
 def test_f_two_napi_ids_in_one_set(lab, recording, load, napi_ids, shown, defer):
-    """(f) veth picks the queue by the flow's hash, so that 32 connections use both."""
+    """(f) veth selects the queue by the hash of the flow, so 32 connections use both queues."""
     up = lab(queues=2, busy_poll_us=50, defer=defer)
     parameters = PREFER if defer else {"epoll_timeout_us": 100}
     options = ServerOptions(cpus=(0,), address=up.server.address, **parameters)
@@ -192,7 +192,7 @@ def test_f_two_sets_with_one_id_each_are_not_mixed(polled):
 
 @pytest.mark.parametrize("budget", [1, 64, 300])
 def test_g_budgets(polled, budget):
-    """(g) 64 is what the softirq polls with."""
+    """(g) 64 is the budget of the softirq."""
     seen = polled(DEFER, {**PREFER, "busy_poll_budget": budget})
     assert {row["budget"] for row in seen.document["polls"]} == {budget}
     assert seen.total("attempts") > 10_000
@@ -202,7 +202,7 @@ def test_g_budgets(polled, budget):
 
 
 def test_g_budget_64_without_polling(polled):
-    """Parameters are there, but the timeout is 0: softirqs in this thread's time are no polls."""
+    """Parameters are set, but the timeout is zero: softirqs that interrupt the thread are no busy polls."""
     seen = polled({"busy_poll_us": 50}, {"epoll_timeout_us": 0, "busy_poll_us": 200, "busy_poll_budget": 64})
     assert seen.total("attempts") == 0
     (napi,) = seen.document["napis"]
@@ -211,7 +211,7 @@ def test_g_budget_64_without_polling(polled):
 
 
 def test_g_ksoftirqd_does_not_busy_poll(lab, recording, load, shown):
-    """Softirqs that are put off to ksoftirqd run on a task's stack, with the device's weight for a budget.
+    """Softirqs in ksoftirqd run on the stack of a task, and their budget is the weight of the device.
 
     It gives an instance of the client's back, wrk takes it (net.core.busy_poll is the machine's), and only then comes
     the tracepoint. Programs that want the CPUs too make that frequent.
@@ -251,8 +251,8 @@ def test_a_ring_without_parameters(polled):
     assert seen.check("busy polling is enabled")["state"] == "failed"
 
 
-def test_the_sets_own_parameters_are_enough(polled):
-    """net.core.busy_poll is 0; the epoll set polls by itself."""
+def test_parameters_of_the_epoll_set_suffice(polled):
+    """net.core.busy_poll is 0; the epoll set has its own parameters."""
     seen = polled({"busy_poll_us": 0, "defer": True}, PREFER)
     assert seen.verdict["kind"] == "good"
     evidence = seen.check("busy polling is enabled")["evidence"]
@@ -318,8 +318,8 @@ def test_the_whole_machine(lab, recording, load, shown):
 
 
 @pytest.mark.parametrize("way", ["fentry", "kprobe"])
-def test_forced_ways_into_the_loop(netprobe, monkeypatch, way):
-    """What only adds to the result is missing without a failure, and is said to be."""
+def test_forced_attach_mechanisms_of_the_loop(netprobe, monkeypatch, way):
+    """An optional part of the result may be missing, and is reported as missing."""
     monkeypatch.setenv("NETPROBE_TEST_ATTACH_MECHANISM", way)
     done = netprobe("busypoll", "-d", "0.2", "--json")
     if done.status == 0:
@@ -354,7 +354,7 @@ def test_text_json_and_run_agree(lab, recording, load, tmp_path):
     assert napi["gro_flush_timeout_ns"] == 200_000
 
 
-def test_remedies_are_printed(lab, recording, load):
+def test_fixes_are_printed(lab, recording, load):
     up = lab(queues=1, busy_poll_us=50)
     options = ServerOptions(cpus=(0,), address=up.server.address, epoll_timeout_us=0)
     with LabServer(options, namespace=up.server.namespace) as server:
@@ -383,6 +383,6 @@ def test_hostile_device_names(lab, inside, recording, load):
     assert "\x00" not in printed
 
 
-def test_nothing_stays_behind():
-    """The lab's fixture holds it for its own; this is for those who run one test alone."""
+def test_no_namespace_or_setting_is_left():
+    """The fixture of the lab checks the same; this test is for runs of a single test."""
     assert Path("/proc/sys/net/core/busy_poll").read_text() == "0\n"

@@ -1,4 +1,4 @@
-"""Busy polling by other ways than epoll's, by other people's servers, and what inspecting a connection costs it."""
+"""Busy polling without epoll and in other servers; inspection has no effect on connections."""
 
 import os
 import random
@@ -22,7 +22,7 @@ PORT = 18080  # in a namespace of its own
 
 @pytest.fixture
 def polled(lab, look, start, script):
-    """Look at a small server in the lab's namespace: (options of the lab, way, words of the server)."""
+    """Record a small server in the lab's namespace: (options of the lab, how it waits, its arguments)."""
 
     def run(lab_options, way, *words, prepare=None, connections=1):
         up = lab(**{"queues": 1} | lab_options)
@@ -56,7 +56,7 @@ def test_blocking_receive_without_the_option(polled):
 
 
 def test_busy_read(polled, busy_read):
-    """net.core.busy_read is what new sockets begin with."""
+    """net.core.busy_read is the initial value of new sockets."""
     seen = polled({"busy_poll_us": 0, "defer": True}, "blocking", prepare=lambda: busy_read(50))
     assert seen.total("attempts") > 1000
     assert seen.check("busy polling is enabled")["state"] == "ok"
@@ -64,7 +64,7 @@ def test_busy_read(polled, busy_read):
 
 @pytest.mark.parametrize("way", ["poll", "select"])
 def test_poll_and_select(polled, way):
-    """They need both: net.core.busy_poll, and a time on the socket (sk_can_busy_loop())."""
+    """They need both net.core.busy_poll and a time on the socket (sk_can_busy_loop())."""
     seen = polled({"busy_poll_us": 50, "defer": True}, way, "busy-poll", connections=4)
     assert seen.total("attempts") > 1000
     assert {row["process"][:6] for row in seen.document["polls"]} == {"python"}
@@ -111,7 +111,7 @@ LATE_NS = 30_000_000
 
 
 class Closings:
-    """Keeps 40 connections open, makes the server close them at random, and notes how late each EOF came."""
+    """Keeps 40 connections open, makes the server close them at random, and records the delay of each EOF."""
 
     def __init__(self, port: int) -> None:
         self._port, self._stop = port, threading.Event()
@@ -147,7 +147,7 @@ class Closings:
 
 @pytest.fixture
 def closing(start, script):
-    """The port of a server that closes what it has answered, and its process."""
+    """The port of a server that closes connections after its answer, and its process."""
     port = free_port()
     return start(script("closing", "127.0.0.1", port), "127.0.0.1", port)
 
@@ -156,7 +156,7 @@ FIN, ETH_P_ALL = 0x01, 3
 
 
 class Fins(threading.Thread):
-    """FINs that a port sent, by the other port, stamped by the kernel: packets on `lo` (AF_PACKET)."""
+    """FINs that a port sent, by the other port, with kernel timestamps: packets on `lo` (AF_PACKET)."""
 
     def __init__(self, port: int) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class Fins(threading.Thread):
 
 
 def test_no_fin_is_delayed(closing, netprobe):
-    """On the wire: from the answer's packet to the FIN's; while looks at the connections follow one another."""
+    """Time from the packet of the answer to that of the FIN, while netprobe inspects connections repeatedly."""
     capture = Fins(closing.port)
     capture.start()
     with Closings(closing.port) as clients:
@@ -211,7 +211,7 @@ def test_no_fin_is_delayed(closing, netprobe):
     assert late[len(late) * 95 // 100] < 10_000_000
 
 
-def test_the_measurement_would_see_it(closing, borrow):
+def test_the_measurement_detects_a_delay(closing, borrow):
     """The same with a duplicate that stays open for 60 ms: the FIN waits for it."""
     with Closings(closing.port) as clients:
         time.sleep(0.2)
@@ -230,7 +230,7 @@ def test_the_measurement_would_see_it(closing, borrow):
 
 
 def test_no_descriptor_of_a_connection_is_duplicated(closing, recording):
-    """Whatever the timing: netprobe never calls pidfd_getfd on a socket."""
+    """Independent of timing: netprobe never calls pidfd_getfd on a socket."""
     with Closings(closing.port):
         session = recording(
             "busypoll", "-p", closing.pid, "-d", "0.3", "--json",

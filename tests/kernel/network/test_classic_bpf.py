@@ -1,4 +1,4 @@
-"""netprobe's reading of a classic program against the kernel's: which of eight sockets does a datagram reach?"""
+"""netprobe's decoder of classic programs, compared with the kernel: the socket that a datagram reaches."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""`netprobe locality` on the lab server: each fault is named, and the matrix shows it."""
+"""`netprobe locality` on the lab server: each fault is named and visible in the matrix."""
 
 import os
 import re
@@ -51,7 +51,7 @@ def test_reversed_order(look):
 
 
 def test_a_thread_is_named_once(look):
-    """Though it both waits on the epoll set and accepts."""
+    """Although it both waits on the epoll set and accepts."""
     with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         seen = look("locality", server, seconds=0.3)
     assert [[one["thread"] for one in member["served_by"]] for member in seen.group["members"]] == [
@@ -170,7 +170,7 @@ def test_io_uring_messages(look):
 
 
 def test_every_message_counts(gated, recording):
-    """More than 100,000 messages a second, and not one is lost."""
+    """At more than 100,000 messages per second, none is lost."""
     messages = 1_000_003
     target = gated("messages", messages)
     session = recording("locality", "-p", target.pid, "-d", 60, "--json")
@@ -181,8 +181,8 @@ def test_every_message_counts(gated, recording):
     assert not document["dropped"]
 
 
-def test_accepted_connections_are_told_apart(recording, load, tmp_path):
-    """What a client reads from a server of its own is no request to it."""
+def test_accepted_connections_are_counted_separately(recording, load, tmp_path):
+    """Messages that a proxy reads from its backend are no requests."""
     run = tmp_path / "run"
     with LabServer(ServerOptions(**TWO)) as server:
         session = recording("locality", "-d", 60, "-o", run)
@@ -197,7 +197,7 @@ def test_accepted_connections_are_told_apart(recording, load, tmp_path):
 
 
 @pytest.mark.parametrize(("listens", "reached"), [("127.0.0.1", "127.0.0.1"), ("::1", "::1"), ("::", "127.0.0.1")])
-def test_clients_of_this_host_are_told_apart(look, tmp_path, listens, reached):
+def test_clients_on_this_host_are_counted_separately(look, tmp_path, listens, reached):
     """The second address is a mapped one where a listener of both families takes a connection by IPv4."""
     with LabServer(ServerOptions(threads=1, cpus=(0,), address=listens)) as server:
         seen = look("locality", server, "-o", tmp_path / "run", address=reached, cpus=(1,))
@@ -209,7 +209,7 @@ def test_clients_of_this_host_are_told_apart(look, tmp_path, listens, reached):
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_clients_behind_a_device_are_told_apart(look, lab, tmp_path, family):
+def test_clients_behind_a_device_are_counted_separately(look, lab, tmp_path, family):
     up = lab(queues=1)
     address = up.server.address if family == 4 else up.server.address6
     with LabServer(ServerOptions(threads=1, cpus=(0,), address=address), namespace=up.server.namespace) as server:
@@ -259,7 +259,7 @@ def test_the_matrix_agrees_with_bpftrace(look, recording, load, steer, shown):
 # ---- Ways in, output ----
 
 
-def test_the_tracepoint_way(recording, monkeypatch):
+def test_the_tracepoint_mechanism(recording, monkeypatch):
     monkeypatch.setenv("NETPROBE_TEST_ATTACH_MECHANISM", "tracepoint")
     session = recording("locality", "--json", "--", build(), "--threads=2")
     document = session.stop().json()
@@ -268,8 +268,8 @@ def test_the_tracepoint_way(recording, monkeypatch):
 
 
 @pytest.mark.parametrize("way", ["fentry", "kprobe"])
-def test_forced_ways(netprobe, monkeypatch, way):
-    """Where the kernel refuses the way it says so; where it does not, the way works."""
+def test_forced_attach_mechanisms(netprobe, monkeypatch, way):
+    """The mechanism works, or the kernel refuses it and that is reported."""
     monkeypatch.setenv("NETPROBE_TEST_ATTACH_MECHANISM", way)
     with LabServer(ServerOptions(threads=2)) as server:
         done = netprobe("locality", "-p", str(server.pid), "-d", "0.2", "--json")
@@ -324,7 +324,7 @@ def test_text(recording, load):
 
 
 def test_tx_queues(look, lab, inside):
-    """With XPS the queue follows the CPU: each reactor's packets go into its own."""
+    """With XPS the CPU determines the queue: the packets of each reactor go into its own queue."""
     up = lab(queues=2)
     for queue in (0, 1):
         path = f"/sys/class/net/{up.server.device}/queues/tx-{queue}/xps_cpus"
@@ -370,7 +370,7 @@ def test_one_tx_queue_is_no_matrix(look):
 
 @pytest.mark.parametrize("name", [b"\x1b[31mred", b"bad\xff", "a\u202eb".encode(), b"two\nlines"])
 def test_hostile_thread_names(recording, load, start, script, name):
-    """In the table of members, in the matrix, and in the verdict's sentence."""
+    """In the table of members, in the matrix, and in the sentence of the verdict."""
     port = free_port()
     server = start(script("accept", "127.0.0.1", port, "cbpf", f"name={name.hex()}"), "127.0.0.1", port)
     text = recording("locality", "-p", server.pid, "-d", 60)
@@ -396,7 +396,7 @@ def test_hostile_thread_names_in_the_verdict(netprobe, start, script, name):
 
 
 def test_a_renamed_device(look, lab, inside):
-    """The kernel leaves the rest of the longer, former name behind the end of the new one."""
+    """In kernel memory, the rest of the longer, former name follows the new one."""
     up = lab(queues=2)
     for words in (["down"], ["name", "new"]):
         inside(up.server.namespace, "ip", "link", "set", up.server.device, *words)

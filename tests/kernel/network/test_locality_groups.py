@@ -27,7 +27,7 @@ def test_large_groups(groups, size):
 
 
 @pytest.mark.timing("depends on when the server starts its threads")
-def test_one_look_is_fast_and_whole_machine_has_it_too(netprobe, shown):
+def test_groups_only_is_fast_and_covers_the_whole_machine(netprobe, shown):
     with LabServer(ServerOptions(**TWO, steer="cbpf", listeners=62)) as server:
         document = netprobe("locality", "--groups-only", "--json").json()
         found = [group for group in shown(document, 0).document["groups"] if group["port"] == server.port]
@@ -63,7 +63,7 @@ def test_udp(groups, order, verdict, address):
     ]
 
 
-def test_the_last_moves_into_the_place_of_a_closed_one(recording, groups, wait_for):
+def test_the_last_member_gets_the_index_of_a_closed_one(recording, groups, wait_for):
     options = ServerOptions(threads=3, cpus=(0, 0, 1), steer="cbpf", close_listener=1)
     with LabServer(options) as server:
         before, _ = groups(server.pid)
@@ -83,10 +83,16 @@ def test_the_last_moves_into_the_place_of_a_closed_one(recording, groups, wait_f
 
 
 def table(group):
-    """Of the members all that does not differ between two runs of a server."""
+    """Fields of the members that are equal in two runs of a server."""
     servers = ("process", "thread", "how", "cpus_allowed")
     return [
-        (m["index"], m["steered_cpus"], m["verdict"], m["reason"], [[s[key] for key in servers] for s in m["served_by"]])
+        (
+            m["index"],
+            m["steered_cpus"],
+            m["verdict"],
+            m["reason"],
+            [[s[key] for key in servers] for s in m["served_by"]],
+        )
         for m in group["members"]
     ]
 
@@ -114,7 +120,7 @@ def test_attached_before_and_after_start_agree(recording, groups, shown, order, 
 
 
 @pytest.mark.timing("depends on when the server starts its threads")
-def test_a_late_look_at_an_idle_server(groups):
+def test_a_recording_of_an_idle_server(groups):
     with LabServer(ServerOptions(**TWO, steer="cbpf")) as server:
         time.sleep(0.2)
         seen, _ = groups(server.pid)
@@ -124,7 +130,7 @@ def test_a_late_look_at_an_idle_server(groups):
     assert "no TCP message" in seen.verdict["sentence"]
 
 
-def test_threads_that_interval_in_accept(start, script, groups):
+def test_threads_that_block_in_accept(start, script, groups):
     port = free_port()
     server = start(script("accept", "127.0.0.1", port), "127.0.0.1", port)
     time.sleep(0.2)

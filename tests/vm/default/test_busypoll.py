@@ -12,18 +12,18 @@ ENTRIES = "entries into the poll loop"
 
 
 def preempted(pid):
-    """How often threads of a process had to leave a CPU."""
+    """Involuntary context switches of the threads of a process."""
     texts = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/status")]
     return sum(int(text.partition("nonvoluntary_ctxt_switches:")[2].split()[0]) for text in texts)
 
 
-@pytest.mark.parametrize("way", ["fentry", "kprobe", "tracepoint"])
-def test_the_loop_and_the_tracepoint_agree(lab, serve, recording, ask, tmp_path, kernel_functions, holds, way):
+@pytest.mark.parametrize("mechanism", ["fentry", "kprobe", "tracepoint"])
+def test_the_loop_and_the_tracepoint_agree(lab, serve, recording, ask, tmp_path, kernel_functions, holds, mechanism):
     # io_uring's own loop is newer than some kernels (6.9).
     suffix = "" if "napi_busy_loop_rcu" in kernel_functions else ", no io_uring"
     up = lab(queues=1, busy_poll_us=POLL_US, defer=True)
     server = serve(up.server.namespace, cpus=(0,), address=up.server.address, busy_poll_us=POLL_US, prefer=True)
-    session = recording("busypoll", "-p", server.pid, "-d", 3600, "--json", "-o", tmp_path / "run", way=way)
+    session = recording("busypoll", "-p", server.pid, "-d", 3600, "--json", "-o", tmp_path / "run", mechanism=mechanism)
     before = preempted(server.pid)
     ask(1, up.server.address, server.port, REQUESTS, up.client.namespace)
     document = session.stop().json()
@@ -36,24 +36,24 @@ def test_the_loop_and_the_tracepoint_agree(lab, serve, recording, ask, tmp_path,
     assert check["kernel_busy_poll_rx_packets"] > 0
     assert check["counted_packets"] == pytest.approx(check["kernel_busy_poll_rx_packets"], abs=2)
     assert check["disagrees"] is False
-    entered = int(loops[loops["what"] == "entered"]["value"].sum())
+    entered = int(loops[loops["quantity"] == "entered"]["value"].sum())
     episodes = int(polls["episodes"].sum())
-    if way == "tracepoint":
+    if mechanism == "tracepoint":
         assert document["attach_mechanisms"][ENTRIES] == "not on this kernel"
         assert entered == 0
     else:
-        assert document["attach_mechanisms"][ENTRIES] == way + suffix
-        # A loop that the softirq keeps from the instance has no episode; the one under way at either end is cut. One
+        assert document["attach_mechanisms"][ENTRIES] == mechanism + suffix
+        # A loop that the softirq keeps from the instance has no episode; an episode at either end is truncated. One
         # that is asked to let another thread run gives the instance back and begins anew (net/core/dev.c, restart): as
         # often as it lost its CPU, and where it kept it in the end, which nothing counts. A tenth is left for these.
         assert 0.8 * entered - 2 <= episodes <= 1.1 * entered + again + 2
     assert episodes > 0
     seen = f"{check['counted_packets']} packets as BusyPollRxPackets counts them"
-    holds("busy polls", "BTF tracepoint" if way == "tracepoint" else way, seen)
+    holds("busy polls", "BTF tracepoint" if mechanism == "tracepoint" else mechanism, seen)
 
 
 def test_io_uring(lab, serve, recording, ask, kernel_functions, holds):
-    """Rings poll by themselves since 6.9; before, netprobe says that this one does not."""
+    """io_uring busy-polls since 6.9; on older kernels, netprobe reports that it does not."""
     up = lab(queues=1, busy_poll_us=0, defer=True)
     server = serve(
         up.server.namespace, cpus=(0,), address=up.server.address, busy_poll_us=POLL_US, prefer=True, backend="io_uring"

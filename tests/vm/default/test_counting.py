@@ -1,4 +1,4 @@
-"""Exact numbers of known workloads: those that tests/kernel counts on the developers' machine."""
+"""Exact counts of known workloads, the same as in tests/kernel."""
 
 SHARES = {"alpha": 5003, "beta": 3001, "gamma": 2003}
 # System call -> calls by class of its timeout (tests/kernel/workloads/waits.c).

@@ -23,20 +23,20 @@ def members(document):
     return [(one["index"], one["served_by"][0]["thread"], one["verdict"]) for one in group["members"]]
 
 
-@pytest.mark.parametrize("way", ["fentry", "kprobe", "tracepoint"])
-def test_the_wrong_order_by_each_way(recording, ask, wait_for, way, holds):
-    """Started under observation: who joins when is seen by the way that is forced."""
+@pytest.mark.parametrize("mechanism", ["fentry", "kprobe", "tracepoint"])
+def test_the_wrong_order_with_each_attach_mechanism(recording, ask, wait_for, mechanism, holds):
+    """netprobe starts the server: the forced mechanism records the order in which threads join."""
     from netprobe.lab.nginx import free_port
     from netprobe.lab.server import ServerOptions, build
 
     options = ServerOptions(**FOUR, listen_order=WRONG, port=free_port())
-    session = recording("locality", "-d", 3600, "--json", "--", build(), *options.argv(), way=way)
+    session = recording("locality", "-d", 3600, "--json", "--", build(), *options.argv(), mechanism=mechanism)
     # It listens before the steering is attached, and says when it is.
     wait_for(lambda: f"ready port={options.port}" in session.errors(), "the server")
     for cpu, count in REQUESTS.items():
         ask(cpu, "127.0.0.1", options.port, count)
     document = session.stop().json()
-    assert document["attach_mechanisms"]["order in which listeners join"] == way
+    assert document["attach_mechanisms"]["order in which listeners join"] == mechanism
     assert [one["joined_by"] for one in document["groups"][0]["members"]] == [f"reactor-{cpu}" for cpu in WRONG]
     assert members(document) == [
         (0, "reactor-0", "right"), (1, "reactor-2", "wrong"), (2, "reactor-1", "wrong"), (3, "reactor-3", "right"),
@@ -44,7 +44,7 @@ def test_the_wrong_order_by_each_way(recording, ask, wait_for, way, holds):
     assert matrix(document) == {(0, 0): 23, (1, 2): 29, (2, 1): 31, (3, 3): 37}
     assert document["verdict"]["kind"] == "broken"
     assert document["dropped"] == []
-    holds("order in which listeners join", way, "threads on CPUs 0, 2, 1, 3 by name, index 1 and 2 wrong")
+    holds("order in which listeners join", mechanism, "threads on CPUs 0, 2, 1, 3 by name, index 1 and 2 wrong")
     holds("messages by receiving and reading CPU", "BTF tracepoint", "23, 29, 31 and 37 messages, each in its cell")
 
 

@@ -1,4 +1,4 @@
-"""What is missing is said in words; what is granted suffices."""
+"""Missing prerequisites are clear errors; the documented capabilities suffice."""
 
 import ctypes
 import errno
@@ -52,7 +52,7 @@ def become(*capabilities):
     os.environ["HOME"] = "/tmp"
 
 
-def test_capabilities_one_too_few(recording):
+def test_one_capability_too_few(recording):
     session = recording("syscalls", "-d", "1", attached=False, prepare=lambda: become(CAP_BPF, CAP_PERFMON))
     assert f"user {NOBODY} without CAP_SYS_PTRACE" in session.finish().refused()
 
@@ -80,7 +80,7 @@ def own_server():
         process.terminate()
 
 
-def test_capabilities_suffice_for_ones_own_server(recording, ask, own_server, holds):
+def test_capabilities_suffice_for_a_server_of_the_same_user(recording, ask, own_server, holds):
     pid, port = own_server
     session = recording("locality", "-p", pid, "-d", 3600, "--json", prepare=granted)
     ask(0, "127.0.0.1", port, 41)
@@ -92,7 +92,7 @@ def test_capabilities_suffice_for_ones_own_server(recording, ask, own_server, ho
     holds(WITHOUT_ROOT, "CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE", "one's own server: groups, threads, 41 messages")
 
 
-def test_another_users_server_needs_one_more(recording, serve, holds):
+def test_a_server_of_another_user_needs_one_more_capability(recording, serve, holds):
     server = serve(**REVERSED)
     session = recording("locality", "-p", server.pid, "--groups-only", "--json", attached=False, prepare=granted)
     document = session.finish().json()
@@ -104,7 +104,7 @@ def test_another_users_server_needs_one_more(recording, serve, holds):
 
 @pytest.fixture
 def paranoid():
-    """Sets how far the kernel keeps perf events for itself."""
+    """Sets kernel.perf_event_paranoid."""
     setting = Path("/proc/sys/kernel/perf_event_paranoid")
     before = setting.read_text()
     yield lambda level: setting.write_text(str(level))
@@ -113,7 +113,7 @@ def paranoid():
 
 @pytest.fixture
 def recorded_without_root(recording, ask, serve, tmp_path):
-    """The Run of another user's server that answered 211 requests."""
+    """The Run of a server of another user that answered 211 requests."""
 
     def run():
         tmp_path.chmod(0o777)
@@ -143,8 +143,8 @@ def test_capabilities_suffice_for_everything(recorded_without_root, paranoid, ho
     holds(WITHOUT_ROOT, "these and CAP_DAC_READ_SEARCH", "another user's server: every probe of `record`")
 
 
-def test_everything_but_stacks_where_the_kernel_keeps_perf_events(recorded_without_root, paranoid, holds):
-    """Debian's own level: it knows CAP_SYS_ADMIN only."""
+def test_record_skips_stacks_where_the_kernel_restricts_perf_events(recorded_without_root, paranoid, holds):
+    """The additional level of Debian: only CAP_SYS_ADMIN is sufficient."""
     paranoid(3)
     run = recorded_without_root()
     assert "profile_samples" not in run.tables
@@ -154,7 +154,7 @@ def test_everything_but_stacks_where_the_kernel_keeps_perf_events(recorded_witho
 
 
 def cycles_refused():
-    """Why the processor's clock cycles cannot be counted here; None where they can."""
+    """Why CPU cycles cannot be counted here; None where they can."""
     libc = ctypes.CDLL(None, use_errno=True)
     attributes = struct.pack("=IIQQQQQI76x", 0, 128, 0, 0, 0, 0, 1, 0)
     fd = libc.syscall(SYS_PERF_EVENT_OPEN, attributes, 0, -1, -1, 8)
@@ -175,17 +175,17 @@ def spinning():
     os.waitpid(pid, 0)
 
 
-@pytest.mark.parametrize("way", ["cycles", "cpu-clock"])
-def test_samples_by_each_event(recording, spinning, tmp_path, way, holds):
-    reason = cycles_refused() if way == "cycles" else None
+@pytest.mark.parametrize("mechanism", ["cycles", "cpu-clock"])
+def test_samples_by_each_event(recording, spinning, tmp_path, mechanism, holds):
+    reason = cycles_refused() if mechanism == "cycles" else None
     command = ["flame", "-p", spinning, "-d", "1", "-o", tmp_path / "run"]
     if reason is None:
-        done = recording(*command, way=way).finish()
+        done = recording(*command, mechanism=mechanism).finish()
         assert done.status == 0, done.err
-        assert netprobe.load(tmp_path / "run").info.attach_mechanisms["samples"] == way
-        holds("samples of stacks", way, "a process that never sleeps is sampled")
+        assert netprobe.load(tmp_path / "run").info.attach_mechanisms["samples"] == mechanism
+        holds("samples of stacks", mechanism, "a process that never sleeps is sampled")
         return
     assert reason in (errno.ENOENT, errno.EOPNOTSUPP)
-    said = recording(*command, attached=False, way=way).finish().refused()
-    assert "There is no way to see the samples" in said
+    said = recording(*command, attached=False, mechanism=mechanism).finish().refused()
+    assert "No attach mechanism works for the samples" in said
     holds("samples of stacks", "-", f"cycles: {os.strerror(reason)}: an emulated processor does not count them")

@@ -1,4 +1,4 @@
-"""Booted with mitigations=off and lockdown=integrity; locked down further in the end, which cannot be undone."""
+"""Booted with mitigations=off and lockdown=integrity; the last test locks down further, which cannot be undone."""
 
 from pathlib import Path
 
@@ -24,17 +24,17 @@ def test_neither_mitigations_nor_hooks(record_served, evaluated, holds):
     holds("kernel-hooks", "samples by cpu-clock", f"without hooks: {hooks.words}")
 
 
-@pytest.mark.parametrize("way", ["fentry", "kprobe"])
-def test_integrity_leaves_the_ways_in(recording, serve, way, holds):
+@pytest.mark.parametrize("mechanism", ["fentry", "kprobe"])
+def test_lockdown_integrity_allows_all_attach_mechanisms(recording, serve, mechanism, holds):
     server = serve(threads=2, cpus=(0, 1), steer="cbpf")
-    document = recording("locality", "-p", server.pid, "-d", "0.5", "--json", way=way).finish().json()
-    assert document["attach_mechanisms"]["order in which listeners join"] == way
+    document = recording("locality", "-p", server.pid, "-d", "0.5", "--json", mechanism=mechanism).finish().json()
+    assert document["attach_mechanisms"]["order in which listeners join"] == mechanism
     assert document["groups"][0]["size"] == 2
-    holds("lockdown=integrity", way, "attaches as without lockdown")
+    holds("lockdown=integrity", mechanism, "attaches as without lockdown")
 
 
 def test_confidentiality(recording, holds):
-    """Programs that read kernel memory are refused: the message says so."""
+    """The kernel refuses programs that read its memory, which the message explains."""
     LOCKDOWN.write_text("confidentiality")
     said = recording("syscalls", "-d", "0.5", attached=False).finish().refused()
     assert "locked down for confidentiality" in said
