@@ -135,7 +135,7 @@ static __always_inline u32 take_slot(void *task)
         t->tgid = read_u32(task + TASK_TGID);
         t->user_tid = user_number(task);
         t->user_tgid = user_number(read_pointer(task + TASK_GROUP_LEADER));
-#ifdef TASK_RUN
+#ifdef TASK_RUN_DELAY
         t->run_before_ns = (u64)read_pointer(task + TASK_RUN);
         t->delay_before_ns = (u64)read_pointer(task + TASK_RUN_DELAY);
 #endif
@@ -269,6 +269,7 @@ struct task_record {
     u32 tid, tgid, parent_tgid;
     u32 user_tid, user_tgid;
     u32 execs, unused;
+    u64 run_ns;
     char comm[16];
 };
 _Static_assert(sizeof(struct task_record) == TASK_RECORD_SIZE, "task_record differs from engine/program_source.py");
@@ -288,6 +289,7 @@ BPF_ITER(task)
     r.user_tid = read_u32(read_pointer(task + TASK_THREAD_PID) + upid + UPID_NR);
     r.user_tgid = read_u32(read_pointer(read_pointer(task + TASK_GROUP_LEADER) + TASK_THREAD_PID) + upid + UPID_NR);
     r.execs = read_u32(task + TASK_EXECS);
+    r.run_ns = (u64)read_pointer(task + TASK_RUN);
     bpf_probe_read_kernel(r.comm, sizeof r.comm, task + TASK_COMM);
     bpf_seq_write(ctx->meta->seq, &r, sizeof r);
     return 0;

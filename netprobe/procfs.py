@@ -9,7 +9,7 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import NamedTuple
 
-TCP_LISTEN = 0x0A  # include/net/tcp_states.h
+TCP_ESTABLISHED, TCP_LISTEN = 0x01, 0x0A  # include/net/tcp_states.h
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 
 
@@ -29,6 +29,42 @@ def listening_sockets(pid: int | str = "self") -> Iterator[TcpSocket]:
     """
     for name in ("tcp", "tcp6"):
         yield from takewhile(lambda found: found.state == TCP_LISTEN, _read_sockets(Path(f"/proc/{pid}/net/{name}")))
+
+
+class Connection(NamedTuple):
+    """An established TCP connection of a network namespace, as one of its two sockets has it."""
+
+    local: str
+    """Address and port, in the hexadecimal form of /proc/net/tcp."""
+    remote: str
+    inode: int
+
+    @property
+    def local_port(self) -> int:
+        """The port of this socket."""
+        return int(self.local.rpartition(":")[2], 16)
+
+    @property
+    def remote_port(self) -> int:
+        """The port of the other socket."""
+        return int(self.remote.rpartition(":")[2], 16)
+
+
+def connections(pid: int | str = "self", most: int = 100_000) -> list[Connection]:
+    """The established TCP connections of the network namespace of a process, `most` at most; none if it has ended."""
+    found: list[Connection] = []
+    for name in ("tcp", "tcp6"):
+        try:
+            with open(f"/proc/{pid}/net/{name}") as file:
+                for line in islice(file, 1, None):
+                    fields = line.split()
+                    if int(fields[3], 16) == TCP_ESTABLISHED:
+                        found.append(Connection(fields[1], fields[2], int(fields[9])))
+                        if len(found) == most:
+                            return found
+        except OSError:
+            continue
+    return found
 
 
 def _read_sockets(path: Path) -> Iterator[TcpSocket]:

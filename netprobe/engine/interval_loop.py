@@ -56,6 +56,8 @@ class IntervalLoop:
     marks: Sequence[Callable[[], None]] = ()
     # The command that the recording lasts as long as.
     companion: StartedServer | None = None
+    # Called after the first interval.
+    under_load: Callable[[], None] = lambda: None
     # Closed by the creator of the loop.
     store: IntervalStore = field(default_factory=IntervalStore)
 
@@ -65,6 +67,7 @@ class IntervalLoop:
         trim_heap()
         self.accounted_seconds = 0.0
         self._partial: list[dict[str, Rows]] = []
+        self._first = True
         self._read_counters()
         if not self.options.duty_cycled:
             self._mark()
@@ -180,6 +183,9 @@ class IntervalLoop:
         )
         self._machine = machine
         self.store.add(interval)
+        if self._first:
+            self._first = False
+            self.under_load()
         self.on_interval(Counted(self.target.known(), [interval]))
         self._reuse_slots()
 

@@ -73,6 +73,9 @@ class GroupObserver:
     def mark(self) -> None:
         """Nothing is read here."""
 
+    def under_load(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """Nothing: groups do not depend on the load."""
+
     def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
         """The snapshot at stop."""
         snapshot = self._take(program, threads)

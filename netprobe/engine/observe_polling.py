@@ -85,6 +85,10 @@ class PollingObserver:
             )
         )
 
+    def under_load(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """The snapshot with the connections of the load."""
+        self._take(program, threads)
+
     def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
         """The snapshot at stop, with the connections of the load."""
         self._take(program, threads)

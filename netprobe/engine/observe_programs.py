@@ -38,6 +38,9 @@ class ProgramObserver:
     def mark(self) -> None:
         """Nothing is read here."""
 
+    def under_load(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """Nothing: the programs of the last snapshot are enough."""
+
     def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
         """The snapshot at stop."""
         self._take(threads)

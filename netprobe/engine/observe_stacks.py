@@ -97,6 +97,9 @@ class StackObserver:
     def mark(self) -> None:
         """Nothing is read here."""
 
+    def under_load(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """Nothing: address spaces are read when stacks are."""
+
     def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
         """Read the stacks from the kernel."""
         self._stop.set()

@@ -29,6 +29,7 @@ TASK_FIELDS = (
     ("user_tgid", "u4"),
     ("execs", "u4"),
     ("unused", "u4"),
+    ("run_ns", "u8"),
     ("comm", "S16"),
 )
 TASK_RECORD_SIZE = sum(int(kind[1:]) for _, kind in TASK_FIELDS)
@@ -62,6 +63,7 @@ def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
         "TASK_TGID": btf.offset("task_struct", "tgid"),
         "TASK_COMM": btf.offset("task_struct", "comm"),
         "TASK_GROUP_LEADER": btf.offset("task_struct", "group_leader"),
+        "TASK_RUN": btf.offset("task_struct", "se.sum_exec_runtime"),
         "TASK_EXECS": btf.offset("task_struct", "self_exec_id"),
         "TASK_REAL_PARENT": btf.offset("task_struct", "real_parent"),
         "TASK_THREAD_PID": btf.offset("task_struct", "thread_pid"),

@@ -66,6 +66,9 @@ class Observer(Protocol):
     def mark(self) -> None:
         """Called at start and stop of the counted time; in a duty-cycled recording, of each sampling window."""
 
+    def under_load(self, program: Program, threads: Sequence[TracedThread]) -> None:
+        """A snapshot after the first interval: a load that starts or ends with the recording has connections then."""
+
     def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
         """The last snapshot."""
 
@@ -139,6 +142,7 @@ class Recorder:
                 scratch,
                 marks,
                 companion,
+                lambda: self._observe_load(program, target),
             )
             stack.callback(loop.store.close)
             # Counting starts before the message that it has started: a load that waits for the message is counted from
@@ -155,6 +159,12 @@ class Recorder:
                 companion.release()
             stopped_by = loop.run()
             return self._collect(program, target, loop, stopped_by, attach_seconds)
+
+    def _observe_load(self, program: Program, target: Target) -> None:
+        if self._observers:
+            threads = target.describe_all()
+            for observer in self._observers:
+                observer.under_load(program, threads)
 
     def _attach(self, program: Program) -> dict[str, CounterReader]:
         from netprobe.engine.counting import open_reader

@@ -137,8 +137,9 @@ class Target:
 
     def _assign(self, task: Task, slot: int) -> None:
         if slot != OVERFLOW_SLOT:
+            before = _schedstat(task.user_tid)
             self._threads.view[slot] = (
-                time.monotonic_ns(), 0, *_schedstat(task.user_tid), task.tid, task.tgid, task.user_tid, task.user_tgid, task.comm
+                time.monotonic_ns(), 0, *before, task.tid, task.tgid, task.user_tid, task.user_tgid, task.comm
             )  # fmt: skip
         self._slot_of.view[task.tid] = slot
 

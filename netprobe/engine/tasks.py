@@ -26,6 +26,8 @@ class Task:
     comm: bytes
     # How many times its process, and the processes that it was forked from, called exec.
     execs: int = 0
+    # CPU time since its start; of a running thread, up to the last tick.
+    run_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def read_tasks(program: Program) -> Tasks:
     records = np.frombuffer(program.iterate("bpf_iter__task"), np.dtype(list(TASK_FIELDS)))
     if not len(records):
         raise NetprobeError("The kernel's task iterator returned nothing.")
-    names = ("tid", "tgid", "parent_tgid", "user_tid", "user_tgid", "comm", "execs")
+    names = ("tid", "tgid", "parent_tgid", "user_tid", "user_tgid", "comm", "execs", "run_ns")
     tasks = [Task(*row) for row in zip(*(records[name].tolist() for name in names), strict=True)]
     return Tasks(tasks, int(records[0]["pid_namespace"]), int(records[0]["pid_level"]))
 

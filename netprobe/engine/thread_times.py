@@ -1,7 +1,7 @@
 """Read the time of each thread: the kernel's sums from the task iterator, sleeps from the map of bpf/thread_time.c.
 
-Cumulative values are read, and their differences to the previous snapshot returned. The state that a thread is in at the
-snapshot counts up to it.
+Cumulative values are read, and their differences to the previous snapshot returned. The state that a thread is in at a
+snapshot counts up to that moment.
 """
 
 from __future__ import annotations

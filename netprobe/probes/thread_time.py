@@ -103,7 +103,6 @@ class Probe:
             "TASK_ON_CPU": field("task_struct", "on_cpu"),
             "TASK_ON_RQ": field("task_struct", "on_rq"),
             "TASK_STATE": field("task_struct", "__state"),
-            "TASK_RUN": field("task_struct", "se.sum_exec_runtime"),
             "TASK_RUN_DELAY": field("task_struct", "sched_info.run_delay"),
             "TASK_LAST_ARRIVAL": field("task_struct", "sched_info.last_arrival"),
             "TASK_LAST_QUEUED": field("task_struct", "sched_info.last_queued"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -142,6 +143,31 @@ class RunContext:
         from netprobe.analysis.time_budget import time_budgets
 
         return time_budgets(self.run.tables, fold=False)
+
+    @cached_property
+    def client_threads(self) -> frozenset[str]:
+        """Names of the threads of clients on this host, found from both ends of the connections."""
+        tables = self.run.tables
+        if "peers" not in tables:
+            return frozenset()
+        clients = {
+            pid: process for pid, process, kind in tables["peers"].rows("pid", "process", "kind") if kind == "client"
+        }
+        names = set(clients.values())
+        if "other_tasks" in tables:
+            names |= {thread for pid, thread in tables["other_tasks"].rows("pid", "thread") if pid in clients}
+        return frozenset(names)
+
+    @cached_property
+    def cpu_ns_by_thread(self) -> dict[str, int]:
+        """CPU time by name of the thread, of the target's threads and of others on this host."""
+        found: Counter[str] = Counter()
+        for budget in self.thread_budgets:
+            found[budget.thread] += budget.running_ns
+        if "other_tasks" in self.run.tables:
+            for thread, running_ns in self.run.tables["other_tasks"].rows("thread", "running_ns"):
+                found[thread] += running_ns
+        return dict(found)
 
     @cached_property
     def saturation(self) -> Saturation | None:

@@ -2,19 +2,20 @@
 
 ## Detection
 
-Input: involuntary context switches of the threads that read messages (or poll a device, see `poll-mode`), and the next
-tasks. The lost time is an estimate: the time in which the thread did not run (from samples by a clock), times the share
-of its switches that the competitor forced, at most 4 ms per switch, and 0.1 ms for a kernel thread, whose time slices
-are short. Without samples 2.5 µs per switch are assumed. A finding is reported if a competitor takes at least 3 % of
-the time of a serving thread, and at least 20 times per second.
+Input: the run delay of the threads that read messages (or poll a device, see `poll-mode`): the time for which they were
+runnable and waited for a CPU, as the kernel measures it. It is divided among the tasks that ran next by their number of
+switches, and no task is attributed more than its own CPU time. A finding is reported if a competitor takes at least 3 %
+of the time of a serving thread, and at least 20 times per second.
 
-A competitor of higher priority does not force switches of a sleeping thread: the thread wakes up and waits. Only
-run-queue latency shows this. If the Run has it (`run_queue`), the lost time is the time in which the thread was
-runnable but did not run, divided among the next tasks by their number of switches.
+Runs without the time of threads have an estimate instead: the wait for a CPU if it was recorded (`run_queue`); else the
+time in which the thread did not run (from samples by a clock), times the share of its switches that the competitor
+forced, at most 4 ms per switch, and 0.1 ms for a kernel thread, whose time slices are short. Without samples 2.5 µs per
+switch are assumed.
 
 Not counted as competitors: threads that tick (`timer-thread-switching`); other serving threads if some of them are not
-pinned (`listener-thread-unpinned`); netprobe. A load generator on the same host (wrk, ab, h2load, iperf3 …) is part of
-the measurement and not reported, but the measurement then covers both.
+pinned (`listener-thread-unpinned`); netprobe; and processes at the other end of the server's connections: a client on
+the same host is part of the measurement, which then covers both. If the clients are on the same host and the Run does
+not have their processes, the result is inconclusive.
 
 The cost is the lost time as a share of the recording, as the mean of the serving threads.
 
@@ -65,10 +66,6 @@ _KERNEL_THREAD = re.compile(
     r"idle_inject|cpuhp/|napi/|oom_reaper|swapper)"
 ).match
 _NETPROBE = re.compile(r"netprobe").match
-_LOAD_GENERATOR = re.compile(
-    r"(t?wrk2?|ab|h2load|hey|oha|bombardier|vegeta|k6|siege|httperf|autocannon|fortio|locust|ghz|drill|loadtest|"
-    r"redis-benchmark|memtier_benchma|memtier_benchmark|mc-crusher|iperf3?|netperf|sockperf|uperf|qperf|rewrk|plow|slow_cooker)$"
-).match
 
 
 @dataclass(frozen=True)
@@ -100,8 +97,21 @@ def evaluate(context: RunContext) -> Result:
             "times per second; the lost time is not in this Run: record with stacks (netprobe record)",
         )
     if not worst:
-        return Pass(CODE, "no thread takes the CPUs of the serving threads for long" + _load_generators(rows))
-    return _finding(context, sorted(worst, key=lambda loss: -loss.pct), len(rows))
+        return Pass(CODE, "no thread takes the CPUs of the serving threads for long" + _clients(context, rows))
+    worst.sort(key=lambda loss: -loss.pct)
+    own = {row.thread for row in context.switches_by_thread}
+    if _may_be_clients(context) and not any(loss.competitor in own for loss in worst):
+        return Inconclusive(
+            CODE,
+            f"{worst[0].competitor} takes the CPU from {worst[0].thread}, but the clients run on this host, and "
+            "whether they are the competitor is not in this Run: record it again",
+        )
+    return _finding(context, worst, len(rows))
+
+
+def _may_be_clients(context: RunContext) -> bool:
+    """Whether clients ran on this host, and their processes are not known."""
+    return "peers" not in context.run.tables and context.matrix.from_this_host
 
 
 def _possible_loss(context: RunContext, losses: list[Loss]) -> Loss | None:
@@ -128,14 +138,35 @@ def _ignored(context: RunContext, rows: list[SwitchRow]) -> set[str]:
 
 
 def _losses(context: RunContext, row: SwitchRow, ignored: set[str]) -> list[Loss]:
-    shares = _waited(context, row) if "run_queue" in context.run.tables else _estimated(context, row)
+    shares = _shares(context, row)
     ((_, tid),) = row.tids
     cpus = tuple(sorted(row.by_cpu, key=lambda cpu: -row.by_cpu[cpu])[:_SHOWN])
     return [
         Loss(row.thread, tid, cpus, name, switches, pct)
         for name, (switches, pct) in shares.items()
-        if not (name in ignored or _NETPROBE(name) or _LOAD_GENERATOR(name))
+        if not (name in ignored or _NETPROBE(name) or name in context.client_threads)
     ]
+
+
+def _shares(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]:
+    """Next task -> number of switches to it, and the time that it took in percent of the recording."""
+    if "thread_time" in context.run.tables:
+        return _run_delay(context, row)
+    return _waited(context, row) if "run_queue" in context.run.tables else _estimated(context, row)
+
+
+def _run_delay(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]:
+    """The measured run delay by next task, at most the CPU time of the task."""
+    runnable_ns = sum(budget.runnable_ns for budget in context.thread_budgets if budget.tids & row.tids)
+    next_tasks = row.preempted_by + row.followed_by
+    cpu_ns = context.cpu_ns_by_thread
+    found = {}
+    for name, count in next_tasks.items():
+        lost_ns = runnable_ns * count / next_tasks.total()
+        if name in cpu_ns:
+            lost_ns = min(lost_ns, cpu_ns[name])
+        found[name] = count, lost_ns / 1e7 / context.seconds
+    return found
 
 
 def _waited(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]:
@@ -172,11 +203,9 @@ def _off_cpu_pct(context: RunContext, row: SwitchRow) -> float | None:
     return 100 - min(100.0, running_ns / 1e7 / context.seconds)
 
 
-def _load_generators(rows: list[SwitchRow]) -> str:
-    switches: Counter[str] = Counter()
-    for row in rows:
-        switches.update({name: count for name, count in row.preempted_by.items() if count and _LOAD_GENERATOR(name)})
-    return f"; the load generator {thread_list(switches)} runs on them as well" if switches else ""
+def _clients(context: RunContext, rows: list[SwitchRow]) -> str:
+    names = {name for row in rows for name, count in row.preempted_by.items() if count} & context.client_threads
+    return f"; the client {thread_list(names)} runs on them as well" if names else ""
 
 
 def _finding(context: RunContext, worst: list[Loss], threads: int) -> Finding:
@@ -194,7 +223,7 @@ def _finding(context: RunContext, worst: list[Loss], threads: int) -> Finding:
         tuple(_evidence(context, loss) for loss in worst[: 2 * _SHOWN]),
         DOCUMENTATION,
         cost_pct=cost,
-        specific_fix=_specific_fix(worst[0], victims),
+        specific_fix=_specific_fix(context, worst[0], victims),
     )
 
 
@@ -209,8 +238,13 @@ def _evidence(context: RunContext, loss: Loss) -> Evidence:
     )
 
 
-def _specific_fix(loss: Loss, victims: set[str]) -> str:
+def _specific_fix(context: RunContext, loss: Loss, victims: set[str]) -> str:
     if loss.competitor in victims:
         return f"Here: move {loss.competitor} or {loss.thread}, and start no more serving threads than there are CPUs."
+    if loss.competitor in {row.thread for row in context.switches_by_thread}:
+        return (
+            f"Here: {loss.competitor} is a thread of the server itself: have fewer busy threads than CPUs, or move its "
+            "work out of the server."
+        )
     cpu = loss.cpus[0] if loss.cpus else "N"
     return f"Here: keep {loss.competitor} off CPU {cpu} (taskset -cp, AllowedCPUs=, or isolcpus={cpu})."

@@ -32,6 +32,7 @@ HTTP Performance Showdown”, It is better to RECV.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from netprobe.analysis.request_count import SENDS
 from netprobe.rules.context import RunContext
@@ -60,8 +61,12 @@ def evaluate(context: RunContext) -> Result:
     total = sum(messages.values())
     rows = [row for row in context.calls_by_thread if (row.pid, row.tid) in messages]
     received = sum(row.calls for row in rows if row.syscall in _RECEIVES)
-    reads = {row.thread: row.calls for row in rows if row.syscall in _READS}
-    by_read = min(sum(reads.values()), total - received)
+    # Several threads may have one name.
+    reads: Counter[str] = Counter()
+    for row in rows:
+        if row.syscall in _READS:
+            reads[row.thread] += row.calls
+    by_read = min(reads.total(), total - received)
     if by_read < _MIN_PER_SECOND * context.seconds or by_read < _MIN_SHARE * total:
         return Pass(CODE, f"{received} calls of the recv family for {total} messages")
     return _finding(context, by_read, total, reads)

@@ -17,7 +17,7 @@ from netprobe.rules.registry import all_rules, findings
 from netprobe.run.description import RunInfo
 from netprobe.run.model import Run
 from netprobe.run.profile import profile_tables
-from netprobe.run.table import Table
+from netprobe.run.table import Table, table_of_rows
 
 PID, SECONDS, BLOCKS, HZ = 4001, 10.0, 20, 99
 RETURN_CPU = [(0x20, 0, 0, 0xFFFFF024), (0x16, 0, 0, 0)]
@@ -56,6 +56,11 @@ class World:
         self.event, self.cpus_online, self.boot = "cpu-clock", "0-1", "quiet"
         self.requests: dict[str, Any] | None = None
         self.run_queue: dict[str, int] = {}
+        # (pid, process, kind, port, connections); None: not observed, as in Runs of earlier versions.
+        self.peers: list[tuple[Any, ...]] | None = None
+        # Seconds that a thread runs and is runnable, of the target's threads and of others.
+        self.budgets: dict[str, tuple[float, float]] = {}
+        self.others: dict[str, float] = {}
         self.without: set[str] = set()
 
     # ---- Events ----
@@ -147,6 +152,10 @@ class World:
             names = ("interval", "pid", "tid", "process", "thread", "total_ns")
             waits = [(0, *self.thread(name), total_ns) for name, total_ns in self.run_queue.items()]
             tables.append(Table("run_queue", _by_column(names, waits)))
+        if self.peers is not None:
+            tables.append(Table("peers", _by_column(("pid", "process", "kind", "port", "connections"), self.peers)))
+        if self.budgets:
+            tables += self._times()
         intervals = [(number, number * SECONDS / BLOCKS, SECONDS / BLOCKS) for number in range(BLOCKS)]
         tables.append(Table("intervals", _by_column(("interval", "start_s", "duration_s"), intervals)))
         info: dict[str, Any] = {
@@ -160,6 +169,21 @@ class World:
         return Run(
             msgspec.convert(info, RunInfo), {table.name: table for table in tables if table.name not in self.without}
         )
+
+    def _times(self) -> list[Table]:
+        rows = []
+        for name, (runs_s, waits_s) in self.budgets.items():
+            states = {"alive": SECONDS, "running": runs_s, "runnable": waits_s}
+            for state, seconds in states.items():
+                rows.append((0, *self.thread(name), state, "", int(seconds * 1e9), *[0] * 7))
+            rows.append(
+                (0, *self.thread(name), "asleep", "epoll_wait", int((SECONDS - runs_s - waits_s) * 1e9), *[0] * 7)
+            )
+        others = [(77, 78, name, name, int(seconds * 1e9)) for name, seconds in self.others.items()]
+        return [
+            table_of_rows("thread_time", rows),
+            table_of_rows("other_tasks", others),
+        ]
 
     def _groups(self) -> list[Table]:
         how = (False, len(self.members), self.steering, json.dumps(self.program), 0, "", False)

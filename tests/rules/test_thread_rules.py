@@ -93,11 +93,48 @@ def test_a_competitor_for_the_cpu(world):
     assert found.severity is Severity.MAJOR
 
 
-@pytest.mark.parametrize("name", ["wrk", "twrk", "ab", "h2load", "iperf3", "redis-benchmark"])
-def test_a_load_generator_passes(world, name):
+@pytest.mark.parametrize("name", ["wrk", "backup", "Изба"])
+def test_a_client_is_known_by_its_connections(world, name):
+    world.peers = [(77, name, "client", 8080, 16)]
     result = preempted(world, name).result("reactor-preempted")
     assert isinstance(result, Pass)
-    assert f"the load generator {name} runs on them as well" in result.reason
+    assert f"the client {name} runs on them as well" in result.reason
+
+
+def test_a_backend_is_a_competitor(world):
+    world.peers = [(77, "backup", "backend", 5432, 16)]
+    assert preempted(world, "backup").codes() == ["reactor-preempted"]
+
+
+def test_clients_on_this_host_without_their_processes_are_inconclusive(world):
+    world.same_host = 1.0
+    result = preempted(world, "wrk").result("reactor-preempted")
+    assert isinstance(result, Inconclusive)
+    assert "the clients run on this host" in result.reason
+
+
+@pytest.mark.parametrize(("waits_s", "found"), [(0.09, False), (0.25, False), (0.35, True)])
+def test_the_loss_is_the_measured_run_delay(world, waits_s, found):
+    """All switches to a task go to the competitor: 0.35 s of 10 s are 3.5 %."""
+    world.budgets = {"reactor-0": (7.0, waits_s), "reactor-1": (7.0, 0.0)}
+    world.others = {"backup": 5.0}
+    assert (preempted(world, "backup").codes() == ["reactor-preempted"]) is found
+
+
+@pytest.mark.parametrize(("runs_s", "found"), [(0.2, False), (0.4, True)])
+def test_a_competitor_takes_no_more_than_its_own_cpu_time(world, runs_s, found):
+    world.budgets = {"reactor-0": (2.0, 7.0), "reactor-1": (7.0, 0.0)}
+    world.others = {"backup": runs_s}
+    assert (preempted(world, "backup").codes() == ["reactor-preempted"]) is found
+    if found:
+        assert "for about 4 % of the time" in world.finding("reactor-preempted").summary
+
+
+def test_a_thread_of_the_server_is_not_isolated(world):
+    world.call("logger", "write", 1_000).switch("logger", 1_000)
+    found = preempted(world, "logger").finding("reactor-preempted")
+    assert "a thread of the server itself" in found.fix
+    assert "isolcpus=0" not in found.fix
 
 
 @pytest.mark.parametrize("name", ["netprobe"])

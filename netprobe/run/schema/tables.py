@@ -231,6 +231,29 @@ _DECLARED = (
         probe="thread_time",
     ),
     TableSchema(
+        "other_tasks",
+        _TIME,
+        "CPU time of the other threads of the host, of those that were there when the recording stopped or under load.",
+        (
+            *_THREAD,
+            time("running_ns", "CPU time during the recording; threads with less than 1 ms have no row"),
+        ),
+        probe="thread_time",
+    ),
+    TableSchema(
+        "peers",
+        _TIME,
+        "Processes of this host at the other end of the target's connections, in the same network namespace.",
+        (
+            _PID,
+            text("process", "name of the process"),
+            text("kind", "`client`: the target accepted the connections; `backend`: the target opened them"),
+            number("port", "port of the server: the target's for a client, the backend's for a backend", 0, 65535),
+            count("connections", "connections, under load or when the recording stopped"),
+        ),
+        written_by="netprobe record",
+    ),
+    TableSchema(
         "switches",
         _SWITCHES,
         "Context switches away from each thread.",
