@@ -9,9 +9,10 @@ dispatcher. A finding is reported from 30 % of the samples and 20 samples on, if
 is at least 25 %. If a function and one of its helpers both qualify, the helper is reported. For a process in
 `poll-mode` only self time counts, since all functions are close below its loop.
 
-Not counted: BPF programs of netprobe; waiting (epoll, poll, busy polling, idle); with `epoll-zero-timeout`, the loop
-that polls epoll; and, with timer samples, functions that enable interrupts, because samples taken while interrupts are
-disabled are attributed to them.
+Not counted: code without symbols (a whole module would look like one function); the loop of an interpreter, which runs
+all of a script; BPF programs of netprobe; waiting (epoll, poll, busy polling, idle); with `epoll-zero-timeout`, the
+loop that polls epoll; and, with timer samples, functions that enable interrupts, because samples taken while interrupts
+are disabled are attributed to them.
 
 The cost is the share of the samples minus 5 %, the share of such a function in a balanced server: an upper limit of the
 possible gain.
@@ -41,6 +42,7 @@ from __future__ import annotations
 
 import re
 
+from flamegraph.frames import Kind
 from netprobe.analysis.confidence import share_at_least
 from netprobe.analysis.frame_shares import HeavyFunction, is_kernel
 from netprobe.rules import epoll_zero_timeout
@@ -63,6 +65,10 @@ _ENABLES_INTERRUPTS = re.compile(
     r"__local_bh_enable_ip|do_syscall_64|syscall_enter_from_user_mode.*|syscall_exit_to_user_mode.*|"
     r"entry_SYSCALL_64.*|exit_to_user_mode.*|irqentry_.*|asm_.*|pv_native_safe_halt|default_idle.*|__schedule)$"
 ).match
+# The loops of CPython, PHP, Ruby, Lua, Perl, V8 and the JVM: their time is that of the program that they interpret.
+_INTERPRETER = re.compile(
+    r"(_PyEval_\w+|PyEval_\w+|execute_ex|vm_exec\w*|rb_vm_exec|luaV_execute|Perl_runops_\w+|Builtins_\w+|Interpreter)$"
+).match
 _WAITS = re.compile(
     r"(__x64_sys_(epoll_p?wait2?|p?poll|p?select6?)|do_epoll_p?wait2?|ep_poll|do_sys_poll|do_select|napi_busy_loop.*|"
     r"__napi_busy_loop|cpu_startup_entry|do_idle)$"
@@ -77,12 +83,22 @@ def evaluate(context: RunContext) -> Result:
     heavy = context.frames.heaviest(ignored, _WAITS, 0 if context.pollers else _HELPER_CALLS, _MIN_SHOWN_PCT)
     # The time of a loop that polls epoll with a zero timeout belongs to the finding epoll-zero-timeout.
     loops = context.frames.user_callers(_WAITS) if context.cause(epoll_zero_timeout) else set()
-    heavy = [function for function in heavy if _has_few_helpers(function) and function.frame.name not in loops]
+    heavy = [
+        function
+        for function in heavy
+        if _has_few_helpers(function) and function.frame.name not in loops and not _is_no_function(function)
+    ]
     hot = [function for function in heavy if _is_hot(function, context.frames.samples)]
     if not hot:
         largest = f"{heavy[0].frame.name} takes {heavy[0].pct:.0f} %" if heavy else "all shares are small"
         return Pass(CODE, f"no function dominates: {largest}")
     return _finding(context, _innermost(hot), heavy)
+
+
+def _is_no_function(function: HeavyFunction) -> bool:
+    """Whether the frame stands for much code: a module without symbols, or a script."""
+    frame = function.frame
+    return frame.kind is Kind.UNKNOWN or (frame.kind is Kind.USER and bool(_INTERPRETER(frame.name)))
 
 
 def _is_hot(function: HeavyFunction, samples: int) -> bool:

@@ -2,11 +2,13 @@
 
 ## Detection
 
-Input: context switches by role (`timer-0` and `timer-1` are one role), system calls and messages by thread. A role
-ticks if its threads read no messages, go to sleep at least 500 times per second each, make few calls per wake-up, and
-wait for timers: nearly all their calls are nanosleep, timerfd or signal waits; or they are reads (of a timerfd) that
-are equally frequent in each interval and thread (within 10 %) or made by threads whose name contains timer, tick,
-quota, clock or watchdog.
+Input: context switches by role (`timer-0` and `timer-1` are one role), system calls and messages by thread, and what
+ends the sleeps of each thread. A role ticks if its threads read no messages, go to sleep at least 500 times per second
+each, make few calls per wake-up, and a timer ends at least 90 % of their sleeps, whatever call they sleep in.
+
+Runs without wakers are evaluated by the calls: nearly all are nanosleep, timerfd or signal waits; or they are reads (of
+a timerfd) that are equally frequent in each interval and thread (within 10 %) or made by threads whose name contains
+timer, tick, quota, clock or watchdog.
 
 Imported switches (pidstat) come without calls: only the name of the thread is used. Imported switches of the whole
 machine (sar) come without threads: a note is reported if the machine switches at least 2,000 times per second and CPU
@@ -168,12 +170,26 @@ def _ticks(
     if row.tids & serving or row.voluntary < _MIN_PER_SECOND * context.seconds * len(row.tids):
         return False
     total = of_role.total()
+    by_timer = _share_woken_by_timer(context, row)
+    if by_timer is not None:
+        return by_timer >= _NEARLY_ALL and total <= _MAX_CALLS_PER_WAKE_UP * row.voluntary
     if not 0 < total <= _MAX_CALLS_PER_WAKE_UP * row.voluntary:
         return False
     if sum(of_role[call] for call in _SLEEPS) >= _NEARLY_ALL * total:
         return True
     reads = sum(of_role[call] for call in _SLEEPS | _READS)
     return reads >= _NEARLY_ALL * total and bool(_TIMER_NAME(row.thread) or _has_steady_rate(context, row))
+
+
+def _share_woken_by_timer(context: RunContext, row: SwitchRow) -> float | None:
+    """Share of the role's sleeps that a timer ended; None where wakers were not recorded."""
+    if "thread_time" not in context.run.tables:
+        return None
+    woken_by: Counter[str] = Counter()
+    for budget in context.thread_budgets:
+        if budget.tids & row.tids:
+            woken_by.update(budget.woken_by)
+    return (woken_by["hrtimer"] + woken_by["timer"]) / woken_by.total() if woken_by else None
 
 
 def _has_steady_rate(context: RunContext, row: SwitchRow) -> bool:
@@ -210,13 +226,23 @@ def _finding(context: RunContext, roles: list[TickingRole]) -> Finding:
     return Finding(
         CODE,
         Severity.of(cost),
-        f"{thread_list(names)} only {tick}, {per_thread:.0f} times per second{each}, and every tick "
-        f"{'may preempt' if context.imported else 'preempts'} a serving thread.",
+        f"{thread_list(names)} only {tick}, {per_thread:.0f} times per second{each}{_consequence(context, roles)}.",
         tuple(evidence for role in roles for evidence in _evidence(context, role)),
         DOCUMENTATION,
         cost_pct=cost,
         specific_fix=f"The period here is {1000 / per_thread:.2g} ms.",
     )
+
+
+def _consequence(context: RunContext, roles: list[TickingRole]) -> str:
+    """How often ticks preempt a serving thread, as the evidence has it."""
+    if context.imported:
+        return ", and every tick may preempt a serving thread"
+    ticks, preemptions = sum(role.row.voluntary for role in roles), sum(role.preemptions for role in roles)
+    if not preemptions:
+        return ", and none of the ticks preempts a serving thread"
+    share = 100 * preemptions / ticks
+    return f", and {'every tick preempts' if share >= 90 else f'{share:.0f} % of the ticks preempt'} a serving thread"
 
 
 def _evidence(context: RunContext, role: TickingRole) -> list[Evidence]:
