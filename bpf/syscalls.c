@@ -121,7 +121,7 @@ BPF_TABLE("hash", struct timed_call, struct latency, syscall_latency, TIMED_CALL
 BPF_ARRAY(no_latency, struct latency, 1);
 #endif
 
-static __always_inline void remember(u32 slot, u32 number, u32 compat)
+static __always_inline void record_entry(u32 slot, u32 number, u32 compat)
 {
     struct in_flight *f = syscalls_in_flight.lookup(&slot);
     if (!f || slot == OVERFLOW_SLOT) return;
@@ -217,7 +217,7 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
     if (compat || !(ONLY_SYSCALLS)) return 0;
 #endif
 #ifdef ON_SYS_EXIT
-    remember(slot, number, compat);
+    record_entry(slot, number, compat);
 #endif
     if (compat || number >= SYSCALLS) return count_other(slot, number, compat);
     struct calls *calls = syscall_calls.lookup(&slot);

@@ -21,7 +21,6 @@ from flamegraph.verdicts import SimpleRule, UnknownNoise, Verdict, VerdictInput,
 from flamegraph.weights import Normalization, normalization
 
 if TYPE_CHECKING:
-    from flamegraph.profile import Profile
     from flamegraph.verdicts import Floats, Verdicts
 
 

@@ -56,8 +56,8 @@ def _threads(poor: Profile, rich: Profile, poor_name: str, rich_name: str, notes
         notes.append(f"{rich_name}: threads are ignored, since {poor_name} has no thread names.")
         return poor, replace(rich, threads=[_UNKNOWN_THREAD] * len(rich.threads))
     notes.append(
-        f"{poor_name} has no thread names: the first frame of each stack is read as its thread, since it has the names of"
-        f" the threads of {rich_name}."
+        f"{poor_name} has no thread names: the first frame of each stack is read as its thread, since it has the names"
+        f" of the threads of {rich_name}."
     )
     return _threads_from_frames(poor, first, comms), rich
 

@@ -141,7 +141,7 @@ _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 def _pattern(phrase: str) -> re.Pattern[str]:
     # Between two words there may be the end of a line: of a comment, of a paragraph, of a string.
     words = (re.escape(word).replace(r"\*", r"\w*") for word in phrase.split())
-    end = "" if phrase.endswith((":", "*")) else r"\b"
+    end = r"\b" if phrase[-1].isalpha() else ""
     return re.compile(r"\b" + r"[\s#*/\"']+".join(words) + end, 0 if phrase.isupper() else re.IGNORECASE)
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def command(options: RecordOptions, top: int, latency: bool, no_fold: bool) -> None:
     """Count context switches.
 
-    The first table shows the whole machine by second, like `sar -w 1`. The second shows the threads of the target:
+    The first table shows the whole machine per second, like `sar -w 1`. The second shows the threads of the target:
     voluntary switches (the thread went to sleep), involuntary ones (it was preempted), and the task that ran next.
 
     \b

@@ -158,7 +158,7 @@ class Btf:
     def switch_state(self) -> str:
         """C expression in a sched_switch program: the state in which the thread leaves its CPU.
 
-        An argument of its own since 5.18 (kernel commit fa2c3254d7cf), the task's field before.
+        A separate argument since 5.18 (kernel commit fa2c3254d7cf), the task's field before.
         """
         if (self.raw_tracepoint_arguments("sched_switch") or 0) >= 4:
             return "((u32)ctx->args[3])"

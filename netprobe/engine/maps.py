@@ -54,7 +54,7 @@ class HashReader:
         bpf_map.check("value", self.value.itemsize)
         # The kernel refuses a call whose room is smaller than a hash bucket: never less than 64 elements.
         self._room = max(64, min(bpf_map.entries, _BATCH_BYTES // self.value.itemsize))
-        # Shared by all reads: a recording reads several times a second, and new buffers would fragment the heap.
+        # Shared by all reads: a recording reads several times per second, and new buffers would fragment the heap.
         self._keys, self._values = np.empty(self._room, self.key), np.empty(self._room, self.value)
 
     def read(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:

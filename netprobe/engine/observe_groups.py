@@ -57,7 +57,7 @@ def observer(options: RecordOptions) -> GroupObserver:
 
 
 class GroupObserver:
-    """Snapshots at start and stop. The one at stop is used, unless the target has ended by then."""
+    """Snapshots at start and stop. The one at stop is used, unless the target has exited."""
 
     probe = "sockets"
 

@@ -35,7 +35,7 @@ UNMAPPED = Frame(UNKNOWN, "", Kind.UNKNOWN)
 # The leaf of every wait is the scheduler, and netprobe's own program above it: neither tells what is waited for.
 _SWITCH = "__schedule"
 _SCHEDULER = ("__schedule", "schedule", "io_schedule", "preempt_schedule", "__cond_resched")
-_MOST_OWN_FRAMES = 8
+_MAX_OWN_FRAMES = 8
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ class _Naming:
 def _without_scheduler(frames: list[Frame]) -> list[Frame]:
     """A stack, leaf first, without the functions of the scheduler at the leaf."""
     names = [frame.name for frame in frames]
-    begin = names.index(_SWITCH) if _SWITCH in names[:_MOST_OWN_FRAMES] else 0
+    begin = names.index(_SWITCH) if _SWITCH in names[:_MAX_OWN_FRAMES] else 0
     end = begin
     while end < len(names) - 1 and names[end].startswith(_SCHEDULER):
         end += 1

@@ -34,7 +34,7 @@ class RecordOptions:
     counted_share: float = 1.0
     """Below 1, a duty-cycled recording: events are counted in a sampling window of this share of each interval."""
     slots: int | None = None
-    """How many threads can be told apart; None: by the size of the machine."""
+    """Number of per-thread slots; None: depends on the size of the machine."""
     output: Path | None = None
     """Where the Run is written."""
     in_series: bool = False
@@ -62,7 +62,7 @@ class RecordOptions:
         return not (self.pids or self.comm or self.command)
 
     def describe(self) -> str:
-        """The target in words."""
+        """A description of the target."""
         if self.command:
             line = " ".join((os.path.basename(self.command[0]), *self.command[1:]))
             long = len(line) > _MAX_COMMAND_LENGTH

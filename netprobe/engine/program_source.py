@@ -46,7 +46,7 @@ def pid_limit() -> int:
 
 
 def slots_for(options: RecordOptions) -> int:
-    """How many threads can be told apart: twice the present threads of the machine, within a limit of memory.
+    """Number of per-thread slots: twice the present threads of the machine, within a limit of memory.
 
     A slot takes about 8 KiB in the kernel with both counting probes.
     """

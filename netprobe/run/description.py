@@ -40,7 +40,7 @@ class HostInfo(Struct, kw_only=True, frozen=True):
 class TargetInfo(Struct, kw_only=True, frozen=True):
     """What was recorded."""
 
-    description: Annotated[str, _doc("the target in words")]
+    description: Annotated[str, _doc("a description of the target")]
     pids: Annotated[list[int], _doc("PIDs specified with -p")] = []
     comm: Annotated[str | None, _doc("name specified with --comm")] = None
     command: Annotated[list[str], _doc("command line of the server that netprobe started; empty: none")] = []
@@ -165,7 +165,7 @@ def parse_info(content: Mapping[str, Any], file: Path) -> RunFile:
 
 
 def info_as_json(info: RunInfo) -> dict[str, Any]:
-    """Plain values for JSON; optional objects without a value are left out."""
+    """Plain values for JSON; optional objects without a value are skipped."""
     content: dict[str, Any] = msgspec.to_builtins(info)
     for parent, name in ((content, "requests"), (content, "imported"), (content["recording"], "elapsed_seconds")):
         if parent[name] is None:

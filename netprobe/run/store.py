@@ -40,7 +40,7 @@ def check_destination(path: str | Path) -> None:
     """Raise `NetprobeError` unless a Run can be written there; called before the recording begins."""
     path = Path(path)
     _check_name(path)
-    # Permissions do not tell: root has all of them, even in /proc or on a full disk.
+    # Checking permissions does not suffice: root has all of them, even in /proc or on a full disk.
     try:
         os.rmdir(_make_temporary(path))
     except OSError as error:
@@ -216,11 +216,11 @@ class _Columns(dict[str, Any]):
 
     def __init__(self, columns: Mapping[str, Any], file: Path) -> None:
         super().__init__(columns)
-        self._file = file
+        self.file = file
 
     def __missing__(self, name: str) -> Any:
         raise NetprobeError(
-            f"The table {self._file} has no column {name}: it is corrupt, or of another version of netprobe.",
+            f"The table {self.file} has no column {name}: it is corrupt, or of another version of netprobe.",
             hint="Record again.",
         )
 
@@ -234,7 +234,7 @@ def _read_table(path: Path, name: str, version: int, intervals: int) -> Table:
     file = path / f"{file_stem(name, version)}.parquet"
     try:
         _check_regular(file)
-        # Not read_table(): it imports the data sets of Arrow and pandas with them, half a second for nothing.
+        # Not read_table(): it imports pyarrow.dataset and pandas, which takes half a second.
         with pq.ParquetFile(file) as opened:
             table = opened.read()
         table = table.rename_columns(upgraded_names(name, table.column_names, version))

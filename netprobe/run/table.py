@@ -1,4 +1,4 @@
-"""A table by columns, light enough to exist where pandas is not loaded."""
+"""A table: columns by name, without pandas."""
 
 from __future__ import annotations
 

@@ -38,20 +38,20 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
-def _facts(outcomes: Sequence[Outcome], series: str) -> Iterator[dict[str, Any]]:
+def _results(outcomes: Sequence[Outcome], series: str) -> Iterator[dict[str, Any]]:
     for outcome in outcomes:
         if outcome.series == series:
             for test in outcome.tests:
-                yield from test["facts"]
+                yield from test["results"]
 
 
 def _features(outcomes: Sequence[Outcome], kernels: Sequence[tuple[str, str]]) -> str:
-    features = list(dict.fromkeys(fact["feature"] for series, _ in kernels for fact in _facts(outcomes, series)))
+    features = list(dict.fromkeys(result["feature"] for series, _ in kernels for result in _results(outcomes, series)))
     rows = []
     for feature in features:
         cells = []
         for series, _ in kernels:
-            mechanisms = [fact["mechanism"] for fact in _facts(outcomes, series) if fact["feature"] == feature]
+            mechanisms = [result["mechanism"] for result in _results(outcomes, series) if result["feature"] == feature]
             named = ", ".join(dict.fromkeys(mechanism for mechanism in mechanisms if mechanism != "-"))
             cells.append(named or ("see below" if mechanisms else "no"))
         rows.append([feature, *cells])
@@ -61,8 +61,8 @@ def _features(outcomes: Sequence[Outcome], kernels: Sequence[tuple[str, str]]) -
 def _observations(outcomes: Sequence[Outcome], kernels: Sequence[tuple[str, str]]) -> str:
     rows: dict[tuple[str, str, str], list[str]] = {}
     for series, _ in kernels:
-        for fact in _facts(outcomes, series):
-            rows.setdefault((fact["feature"], fact["mechanism"], fact["observation"]), []).append(series)
+        for result in _results(outcomes, series):
+            rows.setdefault((result["feature"], result["mechanism"], result["observation"]), []).append(series)
     cells = [[*key, ", ".join(dict.fromkeys(on))] for key, on in sorted(rows.items())]
     return "## Observations\n\n" + _table(["Feature", "Attach mechanism", "Observation", "Kernels"], cells)
 

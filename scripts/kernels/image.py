@@ -1,7 +1,7 @@
-"""A disk image with what tests inside read most: Python, netprobe's dependencies, the compiler, the checkout.
+"""A disk image with the files that tests in a virtual machine read: Python, dependencies, compiler, checkout.
 
-The host's files are seen through 9p, where each look at a file is a round trip through two emulated queues; imports
-take a minute. From a disk they take seconds. The checkout in the image does not change while the tests run.
+The files of the host are mounted through 9p, where each access is a round trip through two emulated queues: imports
+take a minute. From a disk image they take seconds. The checkout in the image does not change while the tests run.
 """
 
 from __future__ import annotations

@@ -34,5 +34,6 @@ def test_each_finding_has_its_section(built):
 
 def test_the_public_names_are_in_the_reference(built):
     page = (built / "python.html").read_text()
-    for name in ("netprobe.load", "netprobe.compare", "flamegraph.readers.read", "flamegraph.flame_graph.FlameGraph.write"):
+    names = ("netprobe.load", "netprobe.compare", "flamegraph.readers.read", "flamegraph.flame_graph.FlameGraph.write")
+    for name in names:
         assert f'id="{name}"' in page

@@ -43,7 +43,7 @@ def test_record_while_the_load_runs(netprobe, nginx, tmp_path):
     accepted = int(run.table("messages")["accepted"].sum())
     # wrk reports less than it sent: what was under way at its end.
     assert accepted == pytest.approx(requests, rel=0.02)
-    assert f"{requests / run.seconds:.0f} requests a second (wrk.txt)" in done.out
+    assert f"{requests / run.seconds:.0f} requests per second (wrk.txt)" in done.out
     calls = run.table("syscalls").groupby("syscall")["calls"].sum().astype(int)
     assert calls["writev"] == pytest.approx(requests, rel=0.02)
     assert run.table("programs")["path"].str.endswith("nginx").all()
@@ -101,7 +101,7 @@ def test_light_takes_all_samples_in_sampling_windows(netprobe, tmp_path):
 
 def test_an_estimate_is_marked(netprobe, nginx, tmp_path):
     done = netprobe("record", "-p", nginx.pid, "-o", tmp_path / "run", "--while", " ".join(wrk_command(nginx.url, 1)))
-    assert "requests a second (messages read from accepted connections)" in done.out
+    assert "requests per second (messages read from accepted connections)" in done.out
     assert "About " in done.out
 
 
@@ -156,7 +156,7 @@ def test_ctrl_c_gives_the_result(recording, tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "does not say"), ("Requests/sec: 12\n", "does not say")],
+    [("", "does not contain a number"), ("Requests/sec: 12\n", "does not contain a number")],
 )
 def test_a_report_without_a_number(netprobe, tmp_path, text, words):
     (tmp_path / "words").write_text(text)
@@ -190,7 +190,7 @@ def test_the_load_ends_with_the_recording(netprobe, tmp_path):
     arguments = ("-d", 0.5, "-o", tmp_path / "run", "--while", load, "--requests-from", tmp_path / "report")
     done = netprobe("record", *arguments, timeout=30)
     assert f"while `{load}` runs, for 0.5 s at most" in done.err
-    assert "-d ended the recording before the load generator had ended" in done.err
+    assert "-d stopped the recording before the load generator had ended" in done.err
     assert package.load(tmp_path / "run").info.recording.stopped_by == "duration"
     assert not of_group(int(mark.read_text()))
 

@@ -31,7 +31,7 @@ def holds(record_property: Callable[[str, object], None]) -> Callable[..., None]
     """Report a feature that works to the document: (feature, attach mechanism, observation)."""
 
     def tell(feature: str, mechanism: str, observation: str) -> None:
-        record_property("fact", {"feature": feature, "mechanism": mechanism, "observation": observation})
+        record_property("result", {"feature": feature, "mechanism": mechanism, "observation": observation})
 
     return tell
 

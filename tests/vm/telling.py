@@ -37,7 +37,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             seconds=report.duration,
             reason=reason,
             failure=report.longreprtext if report.failed else "",
-            facts=[value for name, value in report.user_properties if name == "fact"],
+            results=[value for name, value in report.user_properties if name == "result"],
         )
 
 

@@ -23,6 +23,6 @@ def recognises(head: bytes) -> bool:
 
 def read(source: InputSource, options: ReadOptions) -> Profile:
     """Read the profile. Raises `BrokenProfileError` with the byte offset of the corruption."""
-    from flamegraph.readers.perfdata.recording import read_recording
+    from flamegraph.readers.perfdata.perf_recording import read_recording
 
     return read_recording(source, options)

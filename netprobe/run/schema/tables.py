@@ -395,7 +395,7 @@ _DECLARED = (
             count("attempts", "polls", Compared("busy polling", computed=True)),
             count("hits", "polls that found packets", Compared("busy polling", computed=True)),
             count("packets", "packets that these polls found", Compared("busy polling", computed=True)),
-            count("episodes", "episodes of polling, each ended by one last poll"),
+            count("episodes", "episodes of polling, each of which ends with one last poll"),
             count("last_poll_packets", "packets found by the last polls", Compared("busy polling", computed=True)),
             time("polling_ns", "time between the first and the last poll of each episode"),
         ),

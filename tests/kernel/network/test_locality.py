@@ -47,7 +47,7 @@ def test_reversed_order(look):
     assert min(seen.matrix()[0, 1], seen.matrix()[1, 0]) > 1000
     assert seen.verdict["kind"] == "broken"
     assert len(seen.verdict["reasons"]) == 1
-    assert re.search(r"wrong order: index 0, 1, … is served on CPU 1, 0", seen.verdict["sentence"])
+    assert re.search(r"wrong order: indexes 0, 1, … are served on CPU 1, 0", seen.verdict["sentence"])
 
 
 def test_a_thread_is_named_once(look):

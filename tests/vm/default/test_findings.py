@@ -62,10 +62,10 @@ def test_hooks_and_mitigations(record_served, hooked, evaluated, holds):
     run = record_served(hooked)
     hooks, mitigations = evaluated(run, "kernel-hooks"), evaluated(run, "mitigation-cost")
     assert isinstance(hooks, Finding), hooks
-    seen = " | ".join(fact.text for fact in hooks.evidence)
+    seen = " | ".join(evidence.text for evidence in hooks.evidence)
     for kind in ("netfilter: ", "auditing: ", "packet taps: "):
         assert kind in seen
     holds("kernel-hooks", "samples by cpu-clock", f"netfilter, an audit rule and a packet socket: {hooks.summary}")
     assert isinstance(mitigations, Finding), mitigations
-    assert "boot parameters about them: none" in " | ".join(fact.text for fact in mitigations.evidence)
+    assert "boot parameters for mitigations: none" in " | ".join(evidence.text for evidence in mitigations.evidence)
     holds("mitigation-cost", "samples by cpu-clock", f"default boot: {mitigations.summary}")
