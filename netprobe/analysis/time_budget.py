@@ -83,7 +83,7 @@ class Sleep:
 
     @property
     def category(self) -> Category:
-        """What it waits for. `read` and `write` are told apart by what they slept on most."""
+        """What it waits for. `read` and `write` are distinguished by what they slept on most."""
         if (known := _CATEGORIES.get(self.reason)) is not None:
             return known
         if self.reason in ("read", "write", "readv", "writev", "close", "shutdown"):

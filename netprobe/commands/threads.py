@@ -31,14 +31,22 @@ _FREQUENCY = 99
 @recording_options(*ALL_OPTIONS)
 @click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Number of rows; 0: all.")
 @click.option(
-    "--by", default="role", show_default=True, type=click.Choice(["role", "thread"]),
+    "--by",
+    default="role",
+    show_default=True,
+    type=click.Choice(["role", "thread"]),
     help="One row per role (timer-0 and timer-1 are timer-N) or per thread.",
 )
 @click.option(
-    "-F", "--frequency", default=_FREQUENCY, show_default=True, type=click.IntRange(0, 10_000), metavar="HZ",
+    "-F",
+    "--frequency",
+    default=_FREQUENCY,
+    show_default=True,
+    type=click.IntRange(0, 10_000),
+    metavar="HZ",
     help="Samples per second that split running time into user and kernel mode; 0: no split.",
 )
-def command(options: RecordOptions, top: int, by: str, frequency: int) -> None:  # fmt: skip
+def command(options: RecordOptions, top: int, by: str, frequency: int) -> None:
     """Measure where the time of each thread goes.
 
     RUN is time on a CPU, split by samples into user mode, kernel and interrupts. WAIT is time runnable, but waiting for

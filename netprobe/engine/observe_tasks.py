@@ -15,7 +15,7 @@ from netprobe.run.table import Table, table_of_rows
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
 
-# Threads that ran for less than a tick are left out.
+# Threads that ran for less have no row.
 _MIN_NS = 1_000_000
 
 

@@ -121,7 +121,8 @@ class Probe:
             "BUCKET_FASTREUSE": field("inet_bind_bucket", "fastreuse"),
             **dict(zip(("PAGE_FAULT_ENTRY", "PAGE_FAULT_ENTRY_SIZE"), _page_fault_entry(), strict=True)),
             "ENTRY_DEPTH": _ENTRY_DEPTH,
-            "SAMPLE_MODES": 1,
+            # The helper is newer than some kernels (5.15).
+            **({"SAMPLE_MODES": 1} if kernel.has_function("bpf_task_pt_regs") else {}),
             **({"SAMPLE_MODES_ALONE": 1} if self._frequency else {}),
         }
 
@@ -188,8 +189,8 @@ class Probe:
         import numpy as np
 
         interval, rows = counted.rows("sleep_objects")
-        words = [rows[f"address_{place}"] for place in range(4)]
-        addresses = [_address(row) for row in zip(*(word.tolist() for word in words), strict=True)]
+        parts = (rows[f"address_{place}"].tolist() for place in range(4))
+        addresses = [_address(row) for row in zip(*parts, strict=True)]
         return declared_table(
             "sleep_objects",
             {
@@ -252,11 +253,12 @@ def _page_fault_entry() -> tuple[int, int]:
     return 0, 0
 
 
-def _address(words: tuple[int, ...]) -> str:
-    if not any(words):
+def _address(parts: tuple[int, ...]) -> str:
+    """The text of an address of four 32-bit numbers, of which an IPv4 address has the first; empty without one."""
+    if not any(parts):
         return ""
-    packed = b"".join(word.to_bytes(4, "little") for word in words)
-    if not any(words[1:]):
+    packed = b"".join(part.to_bytes(4, "little") for part in parts)
+    if not any(parts[1:]):
         return str(ipaddress.IPv4Address(packed[:4]))
     address = ipaddress.IPv6Address(packed)
     return str(address.ipv4_mapped or address)

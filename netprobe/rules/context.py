@@ -146,7 +146,7 @@ class RunContext:
 
     @cached_property
     def client_threads(self) -> frozenset[str]:
-        """Names of the threads of clients on this host, found from both ends of the connections."""
+        """Names of the threads of clients on this host, which are at the other end of its connections."""
         tables = self.run.tables
         if "peers" not in tables:
             return frozenset()

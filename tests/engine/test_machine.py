@@ -11,7 +11,9 @@ def test_counters_rise():
 
 
 def test_fields_of_proc_stat(tmp_path):
-    (tmp_path / "stat").write_text("cpu  1 2 3 400 50 6 7 80 0 0\ncpu0 1 2 3 9 9 6 7 9 0 0\nctxt 12345\nbtime 1\nprocesses 77\nsoftirq 1 2\n")
+    (tmp_path / "stat").write_text(
+        "cpu  1 2 3 400 50 6 7 80 0 0\ncpu0 1 2 3 9 9 6 7 9 0 0\nctxt 12345\nbtime 1\nprocesses 77\nsoftirq 1 2\n"
+    )
     machine = read_machine(str(tmp_path / "stat"))
     assert (machine.switches, machine.forks) == (12345, 77)
     tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")

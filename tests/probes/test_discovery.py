@@ -9,7 +9,16 @@ from netprobe.run.schema.tables import TABLES
 
 def test_every_file_with_a_probe_is_found(checkout):
     found = all_probes()
-    assert list(found) == ["busypoll", "locality", "serving", "sockets", "stacks", "switches", "syscalls"]
+    assert list(found) == [
+        "busypoll",
+        "locality",
+        "serving",
+        "sockets",
+        "stacks",
+        "switches",
+        "syscalls",
+        "thread_time",
+    ]
     for name, probe in found.items():
         assert probe.__module__ == f"netprobe.probes.{name}"
         assert (checkout / "bpf" / probe.source).exists()
