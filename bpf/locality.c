@@ -18,7 +18,7 @@ static __always_inline bool was_accepted(void *sock)
     return bits && (*bits >> (port & 63)) & 1;
 }
 
-// Whether both ends of a connection are on this host: both addresses are the same, or one is in 127.0.0.0/8. Its
+// Whether both endpoints of a connection are on this host: both addresses are the same, or one is in 127.0.0.0/8. Its
 // packets then go over loopback, whatever the address is.
 static __always_inline bool is_same_host(void *sock)
 {

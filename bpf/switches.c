@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// Context switches by thread and by next task; optionally the time that a thread waited for a CPU.
+// Context switches by thread and by next task; optionally run-queue latency, the time that a thread waited for a CPU.
 
 struct switches { u64 voluntary, involuntary; };
 BPF_F_TABLE("array", u32, struct switches, thread_switches, SLOTS, MMAPABLE);
@@ -41,7 +41,8 @@ int on_wakeup(struct bpf_raw_tracepoint_args *ctx)
 }
 #endif
 
-// One lookup by thread, CPU and next task. Only the previous thread writes to the value, so it needs no atomic.
+// One lookup by thread, CPU and next task. Only switches away from one thread update a value, so no atomic is needed
+// (add() uses one for the overflow slot).
 static __always_inline void count_next_task(u32 slot, void *next, u32 next_tid, bool voluntary)
 {
     struct next_task_key key = {.slot = slot, .cpu = bpf_get_smp_processor_id(), .next_tid = next_tid};

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
-// Where the time of each thread goes: running, runnable but waiting for a CPU, or asleep, and then in what, on which
-// kind of file or socket, and woken by whom.
+// The time of each thread by state: running, runnable but waiting for a CPU, or asleep. Sleeps are counted by system
+// call, by socket or file, and by waker.
 //
-// Running time and run delay are the kernel's own sums (se.sum_exec_runtime, sched_info.run_delay), read by the task
-// iterator at the ends of an interval. Sleeping time is measured in the clock of the run queue, on which these sums are
-// based: time stamps taken in the tracepoints would be wrong by 3 to 5 % of a busy thread's time, since the kernel
-// reads its clock before the tracepoints fire. The reason of a sleep is the system call in the saved registers.
+// Running time and run delay are the kernel's own sums (se.sum_exec_runtime, sched_info.run_delay), which the task
+// iterator reads at the start and the end of an interval. Sleeping time is measured with the clock of the run queue, on
+// which these sums are based: with time stamps taken in the tracepoints, the sum of the states would differ from the
+// real time by 3 to 5 % for a busy thread, since the kernel reads the clock of the run queue before the tracepoints
+// fire. The reason of a sleep is the system call in the saved registers.
 
-#define NO_CALL (SLEEP_CALLS + 0)     // page fault, or an interrupt on the way to user mode
+#define NO_CALL (SLEEP_CALLS + 0)     // page fault, or work at the return from an interrupt to user mode
 #define STOPPED (SLEEP_CALLS + 1)     // by a signal or a debugger
 #define IO_WORKER (SLEEP_CALLS + 2)   // io_uring's workers (io-wq) and its polling thread (SQPOLL)
 #define OTHER_CALL (SLEEP_CALLS + 3)
@@ -31,17 +32,17 @@ enum { NO_OBJECT, CONNECTED, ACCEPTED, LISTENER, DATAGRAM, UNIX_SOCKET, OTHER_SO
 
 struct sleep_object { u32 kind, port; u32 address[4]; };
 
-// One thread. `run_since`, `wait_since`, `sleep_since`: since when it is in this state, at most one of them is set.
+// The times of one thread. `run_since`, `wait_since`, `sleep_since`: start of the current state, 0 for other states.
 struct thread_time {
-    u32 sequence;  // odd while the other fields change
-    u32 window;    // sampling window in which the state was found; 0 = not known yet
+    u32 sequence;  // odd while the other fields are being updated
+    u32 window;    // sampling window to which the state belongs; 0 = the state is not known yet
     u64 gone_ns;
     u64 run_since, wait_since, sleep_since;
     u64 run_base;         // sum_exec_runtime at the last switch-in
     u64 run_ns, wait_ns;  // the kernel's sums when the thread ended
-    u64 slept_from;       // in the run queue's clock; 0 = not known, 1 = to be computed at the switch-out
+    u64 slept_from;       // start of the sleep by the run queue's clock; 0 = not known, 1 = computed at the switch-out
     u64 sleep_ns;
-    u32 reason;           // of the sleep that lasts or was the last one
+    u32 reason;           // of the current or the most recent sleep
     u32 uninterruptible;
     u32 waker_kind, unused;
     struct sleep_object object;
@@ -58,7 +59,7 @@ BPF_F_TABLE("array", u32, struct sleep, thread_sleeps, SLOTS * REASONS, MMAPABLE
 BPF_F_TABLE("array", u32, u32, reason_of_call, CALL_NUMBERS, MMAPABLE);
 BPF_TABLE("hash", struct sleep_object_key, struct sleep_object_value, sleep_objects, SLEEP_OBJECTS);
 BPF_TABLE("hash", struct waker_key, struct waker_value, wakers, WAKERS);
-// BY_HRTIMER or BY_TIMER while the function of such a timer runs on this CPU.
+// BY_HRTIMER or BY_TIMER while the callback of such a timer runs on this CPU; else 0.
 BPF_PERCPU_ARRAY(expiring_timer, u32, 1);
 
 #define BARRIER asm volatile("" ::: "memory")
@@ -69,8 +70,9 @@ static void *(*running_task)(void) = (void *)158;
 
 static __always_inline u64 read_u64(u64 address) { return (u64)read_pointer((void *)address); }
 
-// Interrupts run on a stack of their own; those that hit user mode run on the thread's, whose saved registers hold no
-// system call then. `address`: one on the stack in use.
+// Whether this code runs in an interrupt. An interrupt of kernel mode runs on the interrupt stack of the CPU. An
+// interrupt of user mode runs on the kernel stack of the thread; the saved registers of the thread then have no system
+// call number. `address`: any address on the current stack.
 static __always_inline bool in_interrupt(u64 address, void *task)
 {
     if (!*(u32 *)(task + TASK_PID) || address - *(u64 *)(task + TASK_STACK) >= THREAD_SIZE) return true;
@@ -88,7 +90,7 @@ static __always_inline void begin_change(struct thread_time *t, u32 in_window)
     t->sequence++;
     BARRIER;
     if (t->window == in_window) return;
-    // What happened outside of the window is not known.
+    // The state outside of the sampling windows is not known.
     t->window = in_window;
     t->run_since = t->wait_since = t->sleep_since = t->slept_from = 0;
 }
@@ -119,7 +121,7 @@ static __always_inline void describe_socket(struct sleep_object *object, u64 sk)
         object->kind = LISTENER;
         return;
     }
-    // A port that connect() chose has a bind bucket with fastreuse -1; accepted sockets share their listener's.
+    // If connect() chose the port, its bind bucket has fastreuse -1. Accepted sockets share the listener's bucket.
     u64 bucket = read_u64(sk + SK_BIND_HASH);
     s8 reuse = 0;
     if (bucket) bpf_probe_read_kernel(&reuse, sizeof reuse, (void *)bucket + BUCKET_FASTREUSE);
@@ -135,14 +137,14 @@ static __always_inline void describe_socket(struct sleep_object *object, u64 sk)
         bpf_probe_read_kernel(object->address, sizeof object->address, (void *)sk + SK_REMOTE_V6);
 }
 
-// The file that a call with a descriptor as its first argument sleeps on.
+// The file or socket on which a call sleeps: of the descriptor in its first argument, or the only one of a poll().
 static __always_inline void find_object(struct sleep_object *object, void *task, u64 registers, u32 reason, bool current)
 {
     u32 fd = 0;
     if (reason < SLEEP_CALLS_WITH_FD)
         bpf_probe_read_kernel(&fd, sizeof fd, (void *)registers + SYSCALL_ARG_0);
     else if (current && reason < SLEEP_CALLS_POLL && read_u64(registers + SYSCALL_ARG_1) == 1)
-        read_user(&fd, sizeof fd, (void *)read_u64(registers + SYSCALL_ARG_0));  // struct pollfd of a poll of one
+        read_user(&fd, sizeof fd, (void *)read_u64(registers + SYSCALL_ARG_0));  // struct pollfd
     else
         return;
     u64 files = *(u64 *)(task + TASK_FILES);
@@ -165,7 +167,7 @@ static __always_inline void fall_asleep(struct thread_time *t, void *task, u32 f
     struct sleep_object none = {};
     t->object = none;
     if (flags & (PF_IO_WORKER | PF_KTHREAD))
-        reason = IO_WORKER;  // its saved registers are zero, which would look like call 0
+        reason = IO_WORKER;  // the saved registers are zero, which is also the number of read()
     else if (state & TASK_STOPPED_OR_TRACED)
         reason = STOPPED;
     else if (call == ~0ULL)
@@ -265,7 +267,7 @@ int on_time_wakeup(struct bpf_raw_tracepoint_args *ctx)
     u32 slot = slot_of_tid(*(u32 *)(task + TASK_PID));
     struct thread_time *t = time_of(slot);
     u32 in_window = window();
-    // Woken before it had left its CPU: it never slept.
+    // A wake-up before the thread was switched out: the thread did not sleep.
     if (!in_window || !t || (t->window == in_window && (t->run_since || t->wait_since))) return 0;
     u64 now = bpf_ktime_get_ns(), queued = *(u64 *)(task + TASK_LAST_QUEUED);
     begin_change(t, in_window);
@@ -276,7 +278,7 @@ int on_time_wakeup(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
-// sched_wakeup_new. io_uring's threads are not announced by sched_process_fork (create_io_thread).
+// sched_wakeup_new. For io_uring's threads (create_io_thread) the tracepoint sched_process_fork does not fire.
 int on_time_wakeup_new(struct bpf_raw_tracepoint_args *ctx)
 {
     void *task = TYPED_ARGUMENT(ctx, 0);
@@ -296,7 +298,7 @@ int on_time_wakeup_new(struct bpf_raw_tracepoint_args *ctx)
     return 0;
 }
 
-// sched_waking: the only one that always fires in the waker's context.
+// sched_waking: the only wake-up tracepoint that always fires in the waker's context.
 int on_time_waking(struct bpf_raw_tracepoint_args *ctx)
 {
     u32 slot = slot_of_tid(*(u32 *)(TYPED_ARGUMENT(ctx, 0) + TASK_PID)), zero = 0;
@@ -322,8 +324,8 @@ int on_hrtimer(void *ctx) { return timer_expires(BY_HRTIMER); }
 int on_timer(void *ctx) { return timer_expires(BY_TIMER); }
 int on_timer_exit(void *ctx) { return timer_expires(0); }
 
-// In which mode samples find a thread. A page fault has saved registers like those of an interrupt that hit user mode:
-// the first function of the kernel's stack tells them apart.
+// Samples by the mode in which the thread runs. The saved registers do not distinguish a page fault from an interrupt
+// of user mode; the outermost function of the kernel stack does.
 struct sample_modes { u64 user, kernel, page_fault, interrupt; };
 BPF_F_TABLE("array", u32, struct sample_modes, sample_modes, SLOTS, MMAPABLE);
 
@@ -364,7 +366,8 @@ int on_mode_sample(struct mode_sample *ctx)
 
 struct thread_time_record { u64 now_ns, run_ns, wait_ns; u32 slot, tid; struct thread_time time; };
 
-// Every traced thread that lives, with the kernel's sums. The first pass also finds the state that each is in.
+// One record per living traced thread, with the kernel's sums. The first pass in a sampling window also determines the
+// current state of each thread.
 int read_thread_times(struct bpf_iter__task *ctx)
 {
     void *task = ctx->task;

@@ -48,7 +48,7 @@ def load(path: str | Path) -> Run:
 def compare(a: AnyRun | Sequence[AnyRun], b: AnyRun | Sequence[AnyRun], per: str = "auto") -> Comparison:
     """Compare two Runs, or two series of repeated Runs.
 
-    `per`: normalization of counts: "second", "request", or "auto" for requests if both sides know their number.
+    `per`: normalization of counts: "second", "request", or "auto": per request if both have the number of requests.
     The result has `.comparability_warnings`, `.changes` (a DataFrame), `.findings` and `.figures`.
     Raises `NetprobeError` if the two cannot be compared, `ValueError` for another `per`.
     """

@@ -125,7 +125,7 @@ DENIED = {
 SOURCES = {
     "netprobe": ("*.py", "*.json", "*.js", "*.html", "*.css"),
     "flamegraph": ("*.py", "*.js", "*.html", "*.css"),
-    "bpf": ("*.bpf.c", "common.h"),
+    "bpf": ("*.c", "common.h"),
     "docs": ("*.md", "*.py"),
     "dashboards": ("*.ipynb", "*.json"),
     "scripts": ("*.py",),

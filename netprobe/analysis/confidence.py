@@ -40,7 +40,7 @@ def mean(values: Sequence[float]) -> ConfidenceInterval:
 
 
 def gain_pct(before: Sequence[float], after: Sequence[float]) -> ConfidenceInterval:
-    """The gain of `after` over `before` in percent, from means of logarithms, with Welch's t. Values are above 0."""
+    """The gain of `after` over `before` in percent, from means of logarithms, with Welch's t. Values must be > 0."""
     left, right = [math.log(value) for value in before], [math.log(value) for value in after]
     change = statistics.fmean(right) - statistics.fmean(left)
     if len(left) < 2 or len(right) < 2:
@@ -62,7 +62,7 @@ def spread_pct(values: Sequence[float]) -> float:
 
 
 def share_at_least(part: int, whole: int) -> float:
-    """Lower confidence limit (95 %) of a share, if `part` of `whole` independent samples have a property.
+    """One-sided lower 95 % confidence limit of a share: `part` of `whole` independent samples have a property.
 
     Source: E. B. Wilson, Probable Inference, the Law of Succession, and Statistical Inference, JASA 22 (1927).
     """
@@ -84,7 +84,7 @@ def _t(dof: float) -> float:
 
 
 def wilson_pct(count: int, total: int) -> ConfidenceInterval:
-    """A share in percent with its score interval, which is sound for shares near 0 and 100 too.
+    """A share in percent with its Wilson score interval, which is accurate for shares near 0 and 100 % as well.
 
     Source: E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """

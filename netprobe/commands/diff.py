@@ -56,14 +56,14 @@ class _GateType(click.ParamType):  # type: ignore[type-arg]  # generic only in t
     type=click.Choice(["auto", "request", "second"]),
     default="auto",
     show_default=True,
-    help="Normalization of counts; auto: per request if both sides know their requests.",
+    help="Normalization of counts; auto: per request if both Runs have the number of requests.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 @click.option(
     "--fail-on",
     type=_GateType(),
-    help="Exit status 1 if a finding appeared, or if a metric is (PERCENT) worse; a new function counts if it takes"
-    " PERCENT of the total time on CPU of A.",
+    help="Exit status 1 if a finding appeared, or if a metric is worse (by at least PERCENT); a new function is worse"
+    " if it takes at least PERCENT of the total time on CPU in A.",
 )
 @click.option(
     "-T", "--top", default=_ROWS, show_default=True, type=click.IntRange(min=0), help="Rows of each table; 0 = all."

@@ -9,7 +9,7 @@ import click
 from netprobe.errors import NetprobeError
 
 
-@click.command(short_help="The documentation of a finding.")
+@click.command(short_help="Print the documentation of a finding.")
 @click.argument("code", required=False)
 def command(code: str | None) -> None:
     """Print the documentation of a finding: detection, why it matters, fix, and source.

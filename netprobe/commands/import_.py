@@ -36,7 +36,7 @@ class Imported:
     reports: tuple[tuple[int, Report], ...]
 
 
-@click.command(short_help="Reports of other tools (syscount, strace -c, sar, pidstat, wrk …) as a Run.")
+@click.command(short_help="Convert reports of other tools (syscount, strace -c, sar, pidstat, wrk …) to a Run.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Write the Run to this directory.")
 @click.option(

@@ -42,7 +42,9 @@ class _Settings:
 
 @click.command(short_help="Record everything into a Run, and print findings about the server.")
 @recording_options("pid", "comm", "duration")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Directory [run-NAME-TIME].")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="RUN", help="Directory to write [run-NAME-TIME]."
+)
 @click.option(
     "-F",
     "--frequency",
@@ -56,7 +58,7 @@ class _Settings:
     "--while",
     "while_command",
     metavar="COMMAND",
-    help="Run a load generator, and record as long as it runs, for -d at most.",
+    help="Run a load generator, and record until it exits, at most for the duration -d.",
 )
 @click.option(
     "--requests",
@@ -68,7 +70,7 @@ class _Settings:
     "--requests-from",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Read that number from a report of wrk, wrk2, ab, h2load or hey when the recording stops.",
+    help="Read the number of requests from a report of wrk, wrk2, ab, h2load or hey when the recording stops.",
 )
 @click.option(
     "--repeat",
@@ -89,14 +91,14 @@ def command(
 ) -> None:
     """Record all that netprobe can measure, and print findings.
 
-    A recording has system calls, context switches, locality, busy polling and stacks; `netprobe diff` compares two of
-    them. Numbers per request need the number of requests: from the load generator (--requests, --requests-from), or
-    else estimated from messages that the server read from accepted connections.
+    A Run has system calls, context switches, times of threads, locality, busy polling and stacks; `netprobe diff`
+    compares two Runs. Numbers per request need the number of requests: from the load generator (--requests,
+    --requests-from), or else estimated from messages that the server read from accepted connections.
 
     The cost depends on the CPU: 6 to 11 % of the throughput of the busy servers that were measured. With --light,
-    netprobe counts in a sampling window of 0.15 s in each second: rates and numbers per request have the same meaning,
-    counts are those of the sampling windows. A specified number of requests is scaled to them, with an error of up to
-    a tenth.
+    netprobe counts in a sampling window of 0.15 s in each second: rates and numbers per request have the same meaning
+    as without --light; counts are those of the sampling windows. A number of requests from --requests or
+    --requests-from is scaled to the sampling windows, with an error of up to 10 %.
 
     \b
     netprobe record -p $(pgrep -o nginx) -d 10 -o before

@@ -1,4 +1,4 @@
-"""`netprobe threads`: where the time of each thread goes."""
+"""`netprobe threads`: the time of each thread by state."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _FREQUENCY = 99
 
 
-@click.command(short_help="Where the time of each thread goes: running, waiting for a CPU, asleep in what.")
+@click.command(short_help="Time of each thread by state: running, waiting for a CPU, asleep by system call.")
 @recording_options(*ALL_OPTIONS)
 @click.option("-T", "--top", default=20, show_default=True, type=click.IntRange(min=0), help="Number of rows; 0: all.")
 @click.option(
@@ -44,14 +44,15 @@ _FREQUENCY = 99
     show_default=True,
     type=click.IntRange(0, 10_000),
     metavar="HZ",
-    help="Samples per second that split running time into user and kernel mode; 0: no split.",
+    help="Samples per second and CPU that split RUN into USER, KERN and IRQ; 0: no split.",
 )
 def command(options: RecordOptions, top: int, by: str, frequency: int) -> None:
-    """Measure where the time of each thread goes.
+    """Measure the time of each thread by state.
 
     RUN is time on a CPU, split by samples into user mode, kernel and interrupts. WAIT is time runnable, but waiting for
-    a CPU. SLEEP is the rest: ASLEEP IN names the system call and the socket or file, WOKEN BY what ends the sleeps.
-    All are percent of the time that the threads existed.
+    a CPU. SLEEP is the rest: ASLEEP IN names the system calls with the longest sleeps, and the socket or file. Times
+    are percent of the time that the threads existed. WOKEN BY names the most frequent waker, in percent of the
+    wake-ups.
 
     \b
     netprobe threads -p $(pgrep -o nginx) -d 10

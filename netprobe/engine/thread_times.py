@@ -1,7 +1,7 @@
 """Read the time of each thread: the kernel's sums from the task iterator, sleeps from the map of bpf/thread_time.c.
 
-Cumulative values are read, and their differences to the previous snapshot returned. The state that a thread is in at a
-snapshot counts up to that moment.
+The values are cumulative; the reader returns the differences from the previous snapshot. The current state of a thread
+is included up to the time of the snapshot.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ _TIME = np.dtype(
 _RECORD = np.dtype(
     [("now_ns", "i8"), ("run_ns", "i8"), ("wait_ns", "i8"), ("slot", "u4"), ("tid", "u4"), ("time", _TIME)]
 )
-# Passes of the iterator that a thread may be in the middle of a change.
+# Passes of the iterator over a thread whose record is inconsistent, because the thread was being updated.
 _PASSES = 4
 
 
 class ThreadTimesReader:
-    """Differences of the times of all threads, by state."""
+    """Reads the times of all threads by state, as differences from the previous snapshot."""
 
     def __init__(self, program: Program, counters: ThreadTimes) -> None:
         self._program, self._reasons, self._cells = program, counters.reasons, counters.cells
@@ -69,7 +69,7 @@ class ThreadTimesReader:
         """Rows with the differences since the last call."""
         records = self._records()
         sleeps = self._sleeps.view.reshape(self._slots, self._reasons, self._cells)
-        # After the iterator: every slot in a record then has its thread number.
+        # Read after the iterator, so that every slot in a record has a thread number.
         slots = target.used_slots()[1:]
         now = np.zeros((len(slots), *self._before.shape[1:]), np.int64)
         now[:, : self._reasons] = sleeps[slots]
@@ -90,7 +90,7 @@ class ThreadTimesReader:
         return rows
 
     def _records(self) -> npt.NDArray[np.void]:
-        """A record per living thread. A thread that was in the middle of a change is read again."""
+        """A record per living thread. A thread whose record was being updated is read again."""
         records = self._read()
         for _ in range(_PASSES):
             changing = records["time"]["sequence"] % 2 == 1
@@ -105,7 +105,7 @@ class ThreadTimesReader:
         return np.frombuffer(self._program.read_iterator(self._link), _RECORD)
 
     def _add_ended(self, now: Integers, slots: Integers) -> npt.NDArray[np.bool_]:
-        """The last sums of threads that have ended; which threads those are."""
+        """Fill in the final sums of ended threads. Returns a mask of these threads."""
         times = self._times.view[slots]
         ended = times["gone_ns"] > 0
         for state, name in ((self._running, "run_ns"), (self._runnable, "wait_ns"), (self._alive, "gone_ns")):
@@ -113,13 +113,13 @@ class ThreadTimesReader:
         return np.asarray(ended, np.bool_)
 
     def _add_living(self, now: Integers, slots: Integers, records: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-        """The sums of the records, up to the moment of each; which threads those are."""
+        """Fill in the sums of living threads, up to the time of each record. Returns a mask of these threads."""
         position = np.full(self._slots, -1)
         position[slots] = np.arange(len(slots))
         records = records[(position[records["slot"]] >= 0) & (records["time"]["gone_ns"] == 0)]
         at, time, stamp = position[records["slot"]], records["time"], records["now_ns"]
         running, waiting, sleeping = (time[name] > 0 for name in ("run_since", "wait_since", "sleep_since"))
-        # The kernel adds up the time of a running thread at ticks only.
+        # The kernel updates the sum of a running thread only at ticks and switches.
         now[at, self._running, 0] = np.where(running, time["run_base"] + stamp - time["run_since"], records["run_ns"])
         now[at, self._runnable, 0] = records["wait_ns"] + np.where(waiting, stamp - time["wait_since"], 0)
         now[at, self._alive, 0] = stamp
@@ -133,7 +133,7 @@ class ThreadTimesReader:
         return seen
 
     def _take_back(self, now: Integers, at: Integers, slots: Integers, total: Integers) -> None:
-        """Sleeps that ended after the record of a thread are in the map already: they belong to the next interval."""
+        """Subtract sleeps that ended after the record of their thread was read: they belong to the next interval."""
         sleeps = now[at, : self._reasons, 0]
         added = np.maximum(sleeps - self._before[slots[at], : self._reasons, 0], 0)
         all_added = added.sum(axis=1)
@@ -148,6 +148,6 @@ class ThreadTimesReader:
         self._before[slots] = 0
 
     def close(self) -> None:
-        """Free its memory."""
+        """Unmap the memory of the maps."""
         self._times.close()
         self._sleeps.close()

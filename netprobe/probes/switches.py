@@ -1,4 +1,4 @@
-"""Context switches by thread, voluntary and involuntary, and the next task; optionally the wait for a CPU."""
+"""Context switches by thread, voluntary and involuntary, and the next task; optionally run-queue latency."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Probe:
     source = "switches.c"
     optional = False
     dropped: Mapping[str, str] = {
-        "DROPPED_NEXT_TASK": "{count} switches are missing from the next tasks: their map was full"
+        "DROPPED_NEXT_TASK": "{count} switches are counted without their next task: the map was full"
     }
 
     def __init__(self, options: SwitchOptions | None = None) -> None:
@@ -50,7 +50,7 @@ class Probe:
         return defines | ({"RUN_QUEUE": 1} if self._options.run_queue else {})
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
-        """The switch; wake-ups where waiting times are measured."""
+        """`sched_switch`; with run-queue latency also the wake-ups."""
         points: list[AttachPoint] = [BtfTracepoint("on_switch", "sched_switch", frequent=True)]
         if self._options.run_queue:
             points.append(BtfTracepoint("on_wakeup", "sched_wakeup"))
@@ -73,11 +73,11 @@ class Probe:
         return tuple(counters)
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
-        """When a thread became runnable."""
+        """The time at which each thread became runnable."""
         return (ThreadScratch("runnable_since", 1),) if self._options.run_queue else ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`switches`, `next_tasks`; with run-queue latency its two tables."""
+        """`switches`, `next_tasks`; with run-queue latency also `run_queue` and `run_queue_histogram`."""
         tables = [self._switches(counted), self._next_tasks(counted)]
         return tables + (self._run_queue(counted) if self._options.run_queue else [])
 
@@ -105,7 +105,7 @@ class Probe:
         import numpy as np
 
         interval, rows = counted.rows("next_tasks")
-        # The map has the name at the first switch; the last name of a traced thread is more recent.
+        # The map has the task's name at the first switch to it; for a traced thread, its last name is more recent.
         last_names = {thread.tid: thread.name for thread in counted.threads if thread.tid}
         names = [
             last_names.get(tid) or kernel_text(name)

@@ -23,7 +23,7 @@ from netprobe.probes.kernel_text import kernel_text
 from netprobe.probes.threads import thread_columns
 from netprobe.run.table import Table, declared_table
 
-# Calls with a descriptor as their first argument, which may be a socket.
+# Calls whose first argument is a descriptor, of a socket or of another file.
 _WITH_FD = (
     "read", "write", "pread64", "pwrite64", "readv", "writev", "connect", "accept", "accept4", "sendto", "recvfrom",
     "sendmsg", "recvmsg", "sendmmsg", "recvmmsg", "preadv", "pwritev", "preadv2", "pwritev2", "shutdown", "close",
@@ -43,7 +43,7 @@ _OTHERS = (
     "membarrier", "epoll_ctl", "setsockopt", "getsockopt",
 )  # fmt: skip
 CALLS = _WITH_FD + _POLL + _OTHERS
-# Reasons behind those, in the order of bpf/thread_time.c.
+# The reasons that follow the system calls, in the order of bpf/thread_time.c.
 _NO_CALL, _STOPPED, _IO_WORKER, _OTHER = "page fault", "stopped", "io_uring worker", "other"
 REASONS = (*CALLS, _NO_CALL, _STOPPED, _IO_WORKER, _OTHER)
 OBJECTS = ("", "connected", "accepted", "listener", "datagram", "unix", "socket", "pipe", "file", "other file")
@@ -52,7 +52,7 @@ _SLEEP_OBJECTS, _WAKERS = 16384, 16384
 MODES = ("user", "kernel", "page_fault", "interrupt")
 _CALL_NUMBERS = 512
 PAGE_FAULT_ENTRY = "asm_exc_page_fault"
-# Enough for what a page fault calls; the entry is the outermost frame.
+# Maximum stack depth at which a page fault is recognized; its entry is the outermost frame.
 _ENTRY_DEPTH = 32
 _THREAD_SIZE = 16384
 
@@ -79,9 +79,9 @@ class Probe:
     }
 
     def __init__(self, frequency: int = 0) -> None:
-        """`frequency`: samples per second and CPU of the mode that a thread runs in.
+        """`frequency`: samples per second and CPU, which count the mode in which a thread runs (user, kernel …).
 
-        0: the samples of the probe `stacks` serve for that.
+        0: this probe takes no samples; those of the probe `stacks` are used if it is attached.
         """
         self._frequency = frequency
 
@@ -121,13 +121,13 @@ class Probe:
             "BUCKET_FASTREUSE": field("inet_bind_bucket", "fastreuse"),
             **dict(zip(("PAGE_FAULT_ENTRY", "PAGE_FAULT_ENTRY_SIZE"), _page_fault_entry(), strict=True)),
             "ENTRY_DEPTH": _ENTRY_DEPTH,
-            # The helper is newer than some kernels (5.15).
+            # Linux 5.15 and newer have this helper.
             **({"SAMPLE_MODES": 1} if kernel.has_function("bpf_task_pt_regs") else {}),
             **({"SAMPLE_MODES_ALONE": 1} if self._frequency else {}),
         }
 
     def attach_points(self) -> tuple[AttachPoint, ...]:
-        """Switches, wake-ups and expiring timers; the sampler of modes."""
+        """Switches, wake-ups and expiring timers; samples for the modes."""
         return (
             BtfTracepoint("on_time_switch", "sched_switch", frequent=True),
             BtfTracepoint("on_time_wakeup", "sched_wakeup", frequent=True),
@@ -159,7 +159,7 @@ class Probe:
         )
 
     def scratch(self) -> tuple[ThreadScratch, ...]:
-        """None: the reader of the times resets them."""
+        """None: `ThreadTimesReader` resets the maps of this probe."""
         return ()
 
     def tables(self, counted: Counted) -> list[Table]:
@@ -207,7 +207,7 @@ class Probe:
 
     def _wakers(self, counted: Counted) -> Table:
         interval, rows = counted.rows("wakers")
-        # The kernel's copy of the name is of the first time; a traced thread's last name is the better one.
+        # The map has the waker's name at the first wake-up; for a traced thread, its last name is more recent.
         last_names = {thread.tid: thread.name for thread in counted.threads if thread.tid}
         return declared_table(
             "wakers",
@@ -238,7 +238,7 @@ class Probe:
 def _page_fault_entry() -> tuple[int, int]:
     """Address and size of the kernel's entry for page faults; zeros where the kernel hides its addresses.
 
-    Entries stand at the beginning of the kernel's text, so few lines are read.
+    The entry is near the beginning of the kernel's text, so few lines are read.
     """
     address = 0
     with open("/proc/kallsyms", errors="replace") as lines:
@@ -254,7 +254,7 @@ def _page_fault_entry() -> tuple[int, int]:
 
 
 def _address(parts: tuple[int, ...]) -> str:
-    """The text of an address of four 32-bit numbers, of which an IPv4 address has the first; empty without one."""
+    """Format an address of four 32-bit numbers: for IPv4 only the first is set; empty if all are 0."""
     if not any(parts):
         return ""
     packed = b"".join(part.to_bytes(4, "little") for part in parts)

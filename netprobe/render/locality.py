@@ -45,7 +45,7 @@ def members_as_text(group: Group, top: int) -> TextTable:
     order_seen = any(member.joined_s is not None for member in group.members)
     columns = [
         Column("INDEX", True),
-        Column("GETS CPU"),
+        Column("RX CPU"),
         Column("SERVED BY"),
         Column("PID", True),
         Column("TID", True),

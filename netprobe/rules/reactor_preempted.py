@@ -2,37 +2,40 @@
 
 ## Detection
 
-Input: the run delay of the threads that read messages (or poll a device, see `poll-mode`): the time for which they were
-runnable and waited for a CPU, as the kernel measures it. It is divided among the tasks that ran next by their number of
-switches, and no task is attributed more than its own CPU time. A finding is reported if a competitor takes at least 3 %
-of the time of a serving thread, and at least 20 times per second.
+Input: the run delay of the serving threads, which read messages (or poll a device, see `poll-mode`): the time for which
+they were runnable and waited for a CPU, as the kernel measures it. The run delay of a thread is divided among its next
+tasks (the competitors) in proportion to the number of switches to each, and no competitor is attributed more than its
+own CPU time. A finding is reported if a competitor takes at least 3 % of the time of a serving thread, and at least 20
+times per second.
 
-Runs without the time of threads have an estimate instead: the wait for a CPU if it was recorded (`run_queue`); else the
-time in which the thread did not run (from samples by a clock), times the share of its switches that the competitor
-forced, at most 4 ms per switch, and 0.1 ms for a kernel thread, whose time slices are short. Without samples 2.5 µs per
-switch are assumed.
+Without the table `thread_time` the lost time is estimated. If the Run has run-queue latency (`run_queue`), it is used
+like the run delay. Else the estimate is the time in which the thread did not run (from clock samples; 50 % of the
+recording if the samples count CPU cycles), times the share of its switches in which the competitor preempted it, but at
+most 4 ms per preemption, or 0.1 ms for a kernel thread, which runs only briefly. Without samples, 2.5 µs per preemption
+are assumed.
 
-Not counted as competitors: threads that tick (`timer-thread-switching`); other serving threads if some of them are not
-pinned (`listener-thread-unpinned`); netprobe; and processes at the other end of the server's connections: a client on
-the same host is part of the measurement, which then covers both. If the clients are on the same host and the Run does
-not have their processes, the result is inconclusive.
+Not counted as competitors: threads that wake up only on a timer (`timer-thread-switching`); other serving threads if
+some of them are not pinned (`listener-thread-unpinned`); netprobe; and clients on the same host, which are part of the
+measured workload. If the clients are on the same host and the Run has no table `peers`, which lists their processes,
+the result is inconclusive.
 
-The cost is the lost time as a share of the recording, as the mean of the serving threads.
+The cost is the lost time as a share of the recording, averaged over the serving threads.
 
 ## Why it matters
 
 All connections of a serving thread wait until the scheduler returns its CPU.
 
 With one event loop per core no other thread serves these connections in the meantime. A wait takes up to several
-milliseconds and shows in the tail of the latency first.
+milliseconds and increases mainly the tail latency.
 
 ## Fix
 
 Keep other threads off the CPUs of the serving threads, and pin each serving thread to a CPU of its own.
 
-For the competitor: `taskset -cp`, `sched_setaffinity()` or a cpuset (`systemctl set-property UNIT AllowedCPUs=…`). For
-whole CPUs: `isolcpus=` and `nohz_full=`. Interrupt threads and ksoftirqd follow `smp_affinity_list`; kworkers follow
-`/sys/devices/virtual/workqueue/cpumask`. A higher priority (`nice -n -10`, or SCHED_FIFO with care) shortens the waits.
+Move the competitor with `taskset -cp`, `sched_setaffinity()` or a cpuset (`systemctl set-property UNIT AllowedCPUs=…`).
+Reserve whole CPUs with `isolcpus=` and `nohz_full=`. Move interrupt threads, and the softirq work of ksoftirqd, with
+`smp_affinity_list` of the interrupt; move kworkers of unbound workqueues with `/sys/devices/virtual/workqueue/cpumask`.
+A higher priority of the serving thread (`nice -n -10`, or SCHED_FIFO with care) shortens the waits.
 
 ## Source
 
@@ -104,18 +107,18 @@ def evaluate(context: RunContext) -> Result:
         return Inconclusive(
             CODE,
             f"{worst[0].competitor} takes the CPU from {worst[0].thread}, but the clients run on this host, and "
-            "whether they are the competitor is not in this Run: record it again",
+            f"this Run does not show whether {worst[0].competitor} is a client: record it again",
         )
     return _finding(context, worst, len(rows))
 
 
 def _may_be_clients(context: RunContext) -> bool:
-    """Whether clients ran on this host, and their processes are not known."""
+    """Whether clients ran on this host, but the Run does not list their processes."""
     return "peers" not in context.run.tables and context.matrix.from_this_host
 
 
 def _possible_loss(context: RunContext, losses: list[Loss]) -> Loss | None:
-    """In a Run without waits and stacks: a competitor that could have taken enough, by a time slice per switch."""
+    """In a Run without waiting times and stacks: a competitor that takes enough if each switch costs a time slice."""
     if "run_queue" in context.run.tables or has_profile(context.run.tables):
         return None
     for loss in losses:
@@ -127,7 +130,7 @@ def _possible_loss(context: RunContext, losses: list[Loss]) -> Loss | None:
 
 
 def _ignored(context: RunContext, rows: list[SwitchRow]) -> set[str]:
-    """Names of threads that other findings are about."""
+    """Names of threads that are the subject of other findings."""
     roles = ticking_roles(context)
     ticking_tids = {tid for role in roles for tid in role.row.tids}
     names = {role.row.thread for role in roles}
@@ -177,7 +180,7 @@ def _waited(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]
 
 
 def _estimated(context: RunContext, row: SwitchRow) -> dict[str, tuple[int, float]]:
-    """Forced switches by competitor, and the estimated time in percent of the recording."""
+    """Involuntary switches by competitor, and the estimated time in percent of the recording."""
     off_pct = _off_cpu_pct(context, row)
     found = {}
     for name, forced in (+row.preempted_by).items():

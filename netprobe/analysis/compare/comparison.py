@@ -91,7 +91,7 @@ class Comparison:
 
 
 def compare_sides(a: Side, b: Side, per: str = "auto", evaluate_rules: EvaluateRules | None = None) -> Comparison:
-    """Compare two sides. `per`: "second", "request", or "auto": per request if both sides know their requests."""
+    """Compare two sides. `per`: "second", "request", or "auto": per request if both have their number."""
     per = _normalization(a, b, per)
     # Without time and requests no rate is known, but findings can still be compared.
     rows = tuple(evaluate_batches(all_batches(a, b, per))) if per == "request" or (a.timed and b.timed) else ()

@@ -1,19 +1,20 @@
 """Is the difference of two rates significant? One test for counts of any size, and the control of false discoveries.
 
-A count y of mean m has the variance Var(y) = phi m + (s^2 + tau^2) m^2. phi >= 1 is the overdispersion from one
-interval to the next, as of events that come in bursts. s is the drift within the recording beyond that, which grows
-with the mean. tau is the additional difference between two recordings of the same server (see noise.py). Rates are
-compared on the scale on which such a variance is constant,
+A count y of mean m has the variance Var(y) = phi m + (s^2 + tau^2) m^2. phi is the overdispersion between intervals,
+at least 1 for counts of single events, and larger for events in bursts. s is the relative standard deviation by drift
+within the recording. tau is the relative standard deviation between recordings of the same server (see noise.py). Rates
+are compared on the scale on which this variance is constant,
 
     g(r) = 2 / sqrt(b) asinh(sqrt(b r / a)),  Var(r_b - r_a) = a r + b r^2 if both have mean r,
 
 a square root for small counts and a logarithm for large ones (Anscombe, Biometrika 35 (1948), for the negative
-binomial distribution), so that the test holds for 0 against 20 as for 10,000 against 12,000. The degrees of freedom
-of a sum of variances are those of Welch and Satterthwaite.
+binomial distribution), so that one test is valid for 0 and 20 events as well as for 10,000 and 12,000. The degrees of
+freedom of a sum of variances are those of Welch and Satterthwaite.
 
-If one side has hardly any events, its spread is taken from the other side, and the split of a spread into bursts and
-drift matters most: with all of the drift counted as bursts, 0 of 758 samples were within noise against 105 of 381
-that increased during their recording, because the first side could have had such bursts as well.
+If one side has hardly any events, its spread is taken from the other side. Then the split of the spread into bursts and
+drift matters most. Example: a function had 0 of 758 samples in A, and 105 of 381 samples in B, where its share grew
+during the recording. If this drift is counted as bursts, the change is reported as within noise, because A may have had
+the same bursts.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 
     Floats = npt.NDArray[np.float64]
 
-# Added to both counts: for n against 0, from n = 5 to 20, p is within 10 % of that of the binomial test.
+# Added to both counts: for 0 and n events (n = 5 to 20), p is within 10 % of the p-value of the binomial test.
 _PSEUDO_COUNT = 1.5
-# The spread of fewer events is not well known: the larger spread of both sides is used.
+# With fewer events the spread is not well known: the larger spread of the two sides is used.
 _FEW_EVENTS = 20.0
 # tau itself is an estimate: degrees of freedom of its t distribution.
 TAU_DOF = 24.0
@@ -47,8 +48,9 @@ CONFIDENCE = 0.95
 class RateComparison:
     """The comparison of two rates; each field has a value per metric.
 
-    `p`: probability of such a difference by noise alone, NaN if the spread is not known. `low`, `high`: confidence
-    interval of the ratio B / A (`CONFIDENCE`); a small count is added to both sides, so that it exists for 0 as well.
+    `p`: probability of such a difference or a larger one by noise alone, NaN if the spread is not known. `low`, `high`:
+    confidence interval of the ratio B / A (`CONFIDENCE`); a small count is added to both sides, so that the interval
+    exists for 0 as well.
     `dof`: degrees of freedom of the whole variance. `spread`: relative variance of the difference from the intervals,
     without tau. `load`: the smallest and the largest ratio that a difference of load alone explains.
     """
@@ -95,7 +97,7 @@ def compare(before: RateTotals, after: RateTotals, tau: Floats, load: tuple[Floa
     """
     few_a, few_b = before.count < _FEW_EVENTS, after.count < _FEW_EVENTS
     (phi_a, drift_a), (phi_b, drift_b) = _spread(before, few_a | few_b), _spread(after, few_a | few_b)
-    # Bursts are a property of the server, the size of one event a property of each side's sampling rate.
+    # The bursts depend on the server; the variance of one event depends on the sampling rate of its side.
     burst = np.maximum(phi_a - before.event, phi_b - after.event)
     phi_a, phi_b = np.where(few_a, before.event + burst, phi_a), np.where(few_b, after.event + burst, phi_b)
     drift_a = np.where(few_a, np.maximum(drift_a, drift_b), drift_a)
@@ -187,11 +189,11 @@ FALSE_DISCOVERY_RATE = 0.05
 
 
 def threshold(p: Floats, rate: float = FALSE_DISCOVERY_RATE) -> float:
-    """The largest p-value that is a discovery; 0.0 if there is none.
+    """The largest p-value that is significant; 0.0 if there is none.
 
     Benjamini and Yekutieli, Annals of Statistics 29 (2001): valid for any dependence of the comparisons.
-    These comparisons have positive and negative dependence, since callers include callees and shares of one total
-    displace each other; the procedure of Benjamini and Hochberg is not proven for that.
+    These comparisons have positive dependence (callers include callees) and negative dependence (shares of one total);
+    the procedure of Benjamini and Hochberg is proven only for independence and positive dependence.
     """
     if not len(p):
         return 0.0
@@ -201,7 +203,7 @@ def threshold(p: Floats, rate: float = FALSE_DISCOVERY_RATE) -> float:
 
 
 def first_threshold(comparisons: int, rate: float = FALSE_DISCOVERY_RATE) -> float:
-    """The p-value below which a change is a discovery if it is the only one."""
+    """The p-value up to which a change is significant if no other change is."""
     return rate / (comparisons * _harmonic(comparisons)) if comparisons else rate
 
 

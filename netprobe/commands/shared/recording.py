@@ -27,7 +27,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 _OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
     "pid": click.option(
         "-p", "--pid", "pids", type=click.IntRange(min=1), multiple=True, metavar="PID",
-        help="Process to record, with its threads and descendants; repeatable.",
+        help="Process to record, with its threads and descendants; repeatable. Without a target: the whole machine.",
     ),
     "comm": click.option("--comm", metavar="NAME", help="Record processes with this name, including new ones."),
     "duration": click.option(
