@@ -140,14 +140,16 @@ def _members(threads: Sequence[TimeBudget], handled: Counter[tuple[int, int]]) -
 
 def _waits_for(role: TimeBudget) -> Sleep | None:
     """The sleep in which the role waits for something other than its clients."""
-    for sleep in role.longest_sleeps[:1]:
-        from_clients = sleep.category in ("poll", "accept", "io_uring", "stopped", "other") or (
-            sleep.category == "receive" and not any(one.kind == "connected" for one in sleep.objects)
-        )
-        # An idle pool of threads sleeps in a futex: whether a lock is waited for is not known from the sleep alone.
-        if not from_clients and sleep.category != "futex" and role.share(sleep.total_ns) >= _WAITING_PCT:
-            return sleep
-    return None
+    if not role.sleeps:
+        return None
+    longest = role.longest_sleeps[0]
+    from_clients = longest.category in ("poll", "accept", "io_uring", "stopped", "other") or (
+        longest.category == "receive" and not any(slept_on.kind == "connected" for slept_on in longest.objects)
+    )
+    # An idle pool of threads sleeps in a futex too: the sleep alone does not show whether a lock is contended.
+    if from_clients or longest.category == "futex" or role.share(longest.total_ns) < _WAITING_PCT:
+        return None
+    return longest
 
 
 def _idle_pct(tables: Mapping[str, Table], cpu_seconds: float) -> float | None:

@@ -227,6 +227,13 @@ class _Rows:
             threads += list(tables["wakers"].columns["waker_thread"])
         self._names = fold_names(threads) if fold else {}
         self._processes = fold_names(tables["thread_time"].columns["process"]) if fold else {}
+        # A master process often has the name of its workers, and does nothing that they do.
+        self._handlers: set[tuple[int, int]] = set()
+        self._handling_roles: set[tuple[str, str]] = set()
+        for pid, tid, process, thread, messages in thread_rows(tables, "messages", "messages"):
+            if messages:
+                self._handlers.add((pid, tid))
+                self._handling_roles.add((self._processes.get(process, process), self.name(thread)))
 
     def name(self, thread: str) -> str:
         return self._names.get(thread, thread)
@@ -237,12 +244,15 @@ class _Rows:
             row = self.found.setdefault(key, TimeBudget(process, SHORT_LIVED))
         else:
             role, process = self.name(thread), self._processes.get(process, process)
+            if self._fold and (pid, tid) not in self._handlers and (process, role) in self._handling_roles:
+                role = f"{role} {NO_MESSAGES}"
             key = (process, role) if self._fold else (pid, tid, process, thread)
             row = self.found.setdefault(key, TimeBudget(process, role if self._fold else thread))
         row.tids.add((pid, tid))
         return row
 
 
+NO_MESSAGES = "(no messages)"
 SHORT_LIVED = f"(threads that lived < {SHORT_LIVED_S:g} s)"
 
 
