@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ACCOUNTED_SHARE = 0.05
 
 # Servers that start a thread per connection use up thousands of slots per second.
-_SLOT_CHECK_S = 0.1
+_SLOT_CHECK_S, _FREQUENT_SLOT_CHECK_S = 0.05, 0.01
 
 OnInterval = Callable[[Counted], None]
 
@@ -68,6 +68,7 @@ class IntervalLoop:
         self.accounted_seconds = 0.0
         self._partial: list[dict[str, Rows]] = []
         self._first = True
+        self._slot_check_s = _SLOT_CHECK_S
         self._read_counters()
         if not self.options.duty_cycled:
             self._mark()
@@ -119,6 +120,7 @@ class IntervalLoop:
         with self.sampling_window():
             # The time of threads outside of the window is not counted.
             self._read_counters()
+            self._partial.clear()
             opened, length = time.monotonic(), self.options.interval_seconds * self.options.counted_share
             self._machine = read_machine()
             self._mark()
@@ -148,7 +150,7 @@ class IntervalLoop:
 
     def _wait_until(self, deadline: float) -> str:
         while True:
-            ready = self.signals.wait(min(deadline - time.monotonic(), _SLOT_CHECK_S), self._watched)
+            ready = self.signals.wait(min(deadline - time.monotonic(), self._slot_check_s), self._watched)
             if self.signals.interrupted:
                 return self.signals.interrupted.name
             # The descriptor of an ended process stays readable.
@@ -159,7 +161,10 @@ class IntervalLoop:
                 return "command exited"
             if time.monotonic() >= deadline:
                 return ""
+            self._slot_check_s = _SLOT_CHECK_S
             if self.target.slots_run_short():
+                # The slots of threads that end now can be reused after the next check.
+                self._slot_check_s = _FREQUENT_SLOT_CHECK_S
                 self._partial.append(self._read_counters())
                 self._reuse_slots()
 

@@ -45,6 +45,8 @@ _RECORD = np.dtype(
 )
 # Passes of the iterator over a thread whose record is inconsistent, because the thread was being updated.
 _PASSES = 4
+# Threads whose times are compared at once: a thread takes 7 KB in each of several arrays.
+_CHUNK = 256
 
 
 class ThreadTimesReader:
@@ -68,9 +70,15 @@ class ThreadTimesReader:
     def added(self, target: Target) -> Rows:
         """Rows with the differences since the last call."""
         records = self._records()
-        sleeps = self._sleeps.view.reshape(self._slots, self._reasons, self._cells)
         # Read after the iterator, so that every slot in a record has a thread number.
         slots = target.used_slots()[1:]
+        chunks = [slots[at : at + _CHUNK] for at in range(0, len(slots), _CHUNK)]
+        return np.concatenate(
+            [np.empty(0, self._rows), *(self._differences(chunk, records, target) for chunk in chunks)]
+        )
+
+    def _differences(self, slots: Integers, records: npt.NDArray[np.void], target: Target) -> Rows:
+        sleeps = self._sleeps.view.reshape(self._slots, self._reasons, self._cells)
         now = np.zeros((len(slots), *self._before.shape[1:]), np.int64)
         now[:, : self._reasons] = sleeps[slots]
         seen = self._add_ended(now, slots) | self._add_living(now, slots, records)
