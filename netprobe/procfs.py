@@ -31,7 +31,7 @@ def listening_sockets(pid: int | str = "self") -> Iterator[TcpSocket]:
         yield from takewhile(lambda found: found.state == TCP_LISTEN, _read_sockets(Path(f"/proc/{pid}/net/{name}")))
 
 
-class Connection(NamedTuple):
+class TcpConnection(NamedTuple):
     """An established TCP connection of a network namespace, as one of its two sockets has it."""
 
     local: str
@@ -50,16 +50,16 @@ class Connection(NamedTuple):
         return int(self.remote.rpartition(":")[2], 16)
 
 
-def connections(pid: int | str = "self", most: int = 100_000) -> list[Connection]:
+def connections(pid: int | str = "self", most: int = 100_000) -> list[TcpConnection]:
     """The established TCP connections of the network namespace of a process, `most` at most; none if it has ended."""
-    found: list[Connection] = []
+    found: list[TcpConnection] = []
     for name in ("tcp", "tcp6"):
         try:
             with open(f"/proc/{pid}/net/{name}") as file:
                 for line in islice(file, 1, None):
                     fields = line.split()
                     if int(fields[3], 16) == TCP_ESTABLISHED:
-                        found.append(Connection(fields[1], fields[2], int(fields[9])))
+                        found.append(TcpConnection(fields[1], fields[2], int(fields[9])))
                         if len(found) == most:
                             return found
         except OSError:

@@ -15,8 +15,6 @@ Key = tuple[int, int, str, str, str]
 # The row of a thread (pid, tid, process, thread) and a call, created at the first access.
 RowOf = Callable[[Sequence[Any], str], "SyscallRow"]
 
-CLASSES = ("zero", "positive", "infinite", "unreadable")
-
 
 def percentile(counts: Mapping[int, int], share: float) -> float | None:
     """The value below which `share` (0..1) of the counted values lie; None if nothing was counted.

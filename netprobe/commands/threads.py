@@ -60,7 +60,7 @@ def command(options: RecordOptions, top: int, by: str, frequency: int) -> None:
     """
     from netprobe.probes.thread_time import Probe
 
-    view = _View(top, by == "role")
+    view = _ThreadsView(top, by == "role")
 
     def interval(tables: Mapping[str, Table], seconds: float) -> None:
         click.echo(time.strftime("[%H:%M:%S]"))
@@ -71,12 +71,12 @@ def command(options: RecordOptions, top: int, by: str, frequency: int) -> None:
 
 
 @dataclass(frozen=True)
-class _View:
+class _ThreadsView:
     top: int
     fold: bool
 
 
-def _show_result(options: RecordOptions, run: Run, view: _View) -> None:
+def _show_result(options: RecordOptions, run: Run, view: _ThreadsView) -> None:
     from netprobe.analysis.time_budget import time_budgets
     from netprobe.render.json import envelope
     from netprobe.render.notes import heading
@@ -91,7 +91,7 @@ def _show_result(options: RecordOptions, run: Run, view: _View) -> None:
     print_notes(run)
 
 
-def _show(tables: Mapping[str, Table], view: _View) -> None:
+def _show(tables: Mapping[str, Table], view: _ThreadsView) -> None:
     from netprobe.analysis.time_budget import time_budgets
     from netprobe.render.text import show
     from netprobe.render.threads import skipped_rows, threads_as_text

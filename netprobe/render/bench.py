@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netprobe.analysis.confidence import ConfidenceInterval
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.rules.context import RunContext
 
 _CALLS_SHOWN = 8
@@ -41,7 +41,12 @@ def heading(benchmark: Benchmark) -> str:
 
 def as_text(benchmark: Benchmark) -> TextTable:
     """Throughput and latency with confidence intervals."""
-    columns = [Column(""), Column("MEAN", True), Column("95 % CONFIDENCE INTERVAL", True), Column("±", True)]
+    columns = [
+        TextColumn(""),
+        TextColumn("MEAN", True),
+        TextColumn("95 % CONFIDENCE INTERVAL", True),
+        TextColumn("±", True),
+    ]
     rows = [["requests/s", f"{benchmark.throughput.value:.0f}", *_interval(benchmark.throughput, _rate)]]
     rows += [
         [f"latency {name}", _time(latency.value), *_interval(latency, _time)]
@@ -59,7 +64,7 @@ def per_request_as_text(context: RunContext) -> TextTable | None:
     rows.append(["context switches", f"{counts['switches']:.3f}"])
     if counts["cpu_us"] is not None:
         rows.append(["CPU time", _time(counts["cpu_us"])])
-    return TextTable([Column("PER REQUEST"), Column("", True)], rows)
+    return TextTable([TextColumn("PER REQUEST"), TextColumn("", True)], rows)
 
 
 def per_request(context: RunContext) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from netprobe.analysis.busypoll import BusyPolling, Check, Napi, PollRow
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import percent, rate
 
 _MARKS = {"ok": "ok", "failed": "FAILED", "inconclusive": "inconclusive", "not needed": "-"}
@@ -18,10 +18,19 @@ def rows_as_text(rows: Sequence[PollRow], napis: Sequence[Napi], seconds: float,
     """Busy polls by thread and NAPI instance."""
     names = {napi.napi_id: napi for napi in napis}
     columns = [
-        Column("PID", True), Column("TID", True), Column("THREAD"), Column("NAPI", True), Column("DEVICE"),
-        Column("QUEUE", True), Column("BUDGET", True), Column("ATTEMPTS/s", True), Column("HITS/s", True),
-        Column("HIT %", True), Column("PACKETS/s", True), Column("POLLING %", True),
-    ]  # fmt: skip
+        TextColumn("PID", True),
+        TextColumn("TID", True),
+        TextColumn("THREAD"),
+        TextColumn("NAPI", True),
+        TextColumn("DEVICE"),
+        TextColumn("QUEUE", True),
+        TextColumn("BUDGET", True),
+        TextColumn("ATTEMPTS/s", True),
+        TextColumn("HITS/s", True),
+        TextColumn("HIT %", True),
+        TextColumn("PACKETS/s", True),
+        TextColumn("POLLING %", True),
+    ]
     cells = [
         [
             str(row.pid), str(row.tid), row.thread, str(row.napi_id),
@@ -42,9 +51,9 @@ def _queue(napi: Napi | None) -> str:
 def napis_as_text(napis: Sequence[Napi]) -> TextTable:
     """Packets of each instance by receiver."""
     columns = [
-        Column("NAPI", True), Column("DEVICE"), Column("QUEUE", True), Column("PACKETS", True),
-        Column("BY TARGET %", True), Column("BY OTHER POLLERS %", True), Column("BY SOFTIRQ %", True),
-        Column("BY NAPI THREAD %", True), Column("DEFER IRQS", True), Column("FLUSH TIMEOUT ns", True),
+        TextColumn("NAPI", True), TextColumn("DEVICE"), TextColumn("QUEUE", True), TextColumn("PACKETS", True),
+        TextColumn("BY TARGET %", True), TextColumn("BY OTHER POLLERS %", True), TextColumn("BY SOFTIRQ %", True),
+        TextColumn("BY NAPI THREAD %", True), TextColumn("DEFER IRQS", True), TextColumn("FLUSH TIMEOUT ns", True),
     ]  # fmt: skip
     cells = []
     for napi in napis:
@@ -63,7 +72,9 @@ def checks_as_text(checks: Sequence[Check]) -> TextTable:
     """The prerequisites of busy polling and their state."""
     cells = [[_MARKS[check.state], check.name, check.evidence] for check in checks]
     styles = {(number, 0): _STYLES[check.state] for number, check in enumerate(checks)}
-    return TextTable([Column("STATE"), Column("PREREQUISITE"), Column("EVIDENCE")], cells, cell_styles=styles)
+    return TextTable(
+        [TextColumn("STATE"), TextColumn("PREREQUISITE"), TextColumn("EVIDENCE")], cells, cell_styles=styles
+    )
 
 
 def fixes(checks: Sequence[Check]) -> list[str]:

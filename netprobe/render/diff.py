@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netprobe.analysis.compare.variance import MIN_INTERVALS
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import duration
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def _side(side: Side) -> str:
 def changes_as_text(rows: Sequence[Change], top: int) -> TextTable:
     """Metrics with their rates, change and confidence interval."""
     columns = [
-        *(Column("METRIC"), Column("A", True), Column("B", True)),
-        *(Column("PER"), Column("CHANGE"), Column("95 % CI")),
+        *(TextColumn("METRIC"), TextColumn("A", True), TextColumn("B", True)),
+        *(TextColumn("PER"), TextColumn("CHANGE"), TextColumn("95 % CI")),
     ]
     cells = [[*_rates(row), row.per, change(row), confidence_interval(row)] for row in (rows[:top] if top else rows)]
     return TextTable(columns, cells)
@@ -59,7 +59,13 @@ def changes_as_text(rows: Sequence[Change], top: int) -> TextTable:
 
 def single_values_as_text(rows: Sequence[Change], top: int) -> TextTable:
     """Metrics and functions with their rates and ratio, without a verdict."""
-    columns = [Column("METRIC"), Column("A", True), Column("B", True), Column("PER"), Column("B / A", True)]
+    columns = [
+        TextColumn("METRIC"),
+        TextColumn("A", True),
+        TextColumn("B", True),
+        TextColumn("PER"),
+        TextColumn("B / A", True),
+    ]
     cells = [
         [*_rates(row), row.per, f"{row.rate_b / row.rate_a:.2g}" if row.rate_a else "-"]
         for row in (rows[:top] if top else rows)
@@ -103,8 +109,8 @@ def explained_title(comparison: Comparison) -> str:
 def explained_as_text(rows: Sequence[Explained], top: int) -> TextTable:
     """Functions with their share of the change in time on CPU."""
     columns = [
-        *(Column("Δ", True), Column("SHARE OF Δ", True), Column("RELATIVE GROWTH", True)),
-        *(Column("FUNCTION"), Column("CALLED FROM")),
+        *(TextColumn("Δ", True), TextColumn("SHARE OF Δ", True), TextColumn("RELATIVE GROWTH", True)),
+        *(TextColumn("FUNCTION"), TextColumn("CALLED FROM")),
     ]
     cells = [
         [

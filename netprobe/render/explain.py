@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TextIO
 
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.rules.context import Rule
 
 
@@ -17,7 +17,9 @@ def as_markdown(rule: Rule) -> str:
 
 def catalogue(rules: Iterable[Rule]) -> TextTable:
     """All codes with their titles."""
-    return TextTable([Column("CODE"), Column("FINDING")], [[rule.CODE, rule.DOCUMENTATION.title] for rule in rules])
+    return TextTable(
+        [TextColumn("CODE"), TextColumn("FINDING")], [[rule.CODE, rule.DOCUMENTATION.title] for rule in rules]
+    )
 
 
 def show_document(rule: Rule, out: TextIO | None = None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from flamegraph.weights import format_weight
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import percent
 
 if TYPE_CHECKING:
@@ -20,8 +20,12 @@ _MAX_UNSYMBOLIZED_SHARE = 0.01
 
 def top_as_text(rows: Sequence[TopRow], profile: Profile) -> TextTable:
     """Functions by self weight."""
-    columns = [Column("SELF %", True), Column("TOTAL %", True), *([Column("SAMPLES", True)] if profile.count else [])]
-    columns += [Column("FUNCTION"), Column("IN")]
+    columns = [
+        TextColumn("SELF %", True),
+        TextColumn("TOTAL %", True),
+        *([TextColumn("SAMPLES", True)] if profile.count else []),
+    ]
+    columns += [TextColumn("FUNCTION"), TextColumn("IN")]
     cells = [
         [
             percent(row.self_weight, profile.total),
@@ -41,12 +45,12 @@ _DIFF_STYLES = {"grown": "red", "new": "bold red", "shrunk": "green", "gone": "b
 def diff_as_text(rows: Sequence[DiffRow], unit: str) -> TextTable:
     """Functions by change with callees; verdicts as sign and label."""
     columns = [
-        Column(f"BEFORE {unit}", True),
-        Column("AFTER", True),
-        Column("CHANGE", True),
-        Column("SELF CHANGE", True),
+        TextColumn(f"BEFORE {unit}", True),
+        TextColumn("AFTER", True),
+        TextColumn("CHANGE", True),
+        TextColumn("SELF CHANGE", True),
     ]
-    columns += [Column(""), Column("FUNCTION"), Column("IN")]
+    columns += [TextColumn(""), TextColumn("FUNCTION"), TextColumn("IN")]
     cells = [
         [
             _figure(row.total_a),

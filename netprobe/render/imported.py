@@ -10,7 +10,7 @@ import msgspec
 from netprobe.analysis.request_count import request_count
 from netprobe.analysis.syscalls import summarise
 from netprobe.render import findings
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import rate
 from netprobe.rules.context import context_of
 from netprobe.rules.finding import Finding, Inconclusive, Result
@@ -28,8 +28,8 @@ _CALLS_SHOWN, _MIN_PER_REQUEST = 5, 0.005
 def reports_as_text(reports: Sequence[tuple[int, Report]]) -> TextTable:
     """One row per report."""
     columns = [
-        Column("REPORT", True), Column("FORMAT"), Column("ROWS", True), Column("SECONDS", True),
-        Column("SKIPPED LINES", True), Column("LOCATION"),
+        TextColumn("REPORT", True), TextColumn("FORMAT"), TextColumn("ROWS", True), TextColumn("SECONDS", True),
+        TextColumn("SKIPPED LINES", True), TextColumn("LOCATION"),
     ]  # fmt: skip
     rows = [
         [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from netprobe.analysis.locality import Group, LocalityVerdict, Matrix, Member, ServedBy, ThreadMatrix, TxMatrix
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import percent
 from netprobe.run.model import Run
 
@@ -44,15 +44,15 @@ def members_as_text(group: Group, top: int) -> TextTable:
     """One line per member and serving thread; the worst first if not all are shown."""
     order_seen = any(member.joined_s is not None for member in group.members)
     columns = [
-        Column("INDEX", True),
-        Column("RX CPU"),
-        Column("SERVED BY"),
-        Column("PID", True),
-        Column("TID", True),
-        Column("MAY RUN ON"),
-        Column("RAN ON"),
-        *([Column("JOINED AT", True), Column("BY")] if order_seen else []),
-        Column("VERDICT"),
+        TextColumn("INDEX", True),
+        TextColumn("RX CPU"),
+        TextColumn("SERVED BY"),
+        TextColumn("PID", True),
+        TextColumn("TID", True),
+        TextColumn("MAY RUN ON"),
+        TextColumn("RAN ON"),
+        *([TextColumn("JOINED AT", True), TextColumn("BY")] if order_seen else []),
+        TextColumn("VERDICT"),
     ]
     rows: list[list[str]] = []
     styles: dict[int, str] = {}
@@ -133,7 +133,7 @@ def matrix_as_text(matrix: Matrix, every: bool = False) -> TextTable:
             cell_styles[line, len(cells)] = "" if not count else "bold green" if row == column else "red"
             cells.append(str(count) if count else "·")
         rows.append(cells)
-    columns = [Column("MESSAGES"), *(Column(f"read on CPU {cpu}", True) for cpu in read)]
+    columns = [TextColumn("MESSAGES"), *(TextColumn(f"read on CPU {cpu}", True) for cpu in read)]
     return TextTable(columns, rows, cell_styles=cell_styles)
 
 
@@ -170,8 +170,8 @@ def threads_rest(threads: Sequence[ThreadMatrix], top: int) -> str:
 def threads_as_text(threads: Sequence[ThreadMatrix], top: int) -> TextTable:
     """Locality by thread."""
     columns = [
-        Column("PID", True), Column("TID", True), Column("THREAD"), Column("MESSAGES", True),
-        Column("LOCAL %", True), Column("RECEIVED ON"), Column("READ ON"),
+        TextColumn("PID", True), TextColumn("TID", True), TextColumn("THREAD"), TextColumn("MESSAGES", True),
+        TextColumn("LOCAL %", True), TextColumn("RECEIVED ON"), TextColumn("READ ON"),
     ]  # fmt: skip
     rows = [
         [
@@ -201,7 +201,7 @@ def tx_as_text(matrix: TxMatrix, every: bool = False) -> TextTable:
     """Packets by sending CPU (rows) and TX queue (columns); `every`: all CPUs and queues."""
     cpus, queues = _shown_of(matrix, every)
     rows = [[f"sent on CPU {cpu}", *(str(matrix.cells[cpu, queue] or "·") for queue in queues)] for cpu in cpus]
-    return TextTable([Column("PACKETS"), *(Column(f"TX queue {queue}", True) for queue in queues)], rows)
+    return TextTable([TextColumn("PACKETS"), *(TextColumn(f"TX queue {queue}", True) for queue in queues)], rows)
 
 
 # ---- JSON ----

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import percent, rate
 from netprobe.rules.context import MissingDataError, RunContext
 
@@ -91,7 +91,7 @@ def calls_as_text(context: RunContext) -> TextTable:
     """The most frequent calls, per second and per request."""
     requests = context.requests
     rows = sorted(context.calls, key=lambda row: -row.calls)[:_CALLS_SHOWN]
-    columns = [Column("SYSCALL"), Column("/s", True), Column("/request", True), Column("TIMEOUTS")]
+    columns = [TextColumn("SYSCALL"), TextColumn("/s", True), TextColumn("/request", True), TextColumn("TIMEOUTS")]
     cells = [
         [
             row.syscall,
@@ -106,8 +106,13 @@ def calls_as_text(context: RunContext) -> TextTable:
 
 def switches_as_text(context: RunContext) -> TextTable:
     """The roles with most switches."""
-    columns = [Column("THREADS", True), Column("ROLE"), Column("VOLUNTARY/s", True), Column("INVOLUNTARY/s", True)]
-    columns.append(Column("PREEMPTED BY"))
+    columns = [
+        TextColumn("THREADS", True),
+        TextColumn("ROLE"),
+        TextColumn("VOLUNTARY/s", True),
+        TextColumn("INVOLUNTARY/s", True),
+    ]
+    columns.append(TextColumn("PREEMPTED BY"))
     rows = sorted(context.switches, key=lambda row: -row.switches)[:_ROLES_SHOWN]
     cells = [
         [
@@ -131,7 +136,7 @@ def frames_as_text(context: RunContext) -> TextTable:
         [percent(row.self_weight, profile.total), row.frame.name, row.frame.module]
         for row in top(profile, _FRAMES_SHOWN)
     ]
-    return TextTable([Column("SELF %", True), Column("FUNCTION"), Column("IN")], rows)
+    return TextTable([TextColumn("SELF %", True), TextColumn("FUNCTION"), TextColumn("IN")], rows)
 
 
 def tables(context: RunContext) -> Iterator[TextTable]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from netprobe.analysis.confidence import ConfidenceInterval
 from netprobe.render.findings import as_json as findings_as_json
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.finding import Finding, Result
 
@@ -99,11 +99,19 @@ def verdict(steps: Sequence[MeasuredStep], step: MeasuredStep) -> str:
 def as_text(steps: Sequence[MeasuredStep], percentiles: Sequence[str] = PERCENTILES) -> TextTable:
     """The table of all steps, with these percentiles of the latency."""
     columns = [
-        Column("", True), Column("STEP"), Column("REQUESTS/s", True), Column("GAIN", True), Column("95 % CI"),
-        *(Column(name, True) for name in percentiles), Column("CALLS/REQUEST", True),
-        Column("SWITCHES/s", True), Column("LOCAL %", True), Column("POLLED %", True), Column("HIT %", True),
-        Column("FAULT OF THE STEP BEFORE"),
-    ]  # fmt: skip
+        TextColumn("", True),
+        TextColumn("STEP"),
+        TextColumn("REQUESTS/s", True),
+        TextColumn("GAIN", True),
+        TextColumn("95 % CI"),
+        *(TextColumn(name, True) for name in percentiles),
+        TextColumn("CALLS/REQUEST", True),
+        TextColumn("SWITCHES/s", True),
+        TextColumn("LOCAL %", True),
+        TextColumn("POLLED %", True),
+        TextColumn("HIT %", True),
+        TextColumn("FAULT OF THE STEP BEFORE"),
+    ]
     return TextTable(columns, [_cells(steps, step, percentiles) for step in steps], styles={
         number: "dim" for number, step in enumerate(steps) if step.base is not None and not step.fixed
     })  # fmt: skip
@@ -128,7 +136,7 @@ def _cells(steps: Sequence[MeasuredStep], step: MeasuredStep, percentiles: Seque
 
 def latencies(steps: Sequence[MeasuredStep]) -> TextTable:
     """Latency of each step, with confidence intervals."""
-    columns = [Column("", True), Column("STEP"), *(Column(name, True) for name in PERCENTILES)]
+    columns = [TextColumn("", True), TextColumn("STEP"), *(TextColumn(name, True) for name in PERCENTILES)]
     cells = [[_microseconds_with_margin(step.latency_us[name]) for name in PERCENTILES] for step in steps]
     rows = [[str(step.number), step.name, *row] for step, row in zip(steps, cells, strict=True)]
     return TextTable(columns, rows)

@@ -13,7 +13,7 @@ from netprobe.render.plotly_js import plotly_js
 from netprobe.render.report.html import Html, element, folded, join, listed, table
 from netprobe.render.safe import label
 from netprobe.render.scenario import MeasuredStep, as_text, gain, gain_interval, latencies, verdict, with_margin
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.run.description import HostInfo
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ def _difference(step: MeasuredStep) -> Html:
 
 def _changes(comparison: Comparison) -> TextTable:
     rows = [row for row in comparison.changed if row.group != "functions"][:_CHANGES_SHOWN]
-    columns = [Column("METRIC"), Column("STEP BEFORE", True), Column("THIS STEP", True), Column("PER"),
-               Column("CHANGE"), Column("95 % CI")]  # fmt: skip
+    columns = [TextColumn("METRIC"), TextColumn("STEP BEFORE", True), TextColumn("THIS STEP", True), TextColumn("PER"),
+               TextColumn("CHANGE"), TextColumn("95 % CI")]  # fmt: skip
     cells = [
         [
             row.name,

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from netprobe.analysis.switches import MachineSwitches, SwitchRow, machine_switches
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import duration, percent, rate
 from netprobe.run.table import Table
 
@@ -21,7 +21,7 @@ def machine_as_text(intervals: Table, started: str) -> TextTable:
     rows, total = machine_switches(intervals)
     cells = [_machine_cells((begin + timedelta(seconds=row.end_s)).strftime("%H:%M:%S"), row) for row in rows]
     cells.append(_machine_cells("Average", total))
-    return TextTable([Column("TIME"), Column("proc/s", True), Column("cswch/s", True)], cells)
+    return TextTable([TextColumn("TIME"), TextColumn("proc/s", True), TextColumn("cswch/s", True)], cells)
 
 
 def _machine_cells(time: str, row: MachineSwitches) -> list[str]:
@@ -33,14 +33,14 @@ def _machine_cells(time: str, row: MachineSwitches) -> list[str]:
 def threads_as_text(rows: Sequence[SwitchRow], seconds: float, top: int, fold: bool, run_queue: bool) -> TextTable:
     """Context switches of each thread, its CPUs and next tasks."""
     columns = [
-        *([Column("THREADS", True)] if fold else [Column("PID", True), Column("TID", True)]),
-        Column("THREAD"),
-        Column("VOLUNTARY/s", True),
-        Column("INVOLUNTARY/s", True),
-        Column("CPU"),
-        *([Column("WAIT P50", True), Column("WAIT P99", True)] if run_queue else []),
-        Column("PREEMPTED BY"),
-        Column("NEXT TASK"),
+        *([TextColumn("THREADS", True)] if fold else [TextColumn("PID", True), TextColumn("TID", True)]),
+        TextColumn("THREAD"),
+        TextColumn("VOLUNTARY/s", True),
+        TextColumn("INVOLUNTARY/s", True),
+        TextColumn("CPU"),
+        *([TextColumn("WAIT P50", True), TextColumn("WAIT P99", True)] if run_queue else []),
+        TextColumn("PREEMPTED BY"),
+        TextColumn("NEXT TASK"),
     ]
     cells = [
         [

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from netprobe.analysis.syscalls import By, SyscallRow
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import duration, percent, rate
 
 
@@ -71,23 +71,23 @@ def rest(rows: Sequence[SyscallRow], view: SyscallView) -> str:
     return f"… {len(hidden)} more row{'' if len(hidden) == 1 else 's'} ({share} % of the count); -T 0 shows all"
 
 
-def _columns(view: SyscallView) -> list[Column]:
+def _columns(view: SyscallView) -> list[TextColumn]:
     group = {
         "syscall": [],
-        "process": [Column("PID", True), Column("PROCESS")],
-        "thread": [Column("PID", True), Column("TID", True), Column("THREAD")],
+        "process": [TextColumn("PID", True), TextColumn("PROCESS")],
+        "thread": [TextColumn("PID", True), TextColumn("TID", True), TextColumn("THREAD")],
     }[view.by]
     columns = [
         *group,
-        Column("SYSCALL"),
-        Column("COUNT", True),
-        Column("RATE/s", True),
-        Column("SHARE %", True),
+        TextColumn("SYSCALL"),
+        TextColumn("COUNT", True),
+        TextColumn("RATE/s", True),
+        TextColumn("SHARE %", True),
     ]
     if view.failed or view.error:
-        columns += [Column("OF CALLS", True), Column("FAILED WITH")]
+        columns += [TextColumn("OF CALLS", True), TextColumn("FAILED WITH")]
     if view.latency:
-        columns += [Column(name, True) for name in ("TOTAL", "MEAN", "P50", "P99")]
+        columns += [TextColumn(name, True) for name in ("TOTAL", "MEAN", "P50", "P99")]
     return columns
 
 

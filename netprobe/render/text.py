@@ -14,7 +14,7 @@ from netprobe.render.safe import printable
 
 
 @dataclass(frozen=True)
-class Column:
+class TextColumn:
     """A heading; numbers are right-aligned, text is left-aligned."""
 
     heading: str
@@ -25,7 +25,7 @@ class Column:
 class TextTable:
     """Rows of cells as unescaped text: rendering escapes them."""
 
-    columns: Sequence[Column]
+    columns: Sequence[TextColumn]
     rows: Sequence[Sequence[str]]
     # Styles of rich for terminals, by row and by (row, column).
     styles: Mapping[int, str] = field(default_factory=dict)

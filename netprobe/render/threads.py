@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from netprobe.analysis.time_budget import Sleep, TimeBudget
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 
 # Shorter sleeps are not named.
 _SHORTEST_PCT = 0.5
@@ -20,14 +20,14 @@ def threads_as_text(rows: Sequence[TimeBudget], top: int, fold: bool) -> TextTab
     shown = _shown(rows, top)
     sampled = any(row.modes for row in shown)
     columns = [
-        Column("N" if fold else "TID", True),
-        Column("THREAD"),
-        Column("RUN", True),
-        *([Column("USER", True), Column("KERN", True), Column("IRQ", True)] if sampled else []),
-        Column("WAIT", True),
-        Column("SLEEP", True),
-        Column("ASLEEP IN"),
-        Column("WOKEN BY"),
+        TextColumn("N" if fold else "TID", True),
+        TextColumn("THREAD"),
+        TextColumn("RUN", True),
+        *([TextColumn("USER", True), TextColumn("KERN", True), TextColumn("IRQ", True)] if sampled else []),
+        TextColumn("WAIT", True),
+        TextColumn("SLEEP", True),
+        TextColumn("ASLEEP IN"),
+        TextColumn("WOKEN BY"),
     ]
     cells = [
         [

@@ -50,7 +50,7 @@ def test_record_while_the_load_runs(netprobe, nginx, tmp_path):
     assert run.table("programs")["build_id"].str.len().min() == 40
     # Attached for the time alone in which run times are kept, so there is nothing to scale.
     (serving,) = [program for program in run.info.cost.programs if program.program == "on_serving_call"]
-    assert serving["estimated_total_ns"] == serving["run_time_ns"] > 0
+    assert serving.estimated_total_ns == serving.run_time_ns > 0
 
 
 @pytest.mark.timing("counts in sampling windows under load")

@@ -3,9 +3,9 @@ import unicodedata
 
 import pytest
 
-from netprobe.render.text import Column, TextTable, plain, show
+from netprobe.render.text import TextColumn, TextTable, plain, show
 
-COLUMNS = [Column("NAME"), Column("COUNT", True), Column("REST")]
+COLUMNS = [TextColumn("NAME"), TextColumn("COUNT", True), TextColumn("REST")]
 
 
 class Terminal(io.StringIO):
@@ -35,12 +35,12 @@ def test_no_rows():
 
 
 def test_no_blanks_at_the_end_of_a_line():
-    text = plain(TextTable([Column("A"), Column("B")], [["x", ""], ["y", "long"]]))
+    text = plain(TextTable([TextColumn("A"), TextColumn("B")], [["x", ""], ["y", "long"]]))
     assert [line for line in text.splitlines() if line != line.rstrip()] == []
 
 
 def test_hostile_cells_are_escaped_on_terminals_and_in_pipes():
-    table = TextTable([Column("NAME")], [["\x1b]0;title\x07\u202e[red]x[/red]"]])
+    table = TextTable([TextColumn("NAME")], [["\x1b]0;title\x07\u202e[red]x[/red]"]])
     for out in (io.StringIO(), Terminal()):
         show(table, out)
         text = out.getvalue()

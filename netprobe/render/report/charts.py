@@ -15,7 +15,7 @@ from netprobe.analysis.time_series import mean_min_max
 from netprobe.errors import NetprobeError
 from netprobe.render.report.html import Html, element, folded, join, table
 from netprobe.render.report.shared_scales import decoded
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.rules.context import MissingDataError
 
 if TYPE_CHECKING:
@@ -113,7 +113,13 @@ def _lines(figure: Any) -> TextTable:
         row = int(trace.get("yaxis", "y")[1:] or 1) - 1
         shown = [_short(value) for value in summary] if summary else ["-"] * 3
         rows.append([titles[row] if row < len(titles) else "", _plain(trace["name"]), *shown])
-    columns = [Column("QUANTITY"), Column("LINE"), Column("MEAN", True), Column("MIN", True), Column("MAX", True)]
+    columns = [
+        TextColumn("QUANTITY"),
+        TextColumn("LINE"),
+        TextColumn("MEAN", True),
+        TextColumn("MIN", True),
+        TextColumn("MAX", True),
+    ]
     return TextTable(columns, rows)
 
 
@@ -129,7 +135,7 @@ def _points(figure: Any) -> TextTable:
             place, value = (names[int(y)], x) if names else (f"{_title(across)} {x:.0f}", y)
             rows.append([_plain(trace["name"]), place, _short(value)])
     unit = "SECONDS" if names else _title(down).upper()
-    return TextTable([Column("QUANTITY"), Column("OF"), Column(unit or "VALUE", True)], rows)
+    return TextTable([TextColumn("QUANTITY"), TextColumn("OF"), TextColumn(unit or "VALUE", True)], rows)
 
 
 def _title(axis: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from netprobe.render.notes import cost
 from netprobe.render.report.charts import or_nothing
 from netprobe.render.report.html import Html, element, folded, join, listed, pairs, table
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import duration
 from netprobe.run.description import RunInfo
 from netprobe.run.model import Run
@@ -80,7 +80,7 @@ def _sources(info: RunInfo) -> Html:
     if imported is None or not imported.reports:
         return Html("")
     names = ("format", "source", "first_line", "last_line", "rows", "skipped_lines")
-    columns = [Column(name.replace("_", " ").upper(), name not in ("format", "source")) for name in names]
+    columns = [TextColumn(name.replace("_", " ").upper(), name not in ("format", "source")) for name in names]
     rows = [[str(getattr(report, name)) for name in names] for report in imported.reports]
     return join((table(TextTable(columns, rows), "Imported from"), listed(imported.notes)))
 
@@ -92,7 +92,7 @@ def _programs(run: Run) -> Html:
         [str(pid), path, build_id[:16] or "none", f"{size:,}"]
         for pid, path, build_id, size in run.tables["programs"].rows("pid", "path", "build_id", "size_bytes")
     ]
-    columns = [Column("PID", True), Column("PROGRAM"), Column("BUILD ID"), Column("BYTES", True)]
+    columns = [TextColumn("PID", True), TextColumn("PROGRAM"), TextColumn("BUILD ID"), TextColumn("BYTES", True)]
     return folded("Programs that ran", table(TextTable(columns, rows), "Programs that ran"))
 
 
@@ -105,7 +105,7 @@ def _attached(info: RunInfo) -> Html:
          duration(program.estimated_total_ns)]
         for program in programs
     ]  # fmt: skip
-    columns = [Column("PROGRAM"), Column("ATTACHED TO"), Column("RUNS", True), Column("MEAN", True)]
-    columns.append(Column("TOTAL, ESTIMATED", True))
+    columns = [TextColumn("PROGRAM"), TextColumn("ATTACHED TO"), TextColumn("RUNS", True), TextColumn("MEAN", True)]
+    columns.append(TextColumn("TOTAL, ESTIMATED", True))
     title = "Attach points and their run time"
     return folded(title, table(TextTable(columns, rows), title))

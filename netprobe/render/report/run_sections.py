@@ -13,7 +13,7 @@ from netprobe.render.figures.run_figures import RunFigures
 from netprobe.render.report.charts import Charts, Section, or_nothing
 from netprobe.render.report.html import Html, counted, element, folded, join, listed, table
 from netprobe.render.report.page import flame_frame
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.render.units import percent
 from netprobe.rules.context import RunContext
 
@@ -69,7 +69,7 @@ def _load_report(context: RunContext) -> Html:
     if "load_results" not in context.run.tables:
         return Html("")
     rows = context.run.columns("load_results").rows("quantity", "statistic", "text")
-    columns = [Column("QUANTITY"), Column("STATISTIC"), Column("VALUE", True)]
+    columns = [TextColumn("QUANTITY"), TextColumn("STATISTIC"), TextColumn("VALUE", True)]
     shown = [[str(cell) for cell in row] for row in rows if row[0] != "latency spectrum"]
     return _folded_table("The load generator's report", TextTable(columns, shown))
 
@@ -154,9 +154,14 @@ def _calls_table(context: RunContext, per: str) -> tuple[TextTable, str]:
     divisor, unit = normalization(context, per)
     total = sum(row.calls for row in context.calls_by_thread)
     columns = [
-        Column("PID", True), Column("TID", True), Column("THREAD"), Column("SYSCALL"), Column("COUNT", True),
-        Column(unit.upper(), True), Column("SHARE %", True),
-    ]  # fmt: skip
+        TextColumn("PID", True),
+        TextColumn("TID", True),
+        TextColumn("THREAD"),
+        TextColumn("SYSCALL"),
+        TextColumn("COUNT", True),
+        TextColumn(unit.upper(), True),
+        TextColumn("SHARE %", True),
+    ]
     rows = [
         (count, [str(row.pid or "-"), str(row.tid or "-"), row.thread, part_text(part), f"{count:,}",
                  f"{count / divisor:,.3g}", percent(count, total)])

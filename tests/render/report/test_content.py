@@ -14,7 +14,7 @@ from netprobe import load
 from netprobe.errors import NetprobeError
 from netprobe.render.plotly_js import plotly_js
 from netprobe.render.report import html, run_page
-from netprobe.render.text import Column, TextTable
+from netprobe.render.text import TextColumn, TextTable
 from netprobe.run.description import RecordingInfo, RunInfo, TargetInfo
 from netprobe.run.model import Run
 from netprobe.run.table import Table
@@ -215,7 +215,7 @@ def test_every_chart_over_time_has_a_table(pages):
 
 
 def test_counts_have_grouped_digits_and_identifiers_have_not():
-    columns = [Column("PID", True), Column("COUNT", True), Column("PER SECOND", True), Column("NAME")]
+    columns = [TextColumn("PID", True), TextColumn("COUNT", True), TextColumn("PER SECOND", True), TextColumn("NAME")]
     shown = html.table(TextTable(columns, [["217296", "217296", "1234.5", "217296"]]), "")
     assert re.findall(r"<td[^>]*>([^<]*)", shown) == ["217296", "217,296", "1,234.5", "217296"]
     sentence = (
