@@ -31,6 +31,9 @@ class CounterReader(Protocol):
     def added(self, target: Target) -> Rows:
         """Rows with the differences since the last call."""
 
+    def open_window(self, target: Target) -> None:
+        """Exclude what the kernel counted outside of sampling windows; called when a window has opened."""
+
     def reset(self, slots: Sequence[int]) -> None:
         """Reset the counters of these slots, whose threads have ended."""
 
@@ -87,6 +90,9 @@ class _ThreadReader:
         rows["count"] = difference[which, cells]
         return rows
 
+    def open_window(self, target: Target) -> None:
+        """Nothing: programs count in sampling windows only."""
+
     def reset(self, slots: Sequence[int]) -> None:
         self._map.view[slots] = 0
         self._before[slots] = 0
@@ -119,6 +125,9 @@ class _KeyedReader:
         for name, _ in self._counters.extra:
             rows[name] = values[name][changed]
         return rows
+
+    def open_window(self, target: Target) -> None:
+        """Nothing: programs count in sampling windows only."""
 
     def reset(self, slots: Sequence[int]) -> None:
         for key in self._before.reset(slots):

@@ -118,8 +118,8 @@ class IntervalLoop:
         """Count in a sampling window at the start of the interval; wait until the interval ends."""
         ends, last = self._end_of_interval()
         with self.sampling_window():
-            # The time of threads outside of the window is not counted.
-            self._read_counters()
+            for reader in self.readers.values():
+                reader.open_window(self.target)
             self._partial.clear()
             opened, length = time.monotonic(), self.options.interval_seconds * self.options.counted_share
             self._machine = read_machine()

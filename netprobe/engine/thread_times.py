@@ -77,6 +77,10 @@ class ThreadTimesReader:
             [np.empty(0, self._rows), *(self._differences(chunk, records, target) for chunk in chunks)]
         )
 
+    def open_window(self, target: Target) -> None:
+        """Exclude the time outside of sampling windows: the kernel adds up run time and run delay all the time."""
+        self.added(target)
+
     def _differences(self, slots: Integers, records: npt.NDArray[np.void], target: Target) -> Rows:
         sleeps = self._sleeps.view.reshape(self._slots, self._reasons, self._cells)
         now = np.zeros((len(slots), *self._before.shape[1:]), np.int64)
