@@ -97,11 +97,10 @@ def test_the_headline(said):
 
 def test_the_run_keeps_it(said):
     from netprobe import load
-    from netprobe.rules.registry import findings
     from netprobe.run.versions import FORMAT_VERSION
 
     assert json.loads((Path(said["folder"]) / "run.json").read_text())["format_version"] == FORMAT_VERSION
-    assert "poll-mode" in {one.code for one in findings(load(said["folder"]))}
+    assert "poll-mode" in {finding.code for finding in load(said["folder"]).findings()}
 
 
 def test_a_thread_that_only_computes_is_no_poller(netprobe, tmp_path, start_busy):
