@@ -347,9 +347,8 @@ def evaluated() -> Callable[..., Any]:
 
     def evaluate(path: Path, code: str) -> Any:
         import netprobe as package
-        from netprobe.rules.registry import evaluate as judge_all
 
-        (found,) = [one for one in judge_all(package.load(path)) if one.code == code]
+        (found,) = [result for result in package.load(path).results() if result.code == code]
         return found
 
     return evaluate
