@@ -304,8 +304,10 @@ int on_time_waking(struct bpf_raw_tracepoint_args *ctx)
     u32 slot = slot_of_tid(*(u32 *)(TYPED_ARGUMENT(ctx, 0) + TASK_PID)), zero = 0;
     struct thread_time *t = time_of(slot);
     if (!window() || !t) return 0;
-    u64 stack;
-    asm volatile("%0 = %1" : "=r"(stack) : "r"(ctx));
+    // The context lies on the stack in use. Read back from memory, because verifiers up to 6.12 allow no arithmetic with
+    // a pointer to it.
+    void *context = ctx;
+    u64 stack = (u64)read_pointer(&context);
     u32 *timer = expiring_timer.lookup(&zero);
     void *waker = running_task();
     t->waker_kind = timer && *timer ? *timer : in_interrupt(stack, waker) ? BY_INTERRUPT : BY_THREAD;
