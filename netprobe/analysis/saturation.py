@@ -51,7 +51,7 @@ class Saturation:
         if self.state == "limited by its client":
             return (
                 f"{name} is limited by its client: it sleeps {self._asleep_pct():.0f} % of the time in "
-                f"{self._sleep_name()}, while the client on this host leaves no CPU idle."
+                f"{self._sleep_name()}, while its clients run on this host and no CPU is idle."
             )
         if self.state == "idle":
             return f"{name} is idle: it sleeps {self._asleep_pct():.1f} % of the time in {self._sleep_name()}."
