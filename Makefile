@@ -9,7 +9,8 @@ demo:
 test:
 	@scripts/setup test
 	$(VENV)/python -m pytest -n 2 -m "not kernel and not timing"
-	$(VENV)/python -m pytest -m "kernel or timing"
+	$(VENV)/python -m pytest -n 2 --dist loadfile -m "kernel and not timing"
+	$(VENV)/python -m pytest -m timing
 
 # Stock kernels 6.1 and 6.12 in virtual machines; without KVM it takes 15 minutes.
 test-kernels:
