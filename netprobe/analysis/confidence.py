@@ -92,4 +92,6 @@ def wilson_pct(count: int, total: int) -> ConfidenceInterval:
     share = count / total
     centre = (share + z * z / (2 * total)) / (1 + z * z / total)
     half = z / (1 + z * z / total) * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return ConfidenceInterval(100 * share, 100 * max(0.0, centre - half), 100 * min(1.0, centre + half))
+    # Rounding must not move a limit past the share: at 0 and 100 % they are equal.
+    low, high = max(0.0, min(centre - half, share)), min(1.0, max(centre + half, share))
+    return ConfidenceInterval(100 * share, 100 * low, 100 * high)
