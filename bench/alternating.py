@@ -27,8 +27,8 @@ from throughput import NETPROBE
 
 from netprobe.commands.shared.everything import LIGHT_SHARE, probes_of_record
 from netprobe.engine.bcc_compiler import import_bcc
+from netprobe.engine.bpf import run_time_statistics
 from netprobe.engine.interval_loop import ACCOUNTED_SHARE
-from netprobe.engine.libbpf import run_time_statistics
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.program import Program
 from netprobe.engine.target import Target
@@ -67,7 +67,7 @@ class _Probes:
         options = RecordOptions(pids=(pid,), counted_share=counted_share)
         self._share = counted_share
         self._probes, self._program = probes, Program(probes, options)
-        self._program.wait_until_compiled()
+        self._program.load()
         self._target = Target(self._program, options, None)
         self._target.follow()
         self._program.detach()

@@ -21,7 +21,7 @@ from typing import Any
 from others import headers_for_syscount, with_tracefs
 from spread import describe, line
 
-from netprobe.engine.libbpf import run_time_statistics
+from netprobe.engine.bpf import run_time_statistics
 
 NETPROBE = str(Path(sys.executable).with_name("netprobe"))
 _LOOP = "import os, time\nend = time.time() + {seconds}\nwhile time.time() < end:\n for _ in range(1000): os.getppid()"

@@ -13,7 +13,7 @@ from typing import Any
 from spread import describe, line
 
 from netprobe.engine.bcc_compiler import import_bcc
-from netprobe.engine.libbpf import run_time_statistics
+from netprobe.engine.bpf import run_time_statistics
 from netprobe.lab.server import LabServer, ServerOptions
 from netprobe.load.generator import wrk_command
 from netprobe.load.reports import parse_wrk

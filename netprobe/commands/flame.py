@@ -81,7 +81,7 @@ _PALETTES = ("kind", "hot", "mem", "io", "aqua", "orange", "red", "green", "blue
     cls=_FlameCommand, short_help="Draw a flame graph of a running server, a Run or a profile file, or compare two."
 )
 @click.argument("inputs", nargs=-1, metavar="[FILE|RUN]... [-- SERVER [ARGS]...]")
-@shared_options("pid", "comm", "duration")
+@shared_options("pid", "comm", "duration", "cache", "verbose")
 @click.option(
     "-F",
     "--frequency",
@@ -191,7 +191,8 @@ def command(context: click.Context, /, **arguments: Any) -> None:  # fmt: skip
     netprobe flame --diff before.data after.data
     """
     started = context.meta["netprobe.command"]
-    recording = RecordOptions(arguments.pop("pids"), arguments.pop("comm"), started, arguments.pop("seconds"))
+    shared = {name: arguments.pop(name) for name in ("pids", "comm", "seconds", "use_cache", "verbose")}
+    recording = RecordOptions(command=started, **shared)
     options = _options(arguments)
     check_options(recording)
     _check(options, recording)
@@ -225,7 +226,7 @@ def _check(options: FlameOptions, recording: RecordOptions) -> None:
         _check_output(path)
 
 
-_OF_RECORDING = ("seconds", "frequency", "off_cpu", "shortest", "user_only", "kernel_only")
+_OF_RECORDING = ("seconds", "frequency", "off_cpu", "shortest", "user_only", "kernel_only", "use_cache", "verbose")
 _OF_COMPARING = ("per", "requests_a", "requests_b")
 _OF_ONE_PICTURE = ("reverse", "colors", "root")
 

@@ -79,7 +79,7 @@ class _Settings:
     metavar="N",
     help="Record N times, into RUN/1, RUN/2 …: a series.",
 )
-@shared_options("json", "command")
+@shared_options("json", "cache", "verbose", "command")
 def command(
     options: RecordOptions,
     frequency: int,

@@ -1,4 +1,4 @@
-"""The BCC compiler: found in the system's Python packages, kept quiet, and kept from reading /proc/kallsyms."""
+"""The BCC compiler, in a child process: found in the system's Python packages, kept from reading /proc/kallsyms."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import ModuleType
 
+from netprobe.engine.bpf import definition_of
+from netprobe.engine.stored_program import Function, StoredProgram
 from netprobe.errors import NotPossibleHereError
 from netprobe.resources import resource
 
@@ -29,9 +30,7 @@ _INSTALL = (
     "  Fedora:          dnf install python3-bcc\n"
     "  Arch:            pacman -S python-bcc"
 )
-# For developers of the C files: LLVM aborts the process where it cannot compile (a stack that is too large), and
-# captured messages are then lost.
-SHOW_COMPILER = "NETPROBE_SHOW_COMPILER"
+_LIBRARIES = ("libbcc", "libclang", "libLLVM")
 
 _CLONE_NEWNS = 0x00020000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
@@ -96,40 +95,46 @@ def _missing_message() -> str:
     return "BCC, the BPF compiler that netprobe uses, is not installed."
 
 
-# ---- Messages of the compiler ----
+# ---- Compilation ----
 
 
-@contextmanager
-def captured_messages() -> Iterator[list[str]]:
-    """Capture what the compiler writes to standard error: on exit, the list has it as one string."""
-    messages: list[str] = []
-    if os.environ.get(SHOW_COMPILER):
-        yield messages
-        messages.append("")
-        return
-    sys.stderr.flush()
-    saved = os.dup(2)
-    memory = os.memfd_create("netprobe-compiler")
-    os.dup2(memory, 2)
-    try:
-        yield messages
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        messages.append(os.pread(memory, os.fstat(memory).st_size, 0).decode(errors="replace"))
-        os.close(memory)
+def compile_source(source: str) -> StoredProgram:
+    """Compile; raises whatever BCC raises, after messages on standard error. BCC also creates the maps."""
+    bcc = import_bcc()
+    module, lib = bcc.BPF(text=source.encode()).module, bcc.lib
+    lib.bpf_table_name.restype, lib.bpf_table_name.argtypes = ctypes.c_char_p, [ctypes.c_void_p, ctypes.c_size_t]
+    lib.bpf_num_tables.argtypes = [ctypes.c_void_p]
+    tables = [lib.bpf_table_name(module, number) for number in range(lib.bpf_num_tables(module))]
+    descriptors = {name.decode(): int(lib.bpf_table_fd(module, name)) for name in tables}
+    names = {fd: name for name, fd in descriptors.items()}
+    functions = {}
+    for number in range(lib.bpf_num_functions(module)):
+        name = lib.bpf_function_name(module, number)
+        code = ctypes.string_at(lib.bpf_function_start(module, name), lib.bpf_function_size(module, name))
+        functions[name.decode()] = Function.of(name.decode(), code, names)
+    maps = {name: definition_of(fd) for name, fd in descriptors.items()}
+    return StoredProgram(maps, functions, tuple(_compiler_files()))
+
+
+def _compiler_files() -> Iterator[tuple[str, int, int]]:
+    """(path, size, time of the last change) of the libraries that compiled: an update may generate other code."""
+    with open("/proc/self/maps") as lines:
+        paths = {line.split(None, 5)[5].rstrip("\n") for line in lines if line.count("/")}
+    for path in sorted(paths):
+        if os.path.basename(path).startswith(_LIBRARIES):
+            found = os.stat(path)
+            yield path, found.st_size, found.st_mtime_ns
 
 
 # ---- Kernel symbols ----
 
 
 def mask_kallsyms() -> bool:
-    """Hide /proc/kallsyms from the calling thread, permanently; return whether that was allowed.
+    """Hide /proc/kallsyms from the calling process, permanently; return whether that was allowed.
 
     BCC reads /proc/kallsyms to find out whether the kernel has `bpf_probe_read_kernel`: five megabytes, a quarter of
-    the time from command to attached. Every kernel with BTF iterators (5.8) has the helper, so the compiling thread
-    gets its own mount namespace in which the file has two lines. The namespace ends with the thread; it is invisible
-    to the host and to the other threads of netprobe.
+    the time of a compilation. Every kernel with BTF iterators (5.8) has the helper, so the compiling process gets its
+    own mount namespace in which the file has two lines. The namespace ends with the process and is invisible to others.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None):

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from netprobe.engine.bpf import run_time_statistics
 from netprobe.engine.counting import CounterReader, ScratchCleaner, merged
 from netprobe.engine.interval_store import IntervalStore, map_large_blocks, trim_heap
-from netprobe.engine.libbpf import run_time_statistics
 from netprobe.engine.machine import read_machine
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.signals import Interruptible

@@ -7,15 +7,13 @@ two languages, and must not differ.
 from __future__ import annotations
 
 import ctypes
-import errno
 import mmap
-import os
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from netprobe.engine.libbpf import BpfMap, load_libbpf
+from netprobe.engine.bpf import BpfMap, delete_element, lookup_batch
 from netprobe.errors import NetprobeError
 
 _BATCH_BYTES = 1 << 17
@@ -48,7 +46,7 @@ class HashReader:
     """
 
     def __init__(self, bpf_map: BpfMap, key: npt.DTypeLike, value: npt.DTypeLike) -> None:
-        self._lib, self._fd = load_libbpf(), bpf_map.fd
+        self._fd = bpf_map.fd
         self.key, self.value = np.dtype(key), np.dtype(value)
         bpf_map.check("key", self.key.itemsize)
         bpf_map.check("value", self.value.itemsize)
@@ -59,35 +57,31 @@ class HashReader:
 
     def read(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """Copies of all keys and values. Not thread-safe: reads share their buffers."""
-        keys, values = [], []
-        position, following = ctypes.create_string_buffer(8), ctypes.create_string_buffer(8)
-        start = None
+        keys: list[npt.NDArray[Any]] = []
+        values: list[npt.NDArray[Any]] = []
+        # The position is a hash bucket; a key of 4 bytes has the same room.
+        size = max(8, self.key.itemsize)
+        position, following = ctypes.create_string_buffer(size), ctypes.create_string_buffer(size)
+        start = 0
         while True:
-            count = ctypes.c_uint32(self._room)
-            ctypes.set_errno(0)
-            result = self._lib.bpf_map_lookup_batch(
-                self._fd,
-                start,
-                following,
-                _address(self._keys),
-                _address(self._values),
-                ctypes.byref(count),
-                None,
-            )
-            error = ctypes.get_errno() if result else 0
-            if error not in (0, errno.ENOENT):
-                raise NetprobeError(f"The kernel did not let netprobe read its own map: {os.strerror(error)}.")
-            keys.append(self._keys[: count.value].copy())
-            values.append(self._values[: count.value].copy())
-            if error == errno.ENOENT:
+            try:
+                count, last = lookup_batch(
+                    self._fd,
+                    start,
+                    ctypes.addressof(following),
+                    self._keys.ctypes.data,
+                    self._values.ctypes.data,
+                    self._room,
+                )
+            except OSError as error:
+                raise NetprobeError(f"The kernel did not let netprobe read its own map: {error.strerror}.") from error
+            keys.append(self._keys[:count].copy())
+            values.append(self._values[:count].copy())
+            if last:
                 return np.concatenate(keys), np.concatenate(values)
             position, following = following, position
-            start = position
+            start = ctypes.addressof(position)
 
     def delete(self, key: bytes) -> None:
         """Remove an element, if it exists."""
-        self._lib.bpf_map_delete_elem(self._fd, key)
-
-
-def _address(array: npt.NDArray[Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
+        delete_element(self._fd, key)

@@ -40,6 +40,9 @@ class RecordOptions:
     in_series: bool = False
     """`output` is one of several Runs in a directory, which is created with the first of them."""
     as_json: bool = False
+    use_cache: bool = True
+    """Whether a program compiled by an earlier start may be loaded, and a newly compiled one is stored."""
+    verbose: bool = False
 
     @property
     def max_seconds(self) -> float | None:

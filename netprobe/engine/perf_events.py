@@ -15,17 +15,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from netprobe.errors import NetprobeError, NotPossibleHereError
-from netprobe.probes.base import PerfEvent
-from netprobe.probes.syscall_names import native_number
+from netprobe.probes.base import Kprobe, PerfEvent
 
-# type, size, config, sample_freq, sample_type, read_format, flags, wakeup_watermark; then zeros up to 128 bytes.
-_ATTR = struct.Struct("=IIQQQQQI76x")
+# type, size, config, sample_freq, sample_type, read_format, flags, wakeup_watermark, config1; zeros up to 128 bytes.
+_ATTR = struct.Struct("=IIQQQQQI4xQ64x")
 _HARDWARE, _SOFTWARE = 0, 1
 _EVENTS = {"cycles": (_HARDWARE, 0), "cpu-clock": (_SOFTWARE, 0)}
 _DUMMY = 9
 _BIT = {name: 1 << bit for name, bit in (
     ("mmap", 8), ("comm", 9), ("freq", 10), ("task", 13), ("watermark", 14), ("mmap2", 23), ("comm_exec", 24)
 )}  # fmt: skip
+# perf_event_open by architecture
+_NUMBERS = {"x86_64": 298, "aarch64": 241}
 _CLOEXEC = 8
 _IOC_ENABLE, _IOC_DISABLE, _IOC_SET_BPF = 0x2400, 0x2401, 0x40042408
 _HEAD, _TAIL = 1024, 1032
@@ -97,10 +98,30 @@ def _setting(name: str) -> int | None:
         return None
 
 
-def _open(kind: int, config: int, cpu: int, *, frequency: int = 0, flags: int = 0, watermark: int = 0) -> int:
-    attr = _ATTR.pack(kind, _ATTR.size, config, frequency, 0, 0, flags, watermark)
+def attach_kprobe(point: Kprobe, program: int) -> int:
+    """Attach a program to a kernel function by the kprobe PMU (4.17); return the link. Raises `OSError`."""
+    try:
+        kind = int(Path("/sys/bus/event_source/devices/kprobe/type").read_text())
+    except FileNotFoundError:
+        raise OSError(errno.EOPNOTSUPP, "it is built without kprobes") from None
+    name = ctypes.create_string_buffer(point.kernel_function.encode())
+    # Bit 0 of config: at the return of the function. config1 has the address of its name.
+    link = _open(kind, int(point.at_return), 0, config1=ctypes.addressof(name))
+    try:
+        fcntl.ioctl(link, _IOC_SET_BPF, program)
+        fcntl.ioctl(link, _IOC_ENABLE, 0)
+    except OSError:
+        os.close(link)
+        raise
+    return link
+
+
+def _open(
+    kind: int, config: int, cpu: int, *, frequency: int = 0, flags: int = 0, watermark: int = 0, config1: int = 0
+) -> int:
+    attr = _ATTR.pack(kind, _ATTR.size, config, frequency, 0, 0, flags, watermark, config1)
     libc = ctypes.CDLL(None, use_errno=True)
-    fd = int(libc.syscall(native_number("perf_event_open"), attr, -1, cpu, -1, _CLOEXEC))
+    fd = int(libc.syscall(_NUMBERS[os.uname().machine], attr, -1, cpu, -1, _CLOEXEC))
     if fd < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return fd

@@ -1,33 +1,50 @@
-"""All selected probes as one BPF program: compiled by BCC, loaded, attached, with its run time."""
+"""All selected probes as one BPF program: loaded, attached, with its run time."""
 
 from __future__ import annotations
 
-import ctypes
+import errno
 import os
-import re
+import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from netprobe.engine.background import Background
-from netprobe.engine.bcc_compiler import captured_messages, import_bcc, mask_kallsyms
-from netprobe.engine.btf import Btf
-from netprobe.engine.libbpf import (
+from netprobe.engine.bpf import (
+    KPROBE,
+    PERF_EVENT,
+    RAW_TRACEPOINT,
     TRACE_FENTRY,
     TRACE_FEXIT,
     TRACE_ITER,
     TRACE_RAW_TP,
+    TRACING,
     BpfMap,
-    attach_typed,
-    load_typed,
+    RefusedProgramError,
+    attach_iterator,
+    attach_raw_tracepoint,
+    create_map,
+    load_program,
+    lookup_element,
+    read_iterator,
+    update_element,
 )
+from netprobe.engine.btf import KernelTypes
+from netprobe.engine.compiled_program import CompiledProgram
 from netprobe.engine.machine import possible_cpus
 from netprobe.engine.options import RecordOptions
-from netprobe.engine.perf_events import attach_samples, continue_samples, pause_samples
-from netprobe.engine.program_source import THREAD_DROPPED, pid_limit, slots_for, source_of
+from netprobe.engine.perf_events import attach_kprobe, attach_samples, continue_samples, pause_samples
+from netprobe.engine.program_source import (
+    ITERATORS,
+    THREAD_DROPPED,
+    ProgramText,
+    all_points,
+    pid_limit,
+    program_text,
+    slots_for,
+)
+from netprobe.engine.refusals import explain
 from netprobe.errors import NetprobeError, NotPossibleHereError
 from netprobe.probes.base import (
     AttachPoint,
@@ -40,27 +57,28 @@ from netprobe.probes.base import (
     Probe,
     RawTracepoint,
     TaskIterator,
-    ThreadTimes,
 )
 
 # Tests force an attach mechanism by its name.
 TEST_ATTACH_MECHANISM = "NETPROBE_TEST_ATTACH_MECHANISM"
-_TRACING = 26  # BPF_PROG_TYPE_TRACING, which BCC has no name for
-# Message of the verifier about a helper that lockdown disables (LOCKDOWN_BPF_READ_KERNEL, kernel/trace/bpf_trace.c).
-_LOCKED_DOWN = re.compile(r"(unknown func|cannot use helper) bpf_probe_read")
 _LIFE_CYCLE = (
     RawTracepoint("on_fork", "sched_process_fork"),
     RawTracepoint("on_exec", "sched_process_exec"),
     RawTracepoint("on_exit", "sched_process_exit"),
 )
+_ITERATORS = {iterator.function: iterator for iterator in ITERATORS}
 
 
 _Typed = BtfTracepoint | FunctionEntry | FunctionExit | TaskIterator
-_ATTACH_TYPES: dict[type[_Typed], int] = {
-    BtfTracepoint: TRACE_RAW_TP,
-    FunctionEntry: TRACE_FENTRY,
-    FunctionExit: TRACE_FEXIT,
-    TaskIterator: TRACE_ITER,
+# Kind of the program and attach type.
+_KINDS: dict[type[AttachPoint | TaskIterator], tuple[int, int]] = {
+    RawTracepoint: (RAW_TRACEPOINT, 0),
+    Kprobe: (KPROBE, 0),
+    PerfEvent: (PERF_EVENT, 0),
+    BtfTracepoint: (TRACING, TRACE_RAW_TP),
+    FunctionEntry: (TRACING, TRACE_FENTRY),
+    FunctionExit: (TRACING, TRACE_FEXIT),
+    TaskIterator: (TRACING, TRACE_ITER),
 }
 
 
@@ -73,33 +91,6 @@ class Cost:
     run_ns: int
     runs: int
     duty_cycled: bool = False
-
-
-def _all_points(probes: Sequence[Probe]) -> Iterator[AttachPoint]:
-    for probe in probes:
-        for point in probe.attach_points():
-            if isinstance(point, FallbackChain):
-                for _, points in point.mechanisms:
-                    yield from points
-            else:
-                yield point
-
-
-def _iterators(probes: Sequence[Probe]) -> Iterator[TaskIterator]:
-    for probe in probes:
-        yield from (counters.iterator for counters in probe.counters() if isinstance(counters, ThreadTimes))
-
-
-def _btf_ids(probes: Sequence[Probe], btf: Btf) -> dict[AttachPoint | TaskIterator, int]:
-    """BTF ids of the tracepoints and functions that typed programs attach to, where this kernel has them."""
-    ids: dict[AttachPoint | TaskIterator, int] = {}
-    for point in (*_all_points(probes), *_iterators(probes)):
-        with suppress(NotPossibleHereError):
-            if isinstance(point, BtfTracepoint):
-                ids[point] = btf.raw_tracepoint_id(point.tracepoint)
-            elif isinstance(point, FunctionEntry | FunctionExit | TaskIterator):
-                ids[point] = btf.function_id(point.kernel_function)
-    return ids
 
 
 @dataclass(frozen=True)
@@ -122,75 +113,100 @@ class _Attached:
 
 
 class Program:
-    """A compiled program. Nothing of it stays in the kernel after `close`, not even after SIGKILL.
+    """A program in the kernel. Nothing of it stays there after `close`, not even after SIGKILL.
 
     `slots`: how many threads it can tell apart. `pid_max`: one more than the largest thread number.
     """
 
     def __init__(self, probes: Sequence[Probe], options: RecordOptions) -> None:
-        bcc = import_bcc()
-        self._bcc_class = bcc.BPF
         self.slots, self.pid_max = slots_for(options), pid_limit()
-        self.lib: Any = bcc.lib
-        btf = Btf()
-        try:
-            source = source_of(probes, options, self.slots, self.pid_max, btf)
-            self._btf_ids = _btf_ids(probes, btf)
-        finally:
-            btf.close()
         self.dropped = list(THREAD_DROPPED.items())
         for probe in probes:
             self.dropped += probe.dropped.items()
-        self._loaded: dict[str, int] = {}
-        self._typed: dict[_Typed, int] = {}
+        # Without these there is no recording.
+        self._required: list[AttachPoint | TaskIterator] = [*_LIFE_CYCLE, ITERATORS[0]]
+        for probe in probes:
+            if not probe.optional:
+                self._required += [point for point in probe.attach_points() if isinstance(point, RawTracepoint)]
+        self._functions = {point.function for point in (*_LIFE_CYCLE, *all_points(probes))}
+        self._loaded: dict[tuple[str, int, int], int] = {}
+        self._maps: dict[str, BpfMap] = {}
         self._windows = 0
         self._refused: Counter[str] = Counter()
         self._attached: list[_Attached] = []
         # Programs that are detached for the moment: duty-cycled ones, and frequent ones outside of sampling windows.
         self._resting: list[_Attached] = []
-        # Descriptors of programs that BCC does not know.
-        self._owned: list[int] = []
-        self._bpf: Any = None
-        self._compiling = Background(lambda: self._compile(source))
+        # Links of iterators.
+        self._links: list[int] = []
 
-    def wait_until_compiled(self) -> None:
-        """Wait for the compiler, which runs in the background; raises `NetprobeError` if it failed."""
-        self._bpf = self._compiling.result()
+        def describe(types: KernelTypes) -> ProgramText:
+            return program_text(probes, options, self.slots, self.pid_max, types)
 
-    def _compile(self, source: str) -> Any:
-        mask_kallsyms()
-        with captured_messages() as messages:
+        self._compiled = CompiledProgram(describe, options.use_cache)
+
+    def load(self) -> str:
+        """Wait for the compiler if the program is not in the cache, and load it; return where it came from.
+
+        Raises `NetprobeError`. Programs that a recording can do without are loaded when they are attached.
+        """
+        self._text, self._stored = self._compiled.result()
+        if self._compiled.from_cache:
             try:
-                return self._bcc_class(text=source.encode())
-            except Exception as error:  # BCC raises nothing more specific
-                failure = error
-        raise _explain(failure, "compile its probes for this kernel", messages[0]) from failure
+                self._load_required()
+            except OSError as error:
+                self._unload()
+                self._compiled.compile_anew(error.strerror or str(error))
+                self._text, self._stored = self._compiled.result()
+        if not self._maps:
+            try:
+                self._create_maps()
+            except OSError as error:
+                self._unload()
+                raise explain(error.strerror, "create its maps", "") from error
+        return ("from the cache: " if self._compiled.from_cache else "compiled: ") + self._compiled.note
 
-    def _load(self, function: str, kind: int) -> int:
-        if function not in self._loaded:
-            with captured_messages() as messages:
-                try:
-                    self._loaded[function] = self._bpf.load_func(function.encode(), kind).fd
-                except Exception as error:  # as above
-                    failure: Exception | None = error
-                else:
-                    failure = None
-            if failure:
-                raise _explain(failure, f"load its program {function}", messages[0]) from failure
-        return self._loaded[function]
+    def _load_required(self) -> None:
+        if missing := self._functions - set(self._stored.functions):
+            raise OSError(errno.ENOENT, f"it has no {min(missing)}")
+        self._create_maps()
+        for point in self._required:
+            self._load_function(point)
 
-    def _load_typed(self, point: _Typed) -> int:
-        if point in self._typed:
-            return self._typed[point]
-        if point not in self._btf_ids:
+    def _create_maps(self) -> None:
+        for name, definition in self._stored.maps.items():
+            _, key_size, value_size, entries, _ = definition
+            self._maps[name] = BpfMap(name, create_map(name, definition), key_size, value_size, entries)
+
+    def _load_function(self, point: AttachPoint | TaskIterator) -> int:
+        """Load the function of an attach point once; raises `OSError`."""
+        kind, attach_type = _KINDS[type(point)]
+        btf_id = self._text.btf_ids.get(point, 0)
+        # A function may be loaded for several tracepoints.
+        key = (point.function, kind, btf_id)
+        if key not in self._loaded:
+            descriptors = {name: found.fd for name, found in self._maps.items()}
+            code = self._stored.functions[point.function].for_maps(descriptors)
+            self._loaded[key] = load_program(point.function, code, kind, attach_type, btf_id)
+        return self._loaded[key]
+
+    def _load(self, point: AttachPoint | TaskIterator) -> int:
+        if _KINDS[type(point)][0] == TRACING and point not in self._text.btf_ids:
             raise NotPossibleHereError(f"This kernel does not support {point}.")
-        name = point.function
-        start = self.lib.bpf_function_start(self._bpf.module, name.encode())
-        size = self.lib.bpf_function_size(self._bpf.module, name.encode())
-        program = load_typed(name, start, size, self._btf_ids[point], _ATTACH_TYPES[type(point)])
-        self._owned.append(program)
-        self._typed[point] = program
-        return program
+        try:
+            return self._load_function(point)
+        except RefusedProgramError as error:
+            if point in self._required or not isinstance(point, BtfTracepoint | FunctionEntry | FunctionExit):
+                raise explain(error.strerror, f"load its program {point.function}", error.log) from error
+            reason = f"The kernel refused netprobe's program {point.function}: {error.strerror}.\n{error.log}"
+            raise NotPossibleHereError(reason.strip()) from error
+
+    def _unload(self) -> None:
+        for program in self._loaded.values():
+            os.close(program)
+        for found in self._maps.values():
+            os.close(found.fd)
+        self._loaded.clear()
+        self._maps.clear()
 
     def attach_life_cycle(self) -> None:
         """Attach the programs that trace children and new threads of traced threads."""
@@ -199,25 +215,20 @@ class Program:
 
     def attach(self, point: AttachPoint) -> None:
         """Attach one program; raises `NotPossibleHereError` if the kernel refuses."""
-        ctypes.set_errno(0)
-        if isinstance(point, Kprobe):
-            program = self._load(point.function, self._bcc_class.KPROBE)
-            fd = self._attach_kprobe(point, program)
-        elif isinstance(point, RawTracepoint):
-            program = self._load(point.function, self._bcc_class.RAW_TRACEPOINT)
-            fd = self.lib.bpf_attach_raw_tracepoint(program, point.tracepoint.encode())
-        elif isinstance(point, PerfEvent):
-            program = self._load(point.function, self._bcc_class.PERF_EVENT)
-            self._attached.append(_Attached(point, program, attach_samples(point, program)))
-            return
-        else:
-            program = self._load_typed(point)
-            fd = attach_typed(program)
-        if fd < 0:
+        program = self._load(point)
+        try:
+            if isinstance(point, Kprobe):
+                links: tuple[int, ...] = (attach_kprobe(point, program),)
+            elif isinstance(point, PerfEvent):
+                links = attach_samples(point, program)
+            else:
+                tracepoint = point.tracepoint if isinstance(point, RawTracepoint) else None
+                links = (attach_raw_tracepoint(program, tracepoint),)
+        except OSError as error:
             raise NotPossibleHereError(
-                f"The kernel did not let netprobe attach to {point}: {os.strerror(ctypes.get_errno() or -fd)}."
-            )
-        self._attached.append(_Attached(point, program, (fd,)))
+                f"The kernel did not let netprobe attach to {point}: {error.strerror}."
+            ) from error
+        self._attached.append(_Attached(point, program, links))
 
     @contextmanager
     def with_duty_cycled(self) -> Iterator[None]:
@@ -243,8 +254,7 @@ class Program:
             self.rest()
 
     def _set_window(self, number: int) -> None:
-        key, value = ctypes.c_uint32(0), ctypes.c_uint32(number)
-        self.lib.bpf_update_elem(self.map("sampling_window").fd, ctypes.byref(key), ctypes.byref(value), 0)
+        update_element(self.map("sampling_window").fd, bytes(4), number.to_bytes(4, sys.byteorder))
 
     def rest(self) -> None:
         """Detach the frequent programs and pause sampling until the next sampling window."""
@@ -280,15 +290,6 @@ class Program:
             self._attached.remove(program)
             self._resting.append(program)
 
-    def _attach_kprobe(self, point: Kprobe, program: int) -> int:
-        name = f"netprobe_{os.getpid()}_{'r' if point.at_return else 'p'}_{point.kernel_function}"
-        with captured_messages():
-            return int(
-                self.lib.bpf_attach_kprobe(
-                    program, int(point.at_return), name.encode(), point.kernel_function.encode(), 0, 0
-                )
-            )
-
     def attach_fallback(self, chain: FallbackChain) -> str:
         """Attach the first mechanism of a fallback chain that the kernel allows; return its name.
 
@@ -321,51 +322,44 @@ class Program:
 
     def map(self, name: str) -> BpfMap:
         """A map of the program."""
-        fd: int = self.lib.bpf_table_fd(self._bpf.module, name.encode())
-        if fd < 0:
+        if name not in self._maps:
             raise NetprobeError(f"netprobe's program has no map {name}.")
-        return BpfMap.of(name, fd)
+        return self._maps[name]
+
+    def append(self, queue: str, values: Iterable[int]) -> None:
+        """Append 32-bit numbers to a queue."""
+        fd = self.map(queue).fd
+        for value in values:
+            update_element(fd, None, value.to_bytes(4, sys.byteorder))
 
     def iterate(self, function: str) -> bytes:
         """Run a BPF iterator once and return its output."""
-        link = self._attach_iterator(self._load(function, _TRACING), function)
+        link = self._attach_iterator(_ITERATORS[function])
         try:
-            return self.read_iterator(link)
+            return read_iterator(link)
         finally:
             os.close(link)
 
     def open_iterator(self, iterator: TaskIterator) -> int:
         """Attach an iterator; return the link, which `read_iterator` reads as often as needed."""
-        link = self._attach_iterator(self._load_typed(iterator), iterator.function)
-        self._owned.append(link)
+        link = self._attach_iterator(iterator)
+        self._links.append(link)
         return link
 
-    def _attach_iterator(self, program: int, function: str) -> int:
-        self.lib.bcc_iter_attach.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_uint]
-        link = int(self.lib.bcc_iter_attach(program, None, 0))
-        if link < 0:
-            raise NotPossibleHereError(f"The kernel did not let netprobe attach its iterator {function}.")
-        return link
-
-    def read_iterator(self, link: int) -> bytes:
-        """All records that an attached iterator writes."""
-        reader = self.lib.bcc_iter_create(link)
+    def _attach_iterator(self, iterator: TaskIterator) -> int:
         try:
-            data = bytearray()
-            while chunk := os.read(reader, 1 << 16):
-                data += chunk
-            return bytes(data)
-        finally:
-            os.close(reader)
+            return attach_iterator(self._load(iterator))
+        except OSError as error:
+            raise NotPossibleHereError(
+                f"The kernel did not let netprobe attach its iterator {iterator.function}: {error.strerror}."
+            ) from error
 
     def dropped_counts(self) -> Mapping[str, int]:
         """Events that were not counted: sentence with {count} -> count."""
-        counts, fd = {}, self.map("dropped").fd
+        counts, fd, size = {}, self.map("dropped").fd, 8 * possible_cpus()
         for index, (_, text) in enumerate(self.dropped):
-            values = (ctypes.c_uint64 * possible_cpus())()
-            key = ctypes.c_uint32(index)
-            self.lib.bpf_lookup_elem(fd, ctypes.byref(key), ctypes.byref(values))
-            counts[text] = sum(values)
+            value = lookup_element(fd, index.to_bytes(4, sys.byteorder), size)
+            counts[text] = sum(memoryview(value).cast("Q"))
         return counts
 
     def costs(self) -> list[Cost]:
@@ -387,27 +381,8 @@ class Program:
 
     def close(self) -> None:
         """Detach and free everything."""
+        self._compiled.close()
         self.detach()
-        while self._owned:
-            os.close(self._owned.pop())
-        # Standard error is redirected while the compiler runs: no message may be written before its end.
-        with suppress(Exception):
-            self._compiling.result().cleanup()
-
-
-def _explain(error: Exception, step: str, messages: str) -> NetprobeError:
-    if _LOCKED_DOWN.search(messages):
-        return NotPossibleHereError(
-            "The kernel is locked down for confidentiality: BPF programs may not read its memory, which holds the list "
-            "of threads and sockets.",
-            hint="Boot without lockdown=confidentiality; lockdown=integrity is supported.",
-        )
-    text = f"netprobe could not {step}: {error}"
-    if messages.strip():
-        text += f"\nMessages of the compiler and the kernel:\n{messages.strip()}"
-    if "super-user" in str(error) or "Operation not permitted" in messages:
-        return NotPossibleHereError(
-            text,
-            hint="Run as root. If you are root, the kernel is locked down or a container withholds CAP_BPF.",
-        )
-    return NetprobeError(text, hint="Please report this with the output of `uname -r`.")
+        while self._links:
+            os.close(self._links.pop())
+        self._unload()

@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
-from netprobe.engine.btf import Btf
+from netprobe.engine.btf import KernelTypes
 from netprobe.engine.options import RecordOptions
-from netprobe.probes.base import Probe
+from netprobe.errors import NotPossibleHereError
+from netprobe.probes.base import (
+    AttachPoint,
+    BtfTracepoint,
+    FallbackChain,
+    FunctionEntry,
+    FunctionExit,
+    Probe,
+    TaskIterator,
+    ThreadTimes,
+)
 from netprobe.probes.histogram import LOG_LINEAR_BUCKETS
 from netprobe.resources import resource
 
@@ -17,6 +29,9 @@ _INITIAL_PID_NAMESPACE, _PID_MAX_LIMIT = 0xEFFFFFFC, 4 * 1024 * 1024
 THREAD_DROPPED = {
     "DROPPED_THREAD": "{count} new threads found no free slot: their events are in the totals, under no thread's name"
 }
+
+# Iterators of BPF_ITER(name) in bpf/, by the name that BCC gives the function.
+ITERATORS = tuple(TaskIterator(f"bpf_iter__{name}", f"bpf_iter_{name}") for name in ("task", "tcp", "udp"))
 
 # struct task_record in bpf/common.h, which is compiled with its size.
 TASK_FIELDS = (
@@ -57,7 +72,7 @@ def slots_for(options: RecordOptions) -> int:
     return min(limit, max(1024, 1 << (2 * threads).bit_length()))
 
 
-def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
+def _life_cycle_defines(btf: KernelTypes) -> dict[str, str | int]:
     return {
         "TASK_PID": btf.offset("task_struct", "pid"),
         "TASK_TGID": btf.offset("task_struct", "tgid"),
@@ -77,7 +92,21 @@ def _life_cycle_defines(btf: Btf) -> dict[str, str | int]:
     }
 
 
-def source_of(probes: Sequence[Probe], options: RecordOptions, slots: int, pid_max: int, btf: Btf) -> str:
+class ProgramText(NamedTuple):
+    """The C source, and the BTF ids of what typed programs attach to."""
+
+    source: str
+    btf_ids: Mapping[AttachPoint | TaskIterator, int]
+
+
+def program_text(
+    probes: Sequence[Probe], options: RecordOptions, slots: int, pid_max: int, btf: KernelTypes
+) -> ProgramText:
+    """All that depends on the types of the running kernel."""
+    return ProgramText(source_of(probes, options, slots, pid_max, btf), _btf_ids(probes, btf))
+
+
+def source_of(probes: Sequence[Probe], options: RecordOptions, slots: int, pid_max: int, btf: KernelTypes) -> str:
     """The C source."""
     defines = _life_cycle_defines(btf) | {"SLOTS": slots, "PID_MAX": pid_max}
     if options.whole_machine:
@@ -94,3 +123,32 @@ def source_of(probes: Sequence[Probe], options: RecordOptions, slots: int, pid_m
     parts = [f"#define {name} {value}\n" for name, value in defines.items()]
     parts += [f'#line 1 "{path.name}"\n{path.read_text()}' for path in files]
     return "".join(parts)
+
+
+def all_points(probes: Sequence[Probe]) -> Iterator[AttachPoint]:
+    """The attach points of these probes, with all mechanisms of fallback chains."""
+    for probe in probes:
+        for point in probe.attach_points():
+            if isinstance(point, FallbackChain):
+                for _, points in point.mechanisms:
+                    yield from points
+            else:
+                yield point
+
+
+def _iterators(probes: Sequence[Probe]) -> Iterator[TaskIterator]:
+    yield from ITERATORS
+    for probe in probes:
+        yield from (counters.iterator for counters in probe.counters() if isinstance(counters, ThreadTimes))
+
+
+def _btf_ids(probes: Sequence[Probe], btf: KernelTypes) -> dict[AttachPoint | TaskIterator, int]:
+    """BTF ids of the tracepoints and functions that typed programs attach to, where this kernel has them."""
+    ids: dict[AttachPoint | TaskIterator, int] = {}
+    for point in (*all_points(probes), *_iterators(probes)):
+        with suppress(NotPossibleHereError):
+            if isinstance(point, BtfTracepoint):
+                ids[point] = btf.raw_tracepoint_id(point.tracepoint)
+            elif isinstance(point, FunctionEntry | FunctionExit | TaskIterator):
+                ids[point] = btf.function_id(point.kernel_function)
+    return ids

@@ -95,8 +95,10 @@ class Recorder:
         self,
         on_attached: Callable[[float], None] = lambda seconds: None,
         on_interval: OnInterval = lambda counted: None,
+        on_loaded: Callable[[str], None] = lambda origin: None,
     ) -> Recording:
-        """Record. `on_attached` gets the seconds until the probes were attached, `on_interval` each interval.
+        """Record. `on_attached` gets the seconds until the probes were attached, `on_interval` each interval,
+        `on_loaded` where the program came from: the cache or the compiler, and why.
 
         Raises `NetprobeError` when the recording cannot start. A signal or the end of the target stops it early.
         """
@@ -109,12 +111,12 @@ class Recorder:
             signals = stack.enter_context(Interruptible(companion.forward if companion else None))
             program = Program(self._probes, self._options)
             stack.callback(program.close)
-            # NumPy takes a third of the time of the compilation to load, which runs in the background.
+            # NumPy is imported while the compiler runs, if the program is not in the cache.
             from netprobe.engine.counting import open_scratch
             from netprobe.engine.interval_loop import IntervalLoop
             from netprobe.engine.target import Target
 
-            program.wait_until_compiled()
+            on_loaded(program.load())
             target = Target(program, self._options, server.pid if server else None)
             stack.callback(target.close)
             target.follow()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -143,14 +143,8 @@ class Target:
             )  # fmt: skip
         self._slot_of.view[task.tid] = slot
 
-    def _fill_queue(self, slots: Sequence[int] | range) -> None:
-        import ctypes
-
-        fd = self._program.map("free_slots").fd
-        value = ctypes.c_uint32()
-        for slot in slots:
-            value.value = slot
-            self._program.lib.bpf_update_elem(fd, None, ctypes.byref(value), 0)
+    def _fill_queue(self, slots: Iterable[int]) -> None:
+        self._program.append("free_slots", slots)
 
     # ---- Following ----
 

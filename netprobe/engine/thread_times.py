@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from netprobe.engine.bpf import read_iterator
 from netprobe.engine.maps import MappedArray
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class ThreadTimesReader:
     """Reads the times of all threads by state, as differences from the previous snapshot."""
 
     def __init__(self, program: Program, counters: ThreadTimes) -> None:
-        self._program, self._reasons, self._cells = program, counters.reasons, counters.cells
+        self._reasons, self._cells = counters.reasons, counters.cells
         self._slots = program.slots
         self._times = MappedArray(program.map(counters.map), _TIME)
         self._sleeps = MappedArray(program.map(counters.sleeps), ("i8", (counters.cells,)))
@@ -114,7 +115,7 @@ class ThreadTimesReader:
         return records
 
     def _read(self) -> npt.NDArray[np.void]:
-        return np.frombuffer(self._program.read_iterator(self._link), _RECORD)
+        return np.frombuffer(read_iterator(self._link), _RECORD)
 
     def _add_ended(self, now: Integers, slots: Integers) -> npt.NDArray[np.bool_]:
         """Fill in the final sums of ended threads. Returns a mask of these threads."""

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from netprobe.engine.btf import PATH, Btf
+from netprobe.engine.btf import PATH, Btf, RememberedTypes, UnansweredError
 from netprobe.errors import NotPossibleHereError
 
 
@@ -58,3 +60,24 @@ def test_tracepoints(btf):
     assert btf.raw_tracepoint_arguments("sched_switch") in (3, 4)
     assert btf.raw_tracepoint_arguments("nosuchtracepoint") is None
     assert "args[3]" in btf.switch_state or "previous" in btf.switch_state
+
+
+def test_remembered_answers(btf):
+    """As BTF gave them; what was never asked is not answered."""
+    asked = (
+        btf.offset("task_struct", "pid"),
+        btf.has_field("task_struct", "nosuchfield"),
+        btf.size("list_head"),
+        btf.switch_state,
+    )
+    remembered = RememberedTypes(json.loads(json.dumps(btf.answers)))
+    assert asked == (
+        remembered.offset("task_struct", "pid"),
+        remembered.has_field("task_struct", "nosuchfield"),
+        remembered.size("list_head"),
+        remembered.switch_state,
+    )
+    with pytest.raises(NotPossibleHereError, match=r"nosuchfield.*version"):
+        remembered.offset("task_struct", "nosuchfield")
+    with pytest.raises(UnansweredError):
+        remembered.offset("task_struct", "never_asked")

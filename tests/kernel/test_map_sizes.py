@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from netprobe.engine.bpf import BpfMap
 from netprobe.engine.counting import open_reader
-from netprobe.engine.libbpf import BpfMap
 from netprobe.engine.maps import HashReader, MappedArray
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.program import Program
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.kernel
 def program():
     probes = [probe() for probe in all_probes().values()]
     compiled = Program(probes, RecordOptions(slots=1024))
-    compiled.wait_until_compiled()
+    compiled.load()
     yield compiled
     compiled.close()
 
@@ -75,7 +75,7 @@ def test_a_record_with_a_wrong_size_is_not_compiled(monkeypatch):
     program = Program([sockets.Probe()], RecordOptions(slots=1024))
     try:
         with pytest.raises(NetprobeError, match=r"program_record differs from probes/sockets\.py"):
-            program.wait_until_compiled()
+            program.load()
     finally:
         program.close()
 

@@ -25,7 +25,7 @@ def test_no_btf(outcome):
 
 
 def test_no_bcc(outcome):
-    done = hidden("/usr/lib/python3/dist-packages/bcc", "syscalls", "-d", "1")
+    done = hidden("/usr/lib/python3/dist-packages/bcc", "syscalls", "-d", "1", "--no-cache")
     said = outcome(done.returncode, done.stdout, done.stderr).refused()
     for words in ("apt install python3-bpfcc", "dnf install python3-bcc", "pacman -S python-bcc"):
         assert words in said
@@ -44,7 +44,8 @@ def test_no_room_for_temporary_files():
     """/tmp is full or read-only: messages of the compiler are captured in memory."""
     if str(COMMAND).startswith("/tmp/"):
         pytest.skip("netprobe itself is below /tmp here, and could not be started with that hidden")
-    script = f"mount -t tmpfs -o ro none /tmp; mount -t tmpfs -o ro none /var/tmp; cd /; exec {COMMAND} syscalls -d 0.3"
+    hiding = "mount -t tmpfs -o ro none /tmp; mount -t tmpfs -o ro none /var/tmp"
+    script = f"{hiding}; cd /; exec {COMMAND} syscalls -d 0.3 --no-cache"
     done = subprocess.run(
         ["unshare", "-m", "bash", "-c", script], capture_output=True, text=True, check=False, timeout=30
     )
@@ -53,7 +54,7 @@ def test_no_room_for_temporary_files():
 
 
 def test_messages_of_the_compiler_are_not_shown(recording):
-    done = recording("syscalls", "-d", 0.3, "-L", "-x").finish()
+    done = recording("syscalls", "-d", 0.3, "-L", "-x", "--no-cache").finish()
     lines = done.err.splitlines()
     assert len(lines) == 2, done.err
     assert lines[0].startswith("Attached in")

@@ -42,6 +42,11 @@ _OPTIONS: dict[str, Callable[[Callable[..., Any]], Callable[..., Any]]] = {
         help="Write the Run to this directory, for netprobe.load().",
     ),
     "json": click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
+    "cache": click.option(
+        "--no-cache", "use_cache", is_flag=True, flag_value=False, default=True,
+        help="Compile netprobe's program again, and do not store it.",
+    ),
+    "verbose": click.option("-v", "--verbose", is_flag=True, help="Print where netprobe's program came from."),
     "command": click.argument("command", nargs=-1, type=click.UNPROCESSED, metavar="[-- SERVER [ARGS]...]"),
 }  # fmt: skip
 
@@ -52,7 +57,7 @@ def recording_options(*names: str) -> Callable[[_F], Callable[..., Any]]:
     def decorate(function: _F) -> Callable[..., Any]:
         def wrapper(**arguments: Any) -> Any:
             interval = arguments.pop("interval", None)
-            fields = ("pids", "comm", "command", "seconds", "output", "as_json")
+            fields = ("pids", "comm", "command", "seconds", "output", "as_json", "use_cache", "verbose")
             options = RecordOptions(
                 **{name: arguments.pop(name) for name in fields if name in arguments},
                 interval_seconds=interval or 1.0,
@@ -134,7 +139,7 @@ def record(
             tables = {table.name: table for probe in probes for table in probe.tables(counted)}
             print_interval(tables, counted.intervals[0].duration_s)
 
-    recording = Recorder(options, probes, observers).run(attached, end_interval)
+    recording = Recorder(options, probes, observers).run(attached, end_interval, _tell_origin(options))
     from netprobe.engine.recorded_run import as_run
 
     if recording.command_exit:
@@ -143,6 +148,10 @@ def record(
     if recording.server_exit:
         tell(f"{options.describe()} ended {_exit_status(recording.server_exit)}.")
     return as_run(recording, options, probes, observers)
+
+
+def _tell_origin(options: RecordOptions) -> Callable[[str], None]:
+    return lambda origin: tell(f"Program {origin}.") if options.verbose else None
 
 
 def _length(options: RecordOptions) -> str:
