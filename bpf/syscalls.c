@@ -104,6 +104,21 @@ static __always_inline void count_wait(u32 slot, int wait, void *regs)
     add(slot, &w->positive[bucket].sum_ns, timeout_ns);
 }
 
+// ---- Operations of epoll_ctl(2). ----
+
+// 0: invalid; EPOLL_CTL_ADD, _DEL and _MOD are 1 to 3.
+#define EPOLL_OPERATIONS 4
+struct epoll_changes { u64 by_operation[EPOLL_OPERATIONS]; };
+BPF_F_TABLE("array", u32, struct epoll_changes, epoll_changes, SLOTS, MMAPABLE);
+
+static __always_inline void count_epoll_change(u32 slot, void *regs)
+{
+    struct epoll_changes *changes = epoll_changes.lookup(&slot);
+    u64 operation = (u32)syscall_argument(regs, SYSCALL_ARG_1);
+    if (operation >= EPOLL_OPERATIONS) operation = 0;
+    if (changes) add(slot, &changes->by_operation[BOUNDED(operation, EPOLL_OPERATIONS)], 1);
+}
+
 // ---- Failures and latency: the system call that a thread is in, so that its exit needs no hash lookup. ----
 
 #ifdef ON_SYS_EXIT
@@ -224,5 +239,6 @@ int on_sys_enter(struct bpf_raw_tracepoint_args *ctx)
     if (calls) add(slot, &calls->by_number[BOUNDED(number, SYSCALLS)], 1);
     int wait = wait_of(number);
     if (wait >= 0) count_wait(slot, wait, (void *)ctx->args[0]);
+    if (number == NR_EPOLL_CTL) count_epoll_change(slot, (void *)ctx->args[0]);
     return 0;
 }

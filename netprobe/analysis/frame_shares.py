@@ -100,6 +100,15 @@ class FrameShares:
         """Share of the samples with this innermost frame, in percent."""
         return self._pct(sum(weight for stack, weight, _ in self._rows if self._frames[stack[-1]] == frame))
 
+    def top_self(self, count: int) -> list[tuple[Frame, float]]:
+        """The most frequent innermost frames, each with its share in percent."""
+        weights: defaultdict[Frame, float] = defaultdict(float)
+        for stack, weight, _ in self._rows:
+            weights[self._frames[stack[-1]]] += weight
+        return [
+            (frame, self._pct(weight)) for frame, weight in sorted(weights.items(), key=lambda one: -one[1])[:count]
+        ]
+
     def largest_self(self) -> tuple[tuple[str, str], float]:
         """(name, module) of the most frequent innermost frame, and its share in percent."""
         weights: defaultdict[tuple[str, str], float] = defaultdict(float)

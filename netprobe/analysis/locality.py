@@ -18,6 +18,10 @@ MemberResult = Literal["right", "wrong", "not pinned", "unsteered", "idle", "inc
 # Locality is perfect from this share on: the first messages of a connection and migrations account for the rest.
 PERFECT_PCT = 99.0
 _MIN_MESSAGES = 100
+UNPINNED_CLIENTS = (
+    "the clients run on this host and are not pinned, so the receiving CPU is that of the client: pin the client, or "
+    "measure from another host"
+)
 _LOOPBACK = "the clients run on this host, so the receiving CPU is that of the client"
 # Steering of an imported listing, which does not contain it.
 _NOT_KNOWN = "not known"
@@ -354,14 +358,19 @@ def _cpus(cpus: Sequence[int]) -> str:
 # ---- Verdict ----
 
 
-def verdict(found: Sequence[Group], matrix: Matrix) -> LocalityVerdict:
-    """The verdict on groups and messages. A group in the wrong order is broken even without remote messages."""
+def verdict(found: Sequence[Group], matrix: Matrix, unpinned_clients: bool) -> LocalityVerdict:
+    """The verdict on groups and messages. A group in the wrong order is broken even without remote messages.
+
+    `unpinned_clients`: most messages come from clients on this host, which the scheduler moves between CPUs.
+    """
     reasons = [reason for group in found for reason in _group_reasons(group)]
     percent, total = matrix.local_pct, matrix.total
     enough = total >= _MIN_MESSAGES
     wrong = any(member.result in ("wrong", "not pinned") for group in found for member in group.members)
     if percent is not None and enough and percent >= PERFECT_PCT and not wrong:
         return LocalityVerdict("perfect", (), percent, total)
+    if not wrong and enough and unpinned_clients:
+        return LocalityVerdict("inconclusive", (UNPINNED_CLIENTS,), percent, total)
     if not wrong and enough and matrix.from_this_host and all(group.size == 1 for group in found):
         return LocalityVerdict("inconclusive", (_LOOPBACK,), percent, total)
     if wrong or (percent is not None and enough):

@@ -41,13 +41,15 @@ def command(options: RecordOptions, top: int, groups_only: bool) -> None:
     netprobe locality -p $(pgrep -o nginx) -d 10
     netprobe locality -- ./server --port 8080
     """
-    from netprobe.analysis.locality import groups, thread_matrices, tx_matrices, verdict, whole_matrix
+    from netprobe.analysis.locality import groups, thread_matrices, tx_matrices, whole_matrix
     from netprobe.engine.observe_groups import GroupObserver
+    from netprobe.engine.observe_peers import PeerObserver
     from netprobe.probes import locality, serving, sockets
     from netprobe.render.json import envelope
     from netprobe.render.locality import as_json, how_seen
     from netprobe.render.notes import heading
     from netprobe.render.text import say
+    from netprobe.rules.context import context_of
 
     observer = GroupObserver(options.whole_machine)
     probes: list[Probe] = [serving.Probe(), sockets.Probe(connections=False), locality.Probe()]
@@ -59,12 +61,12 @@ def command(options: RecordOptions, top: int, groups_only: bool) -> None:
 
     if groups_only:
         options = replace(options, seconds=0.0)
-    run = record(options, probes, "Counting messages", [observer], interval)
+    run = record(options, probes, "Counting messages", [observer, PeerObserver()], interval)
     threads = thread_matrices(run.tables)
     whole = whole_matrix(threads)
     found = groups(run.tables, run.info.host.cpus_online or "", threads)
     tx = tx_matrices(run.tables)
-    evaluated = verdict(found, whole)
+    evaluated = context_of(run).locality_verdict
 
     def show_result() -> None:
         if options.as_json:

@@ -244,7 +244,7 @@ def _deliver(options: RecordOptions, run: Run) -> None:
 
 
 def _show(options: RecordOptions, run: Run) -> None:
-    from netprobe.render.findings import as_json, finding_lines, summary
+    from netprobe.render.findings import as_json, finding_lines, summary_lines
     from netprobe.render.json import envelope
     from netprobe.render.notes import cost_advice, heading
     from netprobe.render.record import headline, tables, verdict_as_json
@@ -269,7 +269,8 @@ def _show(options: RecordOptions, run: Run) -> None:
         for line in finding_lines(number, finding):
             say(line)
         click.echo("")
-    say(summary(results))
+    for line in summary_lines(results):
+        say(line)
     print_notes(run)
     if advice := cost_advice(run):
         tell(advice)

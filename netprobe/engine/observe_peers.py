@@ -16,7 +16,7 @@ from netprobe.run.table import Table, table_of_rows
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
 
-_Key = tuple[int, str, str, int]
+_Key = tuple[int, str, str, int, bool]
 
 
 def observer(options: RecordOptions) -> PeerObserver:
@@ -55,12 +55,15 @@ class PeerObserver:
 
     def tables(self, counted: Counted, started_ns: int) -> list[Table]:
         """`peers`."""
-        rows = [(pid, process, kind, port, count) for (pid, process, kind, port), count in sorted(self._found.items())]
+        rows = [
+            (pid, process, kind, port, count, pinned)
+            for (pid, process, kind, port, pinned), count in sorted(self._found.items())
+        ]
         return [table_of_rows("peers", rows)]
 
 
 def _peers(pids: Iterable[int]) -> Counter[_Key]:
-    """(pid, process, "client" or "backend", port of the server) -> connections, of processes outside of the target."""
+    """(pid, process, "client" or "backend", port of the server, pinned) -> connections, of processes outside."""
     own = set(pids)
     inodes = _socket_owners(own)
     wanted: dict[int, tuple[str, int]] = {}
@@ -79,10 +82,11 @@ def _peers(pids: Iterable[int]) -> Counter[_Key]:
     for pid in sorted(all_processes() - own - {os.getpid()}, reverse=True):
         if not left:
             break
-        for inode in _socket_owners([pid]):
-            if inode in left:
-                left.remove(inode)
-                counts[pid, _process_name(pid), *wanted[inode]] += 1
+        inodes_of_peer = left.intersection(_socket_owners([pid]))
+        left -= inodes_of_peer
+        if inodes_of_peer:
+            process, pinned = _process_name(pid), _is_pinned(pid)
+            counts.update((pid, process, *wanted[inode], pinned) for inode in inodes_of_peer)
     return counts
 
 
@@ -105,6 +109,14 @@ def _one_by_namespace(pids: Iterable[int]) -> list[int]:
         except OSError:
             continue
     return list(found.values())
+
+
+def _is_pinned(pid: int) -> bool:
+    """Whether each thread of a process may run on one CPU only."""
+    try:
+        return all(len(os.sched_getaffinity(int(tid))) == 1 for tid in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return False
 
 
 def _process_name(pid: int) -> str:

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 WAITS = (
     "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "select", "pselect6", "io_uring_enter",
 )  # fmt: skip
+# The values of EPOLL_CTL_ADD, EPOLL_CTL_DEL and EPOLL_CTL_MOD in include/uapi/linux/eventpoll.h; 0 is none of them.
+_EPOLL_OPERATIONS = ("invalid", "add", "delete", "modify")
 _TIMEOUTS = ("zero", "infinite", "unreadable")
 _LOG2_BUCKETS = 24
 _CELLS_PER_WAIT = len(_TIMEOUTS) + 2 * _LOG2_BUCKETS
@@ -72,7 +74,7 @@ class Probe:
         defines: dict[str, str | int] = {
             # A system call that the architecture does not have gets a number that never occurs.
             f"NR_{name.upper()}": syscall_names.native_number(name)
-            for name in WAITS
+            for name in (*WAITS, "epoll_ctl")
         }
         defines["TASK_THREAD_INFO_STATUS"] = kernel.offset("task_struct", "thread_info.status")
         if self._options.only:
@@ -95,6 +97,7 @@ class Probe:
         counters: list[Counters] = [
             ThreadCounters("syscall_calls", _SYSCALLS),
             ThreadCounters("syscall_waits", len(WAITS) * _CELLS_PER_WAIT),
+            ThreadCounters("epoll_changes", len(_EPOLL_OPERATIONS)),
             KeyedCounters("other_calls", (("number", "u4"), ("compat", "u4")), 1),
         ]
         if self._options.failures or self._options.latency:
@@ -111,8 +114,8 @@ class Probe:
         return (ThreadScratch("syscalls_in_flight", 2),) if used else ()
 
     def tables(self, counted: Counted) -> list[Table]:
-        """`syscalls`, `syscall_timeouts`; with failures `syscall_errors`; with latency its two tables."""
-        tables = [self._calls(counted), self._timeouts(counted)]
+        """Calls, timeouts and epoll_ctl by operation; with failures `syscall_errors`; with latency its two tables."""
+        tables = [self._calls(counted), self._timeouts(counted), self._epoll_changes(counted)]
         if self._options.failures or self._options.latency:
             tables.append(self._errors(counted))
         if self._options.latency:
@@ -161,6 +164,13 @@ class Probe:
         columns["calls"] = rows["count"]
         columns["timeout_total_ns"] = [sums.get(key, 0) for key in keys]
         return declared_table("syscall_timeouts", columns)
+
+    def _epoll_changes(self, counted: Counted) -> Table:
+        interval, rows = counted.rows("epoll_changes")
+        columns = _columns(counted, interval, rows["thread"])
+        columns["operation"] = [_EPOLL_OPERATIONS[cell] for cell in rows["cell"].tolist()]
+        columns["calls"] = rows["count"]
+        return declared_table("epoll_changes", columns)
 
     def _errors(self, counted: Counted) -> Table:
         interval, rows = counted.rows("failed_calls")

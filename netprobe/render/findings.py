@@ -21,18 +21,26 @@ def finding_lines(number: int, finding: Finding) -> list[str]:
     ]
 
 
-def summary(results: Sequence[Result]) -> str:
-    """The number of findings, of rules that passed, and of inconclusive rules, in one line."""
+def summary_lines(results: Sequence[Result], explained: Sequence[Result] | None = None) -> list[str]:
+    """The number of findings, of rules that passed and of inconclusive rules, then the reasons of the inconclusive ones.
+
+    `explained`: the results whose reasons are shown, all by default. Rules with the same reason share a line.
+    """
     findings = sum(isinstance(result, Finding) for result in results)
     passed = sum(isinstance(result, Pass) for result in results)
-    inconclusive = [result.code for result in results if isinstance(result, Inconclusive)]
+    inconclusive = sum(isinstance(result, Inconclusive) for result in results)
     parts = [
         f"{findings} finding{'' if findings == 1 else 's'}",
         f"{passed} rule{'' if passed == 1 else 's'} passed",
     ]
     if inconclusive:
-        parts.append(f"{len(inconclusive)} inconclusive ({', '.join(inconclusive)})")
-    return ", ".join(parts) + "."
+        parts.append(f"{inconclusive} inconclusive")
+    codes: dict[str, list[str]] = {}
+    for result in results if explained is None else explained:
+        if isinstance(result, Inconclusive):
+            codes.setdefault(result.reason, []).append(result.code)
+    reasons = [f"   - {', '.join(named)}: {reason}" for reason, named in codes.items()]
+    return [", ".join(parts) + (":" if reasons else "."), *reasons]
 
 
 def as_json(results: Sequence[Result]) -> dict[str, Any]:

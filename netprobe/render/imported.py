@@ -52,7 +52,7 @@ def run_lines(run: Run) -> list[str]:
     found = [one for one in results if isinstance(one, Finding)]
     for number, finding in enumerate(found, 1):
         lines += ["", *findings.finding_lines(number, finding)]
-    lines += ["", *_reasons(results), findings.summary(results), *_notes(run)]
+    lines += ["", *findings.summary_lines(results, _with_data(results)), *_notes(run)]
     return lines
 
 
@@ -113,12 +113,9 @@ def _counted(run: Run) -> list[str]:
     return lines
 
 
-def _reasons(results: Sequence[Result]) -> list[str]:
-    """The reasons of inconclusive rules that had a part of their data; rules without any data are only counted."""
-    unknown = [
-        one for one in results if isinstance(one, Inconclusive) and not one.reason.startswith("needs the probe ")
-    ]
-    return [f"INCONCLUSIVE {one.code}: {one.reason}." for one in unknown]
+def _with_data(results: Sequence[Result]) -> list[Result]:
+    """Without the rules whose data no imported report contains: they are only counted."""
+    return [one for one in results if not (isinstance(one, Inconclusive) and one.reason.startswith("needs the probe "))]
 
 
 def _notes(run: Run) -> list[str]:

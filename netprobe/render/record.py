@@ -19,7 +19,7 @@ def headline(context: RunContext) -> list[str]:
     lines = [*_saturation(context), _requests(context)]
     for topic, sentence in (("Locality", _locality), ("Busy polling", _polling)):
         try:
-            lines.append(sentence(context))
+            lines += filter(None, [sentence(context)])
         except MissingDataError as missing:
             lines.append(f"{topic} is inconclusive: {missing}.")
     return lines
@@ -78,13 +78,13 @@ def _requests(context: RunContext) -> str:
 
 
 def _locality(context: RunContext) -> str:
-    from netprobe.analysis.locality import verdict
-
-    return verdict(context.groups, context.matrix).sentence
+    return context.locality_verdict.sentence
 
 
 def _polling(context: RunContext) -> str:
-    return context.polling.sentence
+    """Nothing where busy polling neither ran nor is configured: `netprobe busypoll` lists what it would need."""
+    polling = context.polling
+    return polling.sentence if polling.requested or any(row.attempts for row in polling.rows) else ""
 
 
 def calls_as_text(context: RunContext) -> TextTable:
@@ -128,14 +128,8 @@ def switches_as_text(context: RunContext) -> TextTable:
 
 
 def frames_as_text(context: RunContext) -> TextTable:
-    """The functions with the largest self time."""
-    from flamegraph.tree import top
-
-    profile = context.profile
-    rows = [
-        [percent(row.self_weight, profile.total), row.frame.name, row.frame.module]
-        for row in top(profile, _FRAMES_SHOWN)
-    ]
+    """The functions with the largest self time, without netprobe's own programs."""
+    rows = [[f"{pct:.1f}", frame.name, frame.module] for frame, pct in context.frames.top_self(_FRAMES_SHOWN)]
     return TextTable([TextColumn("SELF %", True), TextColumn("FUNCTION"), TextColumn("IN")], rows)
 
 

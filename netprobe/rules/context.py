@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from flamegraph.profile import Profile
     from netprobe.analysis.busypoll import BusyPolling
     from netprobe.analysis.frame_shares import FrameShares
-    from netprobe.analysis.locality import Group, Matrix, ThreadMatrix, TxMatrix
+    from netprobe.analysis.locality import Group, LocalityVerdict, Matrix, ThreadMatrix, TxMatrix
     from netprobe.analysis.pollers import Poller
     from netprobe.analysis.saturation import Saturation
     from netprobe.analysis.switches import SwitchRow
@@ -159,6 +159,20 @@ class RunContext:
         return frozenset(names)
 
     @cached_property
+    def received_where_clients_run(self) -> bool:
+        """Whether most messages come from clients on this host that are not known to be pinned.
+
+        Over loopback the sender's CPU processes the packets, so the receiving CPU is the one on which the scheduler
+        runs the client at that moment: it is no property of the server.
+        """
+        if not self.matrix.from_this_host:
+            return False
+        if "peers" not in self.run.tables or "pinned" not in self.run.tables["peers"].columns:
+            return True
+        clients = [pinned for kind, pinned in self.run.tables["peers"].rows("kind", "pinned") if kind == "client"]
+        return not (clients and all(clients))
+
+    @cached_property
     def cpu_ns_by_thread(self) -> dict[str, int]:
         """CPU time by name of the thread, of the target's threads and of others on this host."""
         found: Counter[str] = Counter()
@@ -230,6 +244,13 @@ class RunContext:
         """Serving threads: threads that read more than 1 % of the messages, by descending number of messages."""
         total = sum(thread.matrix.cells.total() for thread in self.thread_matrices)
         return [thread for thread in self.thread_matrices if thread.matrix.cells.total() * 100 > total]
+
+    @cached_property
+    def locality_verdict(self) -> LocalityVerdict:
+        """Whether messages are read on the CPU that received them."""
+        from netprobe.analysis.locality import verdict
+
+        return verdict(self.groups, self.matrix, self.received_where_clients_run)
 
     @cached_property
     def tx(self) -> list[TxMatrix]:

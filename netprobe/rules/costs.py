@@ -6,7 +6,7 @@ servers, so the result is an estimate; `netprobe diff` on Runs before and after 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from netprobe.rules.context import MissingDataError, RunContext
 from netprobe.rules.finding import Evidence
@@ -93,6 +93,21 @@ def thread_list(names: Collection[str]) -> str:
     if len(ordered) > 4:
         return f"{', '.join(ordered[:3])} and {len(ordered) - 3} others"
     return " and ".join(filter(None, (", ".join(ordered[:-1]), *ordered[-1:])))
+
+
+def labels(threads: Iterable[tuple[int, int, str]]) -> dict[tuple[int, int], str]:
+    """(pid, tid) -> name of the thread; a name that repeats is followed by the PID, or by the number of the thread."""
+    rows = set(threads)
+    same_name: dict[str, list[tuple[int, int]]] = {}
+    for pid, tid, name in sorted(rows):
+        same_name.setdefault(name, []).append((pid, tid))
+    found = {}
+    for name, numbers in same_name.items():
+        by_pid = len({pid for pid, _ in numbers}) == len(numbers)
+        for pid, tid in numbers:
+            number = f" (PID {pid})" if by_pid else f" (thread {tid})"
+            found[pid, tid] = f"{name}{number if len(numbers) > 1 else ''}"
+    return found
 
 
 def sleep_count(context: RunContext, to_idle: bool = False) -> int:

@@ -2,9 +2,10 @@
 
 ## Detection
 
-Input: calls of epoll_ctl() by the serving threads, less four for each connection that the server accepted or opened
-(add, delete, and two modifications). A finding is reported if there are at least 0.05 excess calls per message read
-(of imported counts: per request), and at least 100 per second.
+Input: calls of epoll_ctl() by operation, less four for each connection that the server accepted or opened (add, delete,
+and two modifications). Calls that add what is never deleted are no churn, and many of them fail: EPERM answers the
+attempt to watch a regular file. In Runs without operations all calls count. A finding is reported if there are at least
+0.05 excess calls per message read (of imported counts: per request), and at least 100 per second.
 
 The cost is an estimate: the share of the samples in epoll_ctl(), or 0.5 µs per call if there are too few samples, for
 the excess calls.
@@ -32,6 +33,7 @@ Showdown”, where 11 % of the requests came with such a call.
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from netprobe.rules.context import RunContext
 from netprobe.rules.costs import has_enough_samples, unknown_cost_evidence
@@ -49,7 +51,7 @@ _IN_EPOLL_CTL = re.compile(r"(__x64_sys_|__arm64_sys_|__se_sys_|do_)epoll_ctl$")
 def evaluate(context: RunContext) -> Result:
     """Calls in excess of those that connections need."""
     counts = {row.syscall: row.calls for row in context.calls}
-    calls = counts.get("epoll_ctl", 0)
+    calls = _changes(context, counts.get("epoll_ctl", 0))
     messages = _messages(context)
     connections = sum(counts.get(name, 0) for name in ("accept", "accept4", "connect"))
     excess = calls - _CALLS_PER_CONNECTION * connections
@@ -60,6 +62,17 @@ def evaluate(context: RunContext) -> Result:
     if excess < _MIN_PER_MESSAGE * messages:
         return Pass(CODE, f"{calls / messages:.3f} calls of epoll_ctl per message")
     return _finding(context, calls, excess, messages)
+
+
+def _changes(context: RunContext, calls: int) -> int:
+    """Calls that change registrations: modifications, and pairs of add and delete. All calls without operations."""
+    by_operation: Counter[str] = Counter()
+    if "epoll_changes" in context.run.tables:
+        for operation, count in context.run.tables["epoll_changes"].rows("operation", "calls"):
+            by_operation[operation] += count
+    if not by_operation:
+        return calls
+    return by_operation["modify"] + 2 * min(by_operation["add"], by_operation["delete"])
 
 
 def _messages(context: RunContext) -> float:

@@ -41,7 +41,7 @@ from collections import Counter
 from netprobe.analysis.request_count import READS, RECEIVES, SENDS, WRITES
 from netprobe.analysis.syscalls import SyscallRow
 from netprobe.rules.context import MissingDataError, RunContext
-from netprobe.rules.costs import INTERRUPT_NS, has_enough_samples, thread_list, unknown_cost_evidence
+from netprobe.rules.costs import INTERRUPT_NS, has_enough_samples, labels, thread_list, unknown_cost_evidence
 from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
@@ -111,7 +111,7 @@ def _finding(context: RunContext, waits: list[SyscallRow], zero: int, total: int
     share = 100 * zero / total
     cost = _cost(context, zero, total)
     calls = sorted({row.syscall for row in waits if row.timeouts["zero"]})
-    threads = {row.thread for row in waits if row.timeouts["zero"]}
+    threads = labels((row.pid, row.tid, row.thread) for row in waits if row.timeouts["zero"])
     quantity = "All" if zero == total else f"{share:.0f} % of"
     return Finding(
         CODE,
@@ -121,7 +121,7 @@ def _finding(context: RunContext, waits: list[SyscallRow], zero: int, total: int
             Evidence(
                 f"{zero} of {total} waits have a zero timeout, {zero / context.seconds:.0f} per second", share, "%"
             ),
-            Evidence(f"by {thread_list(threads)}", len(threads), "threads"),
+            Evidence(f"by {thread_list(threads.values())}", len(threads), "threads"),
             *_waits_per_message(context, total),
         ),
         DOCUMENTATION,

@@ -51,6 +51,8 @@ class Finding:
     """Estimated cost in percent of the server's CPU time; ranks findings of the same severity."""
     specific_fix: str = ""
     """The fix with the values of this Run, in addition to the general one: `Pin reactor-1 to CPU 0.`"""
+    replaces_fix: bool = False
+    """Whether the specific fix stands alone, since the general one does not apply to this Run."""
 
     @property
     def why_it_matters(self) -> str:
@@ -60,7 +62,7 @@ class Finding:
     @property
     def fix(self) -> str:
         """The setting or call that removes the fault, followed by the values of this Run."""
-        return f"{self.documentation.fix} {self.specific_fix}".rstrip()
+        return self.specific_fix if self.replaces_fix else f"{self.documentation.fix} {self.specific_fix}".rstrip()
 
     @property
     def source(self) -> str:

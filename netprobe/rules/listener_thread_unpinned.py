@@ -35,7 +35,7 @@ from __future__ import annotations
 
 from netprobe.analysis.locality import Group, Member, ServedBy
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import remote_cost, remote_evidence, remote_messages, thread_list
+from netprobe.rules.costs import labels, remote_cost, remote_evidence, remote_messages, thread_list
 from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
@@ -75,7 +75,7 @@ def _is_unpinned(group: Group, member: Member, server: ServedBy) -> bool:
 
 def _finding(context: RunContext, unpinned: dict[tuple[int, int], Unpinned]) -> Finding:
     group, member, server = next(iter(unpinned.values()))
-    names = {thread.thread for _, _, thread in unpinned.values()}
+    names = labels((thread.pid, thread.tid, thread.thread) for _, _, thread in unpinned.values()).values()
     remote, total = remote_messages(context, unpinned)
     cost = remote_cost(context, remote)
     evidence = [Evidence(_thread_text(*thread)) for thread in list(unpinned.values())[:_SHOWN]]

@@ -6,7 +6,8 @@ A finding is reported if fewer than 90 % of at least 100 messages were read on t
 no other finding is the cause: listeners in the wrong order, without steering or with unpinned threads; or busy polling
 that is requested but does not run or is disturbed (it would bring the packets to the CPU of the reading thread).
 Connections from the same host arrive over loopback and are received on the CPU of the client: for them a finding is
-reported only if the server steers its connections.
+reported only if the clients are pinned and the server steers its connections; with clients that are not pinned the
+result is inconclusive.
 
 The cost is an estimate: remote messages, 1 µs each, as a share of the server's CPU time.
 
@@ -38,7 +39,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from netprobe.analysis.locality import verdict
+from netprobe.analysis.locality import UNPINNED_CLIENTS
 from netprobe.rules import (
     busy_poll_disabled,
     busy_poll_mixed_napi,
@@ -52,7 +53,7 @@ from netprobe.rules import (
     timer_thread_switching,
 )
 from netprobe.rules.context import MissingDataError, RunContext
-from netprobe.rules.costs import remote_cost, remote_evidence, remote_messages
+from netprobe.rules.costs import labels, remote_cost, remote_evidence, remote_messages
 from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
@@ -74,6 +75,8 @@ def evaluate(context: RunContext) -> Result:
         return Pass(CODE, f"{local:.1f} % of {total} messages were read on the CPU that received them")
     if cause := _cause(context):
         return Pass(CODE, f"{cause} explains it")
+    if context.received_where_clients_run:
+        return Inconclusive(CODE, UNPINNED_CLIENTS)
     if any(group.kind != "none" and group.size > 1 for group in context.groups):
         return _finding(context)
     from_this_host = _from_this_host(context)
@@ -123,13 +126,14 @@ def _finding(context: RunContext) -> Finding:
         Evidence(f"{count} messages were received on CPU {received} and read on CPU {read}", count, "messages")
         for (received, read), count in pairs.most_common(_SHOWN)
     ]
+    named = labels((thread.pid, thread.tid, thread.thread) for thread in context.reactors)
     threads = [
-        Evidence(f"{thread.thread}: {_local_text(thread.matrix.local, thread.matrix.total)}")
+        Evidence(f"{named[thread.pid, thread.tid]}: {_local_text(thread.matrix.local, thread.matrix.total)}")
         for thread in context.reactors[:_SHOWN]
     ]
     # The reasons are about groups, and a group of one listener has nothing to steer.
     has_groups = any(group.size > 1 for group in context.groups)
-    reasons = verdict(context.groups, context.matrix).reasons if has_groups else ()
+    reasons = context.locality_verdict.reasons if has_groups else ()
     return Finding(
         CODE,
         Severity.of(cost),

@@ -19,7 +19,8 @@ some of them are not pinned (`listener-thread-unpinned`); netprobe; and clients 
 measured workload. If the clients are on the same host and the Run has no table `peers`, which lists their processes,
 the result is inconclusive.
 
-The cost is the lost time as a share of the recording, averaged over the serving threads.
+The cost is the lost time as a share of the recording, averaged over the serving threads. Serving threads that take the
+CPU from each other share it by the server's own design: such a finding is a note.
 
 ## Why it matters
 
@@ -30,12 +31,13 @@ milliseconds and increases mainly the tail latency.
 
 ## Fix
 
-Keep other threads off the CPUs of the serving threads, and pin each serving thread to a CPU of its own.
+Keep other threads off the CPUs of the serving threads.
 
 Move the competitor with `taskset -cp`, `sched_setaffinity()` or a cpuset (`systemctl set-property UNIT AllowedCPUs=…`).
 Reserve whole CPUs with `isolcpus=` and `nohz_full=`. Move interrupt threads, and the softirq work of ksoftirqd, with
 `smp_affinity_list` of the interrupt; move kworkers of unbound workqueues with `/sys/devices/virtual/workqueue/cpumask`.
-A higher priority of the serving thread (`nice -n -10`, or SCHED_FIFO with care) shortens the waits.
+Where each CPU has one event loop, pin it; a pool of threads needs the CPUs, not a CPU of its own for each thread. A
+higher priority of the serving thread (`nice -n -10`, or SCHED_FIFO with care) shortens the waits.
 
 ## Source
 
@@ -218,15 +220,17 @@ def _finding(context: RunContext, worst: list[Loss], threads: int) -> Finding:
         competitors[loss.competitor] += loss.switches
     names = [name for name, _ in competitors.most_common(_SHOWN)]
     victims = {loss.thread for loss in worst}
+    among_themselves = all(loss.competitor in victims for loss in worst)
     return Finding(
         CODE,
-        Severity.of(cost),
+        Severity.NOTE if among_themselves else Severity.of(cost),
         f"{', '.join(names)} {'takes' if len(names) == 1 else 'take'} the CPU from {thread_list(victims)}, for about "
         f"{worst[0].pct:.0f} % of the time of {worst[0].thread}.",
         tuple(_evidence(context, loss) for loss in worst[: 2 * _SHOWN]),
         DOCUMENTATION,
         cost_pct=cost,
         specific_fix=_specific_fix(context, worst[0], victims),
+        replaces_fix=_is_own(context, worst[0]),
     )
 
 
@@ -241,13 +245,21 @@ def _evidence(context: RunContext, loss: Loss) -> Evidence:
     )
 
 
+def _is_own(context: RunContext, loss: Loss) -> bool:
+    """Whether the competitor is a thread of the server itself."""
+    return loss.competitor in {row.thread for row in context.switches_by_thread}
+
+
 def _specific_fix(context: RunContext, loss: Loss, victims: set[str]) -> str:
     if loss.competitor in victims:
-        return f"Here: move {loss.competitor} or {loss.thread}, and start no more serving threads than there are CPUs."
-    if loss.competitor in {row.thread for row in context.switches_by_thread}:
         return (
-            f"Here: {loss.competitor} is a thread of the server itself: have fewer busy threads than CPUs, or move its "
-            "work out of the server."
+            f"The threads of {loss.thread} share the CPUs among themselves: start no more busy threads than there are "
+            "CPUs, or give the server more CPUs."
+        )
+    if _is_own(context, loss):
+        return (
+            f"{loss.competitor} is a thread of the server itself: have fewer busy threads than CPUs, or move its work "
+            "out of the server."
         )
     cpu = loss.cpus[0] if loss.cpus else "N"
     return f"Here: keep {loss.competitor} off CPU {cpu} (taskset -cp, AllowedCPUs=, or isolcpus={cpu})."

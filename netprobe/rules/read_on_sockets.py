@@ -32,11 +32,11 @@ HTTP Performance Showdown”, It is better to RECV.
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections.abc import Collection
 
 from netprobe.analysis.request_count import SENDS
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import VFS_LAYER_NS, has_enough_samples, thread_list, unknown_cost_evidence
+from netprobe.rules.costs import VFS_LAYER_NS, has_enough_samples, labels, thread_list, unknown_cost_evidence
 from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
@@ -61,15 +61,12 @@ def evaluate(context: RunContext) -> Result:
     total = sum(messages.values())
     rows = [row for row in context.calls_by_thread if (row.pid, row.tid) in messages]
     received = sum(row.calls for row in rows if row.syscall in _RECEIVES)
-    # Several threads may have one name.
-    reads: Counter[str] = Counter()
-    for row in rows:
-        if row.syscall in _READS:
-            reads[row.thread] += row.calls
-    by_read = min(reads.total(), total - received)
+    reading = [row for row in rows if row.syscall in _READS and row.calls]
+    by_read = min(sum(row.calls for row in reading), total - received)
     if by_read < _MIN_PER_SECOND * context.seconds or by_read < _MIN_SHARE * total:
         return Pass(CODE, f"{received} calls of the recv family for {total} messages")
-    return _finding(context, by_read, total, reads)
+    names = labels((row.pid, row.tid, row.thread) for row in reading).values()
+    return _finding(context, by_read, total, names)
 
 
 def _of_imported_counts(context: RunContext) -> Result:
@@ -98,12 +95,12 @@ def _of_imported_counts(context: RunContext) -> Result:
     )
 
 
-def _finding(context: RunContext, by_read: int, total: int, reads: dict[str, int]) -> Finding:
+def _finding(context: RunContext, by_read: int, total: int, names: Collection[str]) -> Finding:
     cost = min(100.0, context.share_of_cpu(by_read * VFS_LAYER_NS))
     per_second = by_read / context.seconds
     evidence = [
         Evidence(f"{by_read} of {total} messages were received with read(), {per_second:.0f} per second", by_read),
-        Evidence(f"by {thread_list(reads)}", len(reads), "threads"),
+        Evidence(f"by {thread_list(names)}", len(names), "threads"),
     ]
     if has_enough_samples(context):
         receives = context.frames.having(_TCP_RECEIVE)

@@ -41,7 +41,7 @@ from __future__ import annotations
 
 from netprobe.analysis.locality import Group, Member, is_complete, order
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import remote_cost, remote_evidence, remote_messages, unknown_cost_evidence
+from netprobe.rules.costs import labels, remote_cost, remote_evidence, remote_messages, unknown_cost_evidence
 from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
@@ -117,8 +117,9 @@ def _member_text(member: Member) -> str:
 
 
 def _specific_fix(group: Group) -> str:
+    named = labels((one.pid, one.tid, one.thread) for member in group.members for one in member.servers)
     pins = [
-        f"{member.servers[0].thread} to CPU {member.steered_cpus[0]}"
+        f"{named[member.servers[0].pid, member.servers[0].tid]} to CPU {member.steered_cpus[0]}"
         for member in group.members
         if member.result == "wrong" and member.steered_cpus
     ]

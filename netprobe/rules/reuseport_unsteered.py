@@ -5,6 +5,9 @@
 A finding is reported for a group of SO_REUSEPORT listeners that different threads serve, without a steering program and
 without SO_INCOMING_CPU, unless at least 99 % of the messages are read on the receiving CPU all the same.
 
+With clients on this host that are not pinned the result is inconclusive: the receiving CPU is then the one on which the
+scheduler runs the client, and steering by CPU moves connections to other threads without a gain.
+
 The cost is an estimate: messages that the threads of the group read on another CPU than the receiving CPU, 1 µs each,
 as a share of the server's CPU time.
 
@@ -36,9 +39,9 @@ Attach the program once, to any socket of the group, before connections arrive:
 
 from __future__ import annotations
 
-from netprobe.analysis.locality import PERFECT_PCT, Group, parse_cpu_list
+from netprobe.analysis.locality import PERFECT_PCT, UNPINNED_CLIENTS, Group, parse_cpu_list
 from netprobe.rules.context import RunContext
-from netprobe.rules.costs import remote_cost, remote_evidence, remote_messages, thread_list
+from netprobe.rules.costs import labels, remote_cost, remote_evidence, remote_messages, thread_list
 from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result, Severity
 
@@ -56,11 +59,13 @@ def evaluate(context: RunContext) -> Result:
     found = [finding for group in context.groups if (finding := _finding(context, group))]
     if not found:
         return Pass(CODE, "every group is steered, or its messages are read on the receiving CPU")
+    if context.received_where_clients_run:
+        return Inconclusive(CODE, UNPINNED_CLIENTS)
     return max(found, key=lambda finding: finding.cost_pct)
 
 
 def _finding(context: RunContext, group: Group) -> Finding | None:
-    threads = {(server.pid, server.tid): server.thread for member in group.members for server in member.servers}
+    threads = labels((server.pid, server.tid, server.thread) for member in group.members for server in member.servers)
     cpus = {cpu for member in group.members for server in member.servers for cpu in server.cpus_allowed}
     # Steering cannot separate threads that share one CPU.
     if group.kind != "none" or group.size < 2 or len(threads) < 2 or len(cpus) == 1:

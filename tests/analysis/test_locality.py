@@ -71,7 +71,7 @@ class World:
         )  # fmt: skip
         return self
 
-    def evaluated(self, cpus: str = "0-1") -> tuple[Any, Any]:
+    def evaluated(self, cpus: str = "0-1", unpinned_clients: bool = False) -> tuple[Any, Any]:
         tables = {
             "reuseport_groups": table("reuseport_groups", self.groups, GROUP_COLUMNS),
             "reuseport_members": table("reuseport_members", self.members, MEMBER_COLUMNS),
@@ -79,7 +79,7 @@ class World:
         }
         threads = thread_matrices(tables)
         found = groups(tables, cpus, threads)
-        return found, verdict(found, whole_matrix(threads))
+        return found, verdict(found, whole_matrix(threads), unpinned_clients)
 
 
 GROUP_COLUMNS = tuple(World().group().groups[0])
@@ -172,6 +172,15 @@ def test_clients_on_this_host_make_the_verdict_inconclusive(same_host, kind):
     assert found_verdict.kind == kind
     assert ("the clients run on this host" in found_verdict.sentence) is (kind == "inconclusive")
     assert found_verdict.sentence.endswith("0.0 % of 1000 messages were read on the CPU that received them.")
+
+
+@pytest.mark.parametrize(("steering", "kind"), [("none", "inconclusive"), ("cbpf", "broken")])
+def test_clients_on_this_host_that_are_not_pinned(steering, kind):
+    """The scheduler decides on which CPU such a client sends; a wrong order of listeners is a fault all the same."""
+    world = World().group(steering).member("1").member("0").messages(0, 0, 1, 500, 500).messages(1, 1, 0, 500, 500)
+    found = world.evaluated(unpinned_clients=True)[1]
+    assert found.kind == kind
+    assert ("pin the client" in found.sentence) is (kind == "inconclusive")
 
 
 @pytest.mark.parametrize("steering", ["none", "cbpf"])

@@ -111,7 +111,7 @@ def golden(name, text):
 def without_codes(text):
     """Without the list of inconclusive rules, which grows with every new rule."""
     lines = text.splitlines(keepends=True)
-    return "".join("… findings.\n" if " inconclusive (" in line else line for line in lines)
+    return "".join("… findings.\n" if " rules passed, " in line else line for line in lines)
 
 
 CASES = {

@@ -25,6 +25,7 @@ ROOT = ("start_thread", "serve")
 _COLUMNS = {
     "syscalls": ("syscall", "calls"),
     "syscall_timeouts": ("syscall", "timeout", "timeout_log2_us", "calls", "timeout_total_ns"),
+    "epoll_changes": ("operation", "calls"),
     "switches": ("voluntary", "involuntary"),
     "next_tasks": ("cpu", "next_thread", "next_idle", "voluntary", "involuntary"),
     "messages": ("rx_cpu", "cpu", "messages", "accepted"),
@@ -56,7 +57,7 @@ class World:
         self.event, self.cpus_online, self.boot = "cpu-clock", "0-1", "quiet"
         self.requests: dict[str, Any] | None = None
         self.run_queue: dict[str, int] = {}
-        # (pid, process, kind, port, connections); None: not observed, as in Runs of earlier versions.
+        # (pid, process, kind, port, connections, pinned); None: not observed, as in Runs of earlier versions.
         self.peers: list[tuple[Any, ...]] | None = None
         # Seconds that a thread runs and is runnable, of the target's threads and of others.
         self.budgets: dict[str, tuple[float, float]] = {}
@@ -153,7 +154,9 @@ class World:
             waits = [(0, *self.thread(name), total_ns) for name, total_ns in self.run_queue.items()]
             tables.append(Table("run_queue", _by_column(names, waits)))
         if self.peers is not None:
-            tables.append(Table("peers", _by_column(("pid", "process", "kind", "port", "connections"), self.peers)))
+            tables.append(
+                Table("peers", _by_column(("pid", "process", "kind", "port", "connections", "pinned"), self.peers))
+            )
         if self.budgets:
             tables += self._times()
         intervals = [(number, number * SECONDS / BLOCKS, SECONDS / BLOCKS) for number in range(BLOCKS)]

@@ -66,6 +66,22 @@ def test_reads_without_messages_are_inconclusive(world):
 # ---- epoll-ctl-churn ----
 
 
+@pytest.mark.parametrize(
+    ("operations", "found"),
+    [
+        ({"add": 40_000}, False),  # regular files, which epoll refuses
+        ({"add": 40_000, "delete": 100}, False),
+        ({"modify": 40_000}, True),
+        ({"add": 20_000, "delete": 20_000}, True),
+    ],
+)
+def test_additions_alone_are_no_churn(world, operations, found):
+    world.call("reactor-0", "epoll_ctl", sum(operations.values()))
+    for operation, calls in operations.items():
+        world.add("epoll_changes", "reactor-0", operation, calls)
+    assert (world.codes() == ["epoll-ctl-churn"]) is found
+
+
 def test_epoll_ctl_for_many_messages(world):
     world.call("reactor-0", "epoll_ctl", 40_000)
     assert world.codes() == ["epoll-ctl-churn"]

@@ -2,6 +2,8 @@
 
 import pytest
 
+from netprobe.render.record import headline
+from netprobe.rules.context import context_of
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Severity
 from netprobe.rules.tx_queue_elsewhere import packets_elsewhere
 
@@ -191,6 +193,7 @@ def test_closed_connections_of_clients_on_this_host(world, counted):
     world.members, world.connections, world.sets = [], [], []
     world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
     world.same_host = 1.0 if counted else None
+    world.peers = [(77, "load", "client", 8080, 16, True)]
     result = world.result("locality-broken")
     assert isinstance(result, Pass if counted else Inconclusive)
     assert ("this host" in result.reason) if counted else ("no connection was left" in result.reason)
@@ -290,3 +293,17 @@ def test_a_device_name_is_quoted(world):
     world.add("sent_packets", "reactor-0", "a;reboot", 2, 0, 0, 5_000)
     world.add("sent_packets", "reactor-0", "a;reboot", 2, 1, 0, 5_000)
     assert "'a;reboot'" in world.finding("tx-queue-elsewhere").fix
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_client_on_this_host_that_is_not_pinned_shows_no_locality(world, pinned):
+    """Over loopback the sender's CPU receives: without a pinned client, the scheduler decides, not the server."""
+    world.steering, world.same_host = "none", 1.0
+    world.peers = [(77, "load", "client", 8080, 16, pinned)]
+    world.remote("reactor-0", 0, 200_000).remote("reactor-1", 1, 200_000)
+    found = world.result("reuseport-unsteered")
+    assert isinstance(found, Finding if pinned else Inconclusive)
+    if not pinned:
+        assert "pin the client" in found.reason
+        assert "pin the client" in world.result("locality-broken").reason
+        assert all("Locality is broken" not in line for line in headline(context_of(world.run())))

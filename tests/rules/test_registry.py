@@ -14,7 +14,7 @@ import netprobe.analysis.pollers
 import netprobe.analysis.switches
 import netprobe.analysis.syscalls
 from netprobe import rules
-from netprobe.render.findings import summary
+from netprobe.render.findings import summary_lines
 from netprobe.render.record import headline, tables
 from netprobe.render.report.run_page import render
 from netprobe.rules import registry
@@ -138,7 +138,7 @@ def analyses(monkeypatch) -> Counter[str]:
 def test_evaluation_and_summary_analyse_a_run_once(world, analyses):
     """As `netprobe record` does: the results of all rules, the headline, the tables."""
     run = world.run()
-    assert summary(registry.evaluate(context_of(run)))
+    assert summary_lines(registry.evaluate(context_of(run)))
     assert headline(context_of(run))
     assert list(tables(context_of(run)))
     registry.rule_results(run)

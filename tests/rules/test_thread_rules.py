@@ -95,14 +95,14 @@ def test_a_competitor_for_the_cpu(world):
 
 @pytest.mark.parametrize("name", ["wrk", "backup", "Изба"])
 def test_a_client_is_known_by_its_connections(world, name):
-    world.peers = [(77, name, "client", 8080, 16)]
+    world.peers = [(77, name, "client", 8080, 16, False)]
     result = preempted(world, name).result("reactor-preempted")
     assert isinstance(result, Pass)
     assert f"the client {name} runs on them as well" in result.reason
 
 
 def test_a_backend_is_a_competitor(world):
-    world.peers = [(77, "backup", "backend", 5432, 16)]
+    world.peers = [(77, "backup", "backend", 5432, 16, False)]
     assert preempted(world, "backup").codes() == ["reactor-preempted"]
 
 

@@ -86,12 +86,10 @@ def over_time(data: ReportData) -> Html:
 
 def matrix(data: ReportData) -> Html:
     """Verdict on locality, heat map, threads, TX queues."""
-    from netprobe.analysis.locality import verdict
-
     context = data.context
     return join(
         (
-            or_nothing(lambda: element("p", counted(verdict(context.groups, context.matrix).sentence))),
+            or_nothing(lambda: element("p", counted(context.locality_verdict.sentence))),
             data.charts.place(data.name("locality"), data.figures.locality),
             or_nothing(
                 lambda: _folded_table(

@@ -142,6 +142,13 @@ _DECLARED = (
         probe="syscalls",
     ),
     TableSchema(
+        "epoll_changes",
+        _SYSCALLS,
+        "Calls of epoll_ctl by their operation, whether they succeeded or not.",
+        (*_COUNTED, text("operation", "`add`, `delete`, `modify` or `invalid`"), count("calls", "calls")),
+        probe="syscalls",
+    ),
+    TableSchema(
         "syscall_errors",
         _SYSCALLS,
         "Failed system calls, with `netprobe syscalls -x`, `-e` or `-L`.",
@@ -250,6 +257,7 @@ _DECLARED = (
             text("kind", "`client`: the target accepted the connections; `backend`: the target opened them"),
             number("port", "port of the server: the target's for a client, the backend's for a backend", 0, 65535),
             count("connections", "connections, under load or when the recording stopped"),
+            flag("pinned", "whether each of its threads may run on one CPU only"),
         ),
         written_by="netprobe record",
     ),
