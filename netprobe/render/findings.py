@@ -22,7 +22,7 @@ def finding_lines(number: int, finding: Finding) -> list[str]:
 
 
 def summary_lines(results: Sequence[Result], explained: Sequence[Result] | None = None) -> list[str]:
-    """The number of findings, of rules that passed and of inconclusive rules, then the reasons of the inconclusive ones.
+    """The number of findings, passed and inconclusive rules in one line, then the reasons of the inconclusive ones.
 
     `explained`: the results whose reasons are shown, all by default. Rules with the same reason share a line.
     """
