@@ -16,7 +16,7 @@
 #define CALL_NUMBERS 512
 
 enum { BY_UNKNOWN, BY_HRTIMER, BY_TIMER, BY_INTERRUPT, BY_THREAD, WAKER_KINDS };
-enum { NO_OBJECT, CONNECTED, ACCEPTED, LISTENER, DATAGRAM, UNIX_SOCKET, OTHER_SOCKET, PIPE, REGULAR_FILE, OTHER_FILE };
+enum { NO_OBJECT, CONNECTED, ACCEPTED, LISTENER, DATAGRAM, UNIX_SOCKET, OTHER_SOCKET, PIPE, REGULAR_FILE, OTHER_FILE, LOCK };
 
 #define PF_IO_WORKER 0x10
 #define PF_KTHREAD 0x200000
@@ -175,7 +175,15 @@ static __always_inline void fall_asleep(struct thread_time *t, void *task, u32 f
     else if (call < CALL_NUMBERS) {
         u32 *known = reason_of_call.lookup(&number);
         if (known) reason = *known;
-        if (reason < SLEEP_CALLS_POLL) find_object(&t->object, task, registers, reason, current);
+        if (reason < SLEEP_CALLS_POLL)
+            find_object(&t->object, task, registers, reason, current);
+        else if (reason == SLEEP_CALL_FUTEX || reason == SLEEP_CALL_FUTEX + 1) {
+            // The first argument is the address of the lock word.
+            u64 word = read_u64(registers + SYSCALL_ARG_0);
+            t->object.kind = LOCK;
+            t->object.address[0] = word;
+            t->object.address[1] = word >> 32;
+        }
     }
     t->reason = reason;
     t->uninterruptible = state & TASK_UNINTERRUPTIBLE;

@@ -20,6 +20,8 @@ class TcpSocket(NamedTuple):
     port: int
     """Local port."""
     inode: int
+    receive_queue: int
+    """Bytes to be read; of a listener, connections to be accepted."""
 
 
 def listening_sockets(pid: int | str = "self") -> Iterator[TcpSocket]:
@@ -72,7 +74,12 @@ def _read_sockets(path: Path) -> Iterator[TcpSocket]:
         with path.open() as file:
             for line in islice(file, 1, None):
                 fields = line.split()
-                yield TcpSocket(int(fields[3], 16), int(fields[1].rpartition(":")[2], 16), int(fields[9]))
+                yield TcpSocket(
+                    int(fields[3], 16),
+                    int(fields[1].rpartition(":")[2], 16),
+                    int(fields[9]),
+                    int(fields[4].rpartition(":")[2], 16),
+                )
     except OSError:
         return
 

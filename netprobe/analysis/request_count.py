@@ -22,6 +22,11 @@ class ServedRequests:
     source: str
     """The origin of the number, as text."""
 
+    @property
+    def unit(self) -> str:
+        """`request`, or `message` where the number of requests is not known."""
+        return "message" if self.estimated else "request"
+
 
 def request_count(run: Run) -> ServedRequests | None:
     """The number from the user or the load generator, otherwise the messages read from accepted connections.

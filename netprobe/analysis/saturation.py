@@ -18,7 +18,7 @@ _SATURATED_PCT, _IDLE_PCT = 90.0, 2.0
 _WAITING_PCT = 50.0
 # Percent of the CPUs' time that is idle, below which the machine's CPUs are saturated.
 _NO_IDLE_PCT = 5.0
-# Percent of a role's messages that a thread must handle to count as one of its threads.
+# Percent of an equal share of a role's messages that a thread must handle to count as one of its threads.
 _HANDLES_PCT = 1.0
 
 
@@ -34,6 +34,10 @@ class Saturation:
     role: TimeBudget
     busiest_pct: float
     waits_for: Sleep | None = None
+    threads: tuple[TimeBudget, ...] = ()
+    """The threads of the role, one by one."""
+    colleagues: tuple[TimeBudget, ...] = ()
+    """These threads, and others of the same name that hold a listener and wait for connections as well."""
 
     @property
     def sentence(self) -> str:
@@ -85,6 +89,10 @@ def _sleep_text(role: TimeBudget, sleep: Sleep) -> str:
     return f"{sleep.reason}{on}, {role.share(sleep.total_ns):.0f} % of the time"
 
 
+# Name, threads that handle its messages, and all threads of its name.
+_Role = tuple[str, list[TimeBudget], list[TimeBudget]]
+
+
 def saturation(tables: Mapping[str, Table], seconds: float, cpus: int) -> Saturation | None:
     """The state of the role that handles most messages, else of the one that runs most; None without threads.
 
@@ -94,19 +102,25 @@ def saturation(tables: Mapping[str, Table], seconds: float, cpus: int) -> Satura
     if not threads:
         return None
     handled, same_host = _messages(tables)
-    members = _members(threads, handled)
+    name, members, of_role = _members(threads, handled)
+    colleagues = _colleagues(tables, of_role, handled)
     role = add_up(members)
+    role.thread = name
     busiest_pct = max(row.share(row.running_ns + row.runnable_ns) for row in members)
+
+    def found(state: State, sleep: Sleep | None = None) -> Saturation:
+        return Saturation(state, role, busiest_pct, sleep, tuple(members), tuple(colleagues))
+
     if busiest_pct >= _SATURATED_PCT:
-        return Saturation("saturated", role, busiest_pct)
+        return found("saturated")
     if (sleep := _waits_for(role)) is not None:
-        return Saturation("waiting", role, busiest_pct, sleep)
+        return found("waiting", sleep)
     if busiest_pct < _IDLE_PCT:
-        return Saturation("idle", role, busiest_pct)
-    idle_pct = _idle_pct(tables, seconds * cpus)
+        return found("idle")
+    idle_pct = idle_share_pct(tables, seconds * cpus)
     if idle_pct is not None and idle_pct < _NO_IDLE_PCT and 2 * same_host > sum(handled.values()) > 0:
-        return Saturation("limited by its client", role, busiest_pct)
-    return Saturation("not saturated", role, busiest_pct)
+        return found("limited by its client")
+    return found("not saturated")
 
 
 def _messages(tables: Mapping[str, Table]) -> tuple[Counter[tuple[int, int]], int]:
@@ -120,7 +134,8 @@ def _messages(tables: Mapping[str, Table]) -> tuple[Counter[tuple[int, int]], in
     return +handled, same_host
 
 
-def _members(threads: Sequence[TimeBudget], handled: Counter[tuple[int, int]]) -> list[TimeBudget]:
+def _members(threads: Sequence[TimeBudget], handled: Counter[tuple[int, int]]) -> _Role:
+    """The role that handles most messages."""
     names = fold_names([row.thread for row in threads])
     processes = fold_names([row.process for row in threads])
     by_role: dict[tuple[str, str], list[TimeBudget]] = {}
@@ -132,10 +147,28 @@ def _members(threads: Sequence[TimeBudget], handled: Counter[tuple[int, int]]) -
 
     (_, role), rows = max(by_role.items(), key=lambda item: weight(item[1]))
     total = weight(rows)[0]
-    members = [row for row in rows if sum(handled[tid] for tid in row.tids) * 100 >= total * _HANDLES_PCT]
-    for row in members:
-        row.thread = role if len(members) > 1 else row.thread
-    return members
+    # Relative to an equal share: of a thousand threads, each handles a thousandth.
+    members = [row for row in rows if sum(handled[tid] for tid in row.tids) * len(rows) * 100 >= total * _HANDLES_PCT]
+    return role if len(members) > 1 else members[0].thread, members, rows
+
+
+def _colleagues(
+    tables: Mapping[str, Table], rows: Sequence[TimeBudget], handled: Counter[tuple[int, int]]
+) -> list[TimeBudget]:
+    """Threads of a role that handle messages, or hold a listener and wait for connections.
+
+    The first thread of a server is often a master with the name of its workers: it counts only if it handles messages.
+    """
+    holders = {pid for (pid,) in tables["listeners"].rows("pid")} if "listeners" in tables else set()
+    first = min(min(row.tids) for row in rows)
+
+    def serves(row: TimeBudget) -> bool:
+        if any(handled[tid] for tid in row.tids):
+            return True
+        waits = bool(row.sleeps) and row.longest_sleeps[0].category in ("poll", "accept", "io_uring")
+        return waits and first not in row.tids and any(pid in holders for pid, _ in row.tids)
+
+    return [row for row in rows if serves(row)]
 
 
 def _waits_for(role: TimeBudget) -> Sleep | None:
@@ -152,7 +185,7 @@ def _waits_for(role: TimeBudget) -> Sleep | None:
     return longest
 
 
-def _idle_pct(tables: Mapping[str, Table], cpu_seconds: float) -> float | None:
+def idle_share_pct(tables: Mapping[str, Table], cpu_seconds: float) -> float | None:
     """Share of the CPUs' time that is idle while the recording counts; None where it is not known."""
     intervals = tables.get("intervals")
     if intervals is None or "machine_idle_ns" not in intervals.columns or not cpu_seconds:

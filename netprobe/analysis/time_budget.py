@@ -62,6 +62,8 @@ class SleepObject:
             return f"{address}:{self.port}"
         if self.kind in ("accepted", "listener", "datagram"):
             return f"{'a client of ' if self.kind == 'accepted' else ''}port {self.port}"
+        if self.kind == "lock":
+            return f"the lock at {self.address}"
         return {"unix": "a Unix socket", "socket": "a socket", "pipe": "a pipe", "file": "a file"}.get(
             self.kind, "a special file"
         )

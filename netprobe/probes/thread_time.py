@@ -46,7 +46,7 @@ CALLS = _WITH_FD + _POLL + _OTHERS
 # The reasons that follow the system calls, in the order of bpf/thread_time.c.
 _NO_CALL, _STOPPED, _IO_WORKER, _OTHER = "page fault", "stopped", "io_uring worker", "other"
 REASONS = (*CALLS, _NO_CALL, _STOPPED, _IO_WORKER, _OTHER)
-OBJECTS = ("", "connected", "accepted", "listener", "datagram", "unix", "socket", "pipe", "file", "other file")
+OBJECTS = ("", "connected", "accepted", "listener", "datagram", "unix", "socket", "pipe", "file", "other file", "lock")
 WAKERS = ("unknown", "hrtimer", "timer", "interrupt", "thread")
 _SLEEP_OBJECTS, _WAKERS = 16384, 16384
 MODES = ("user", "kernel", "page_fault", "interrupt")
@@ -93,6 +93,8 @@ class Probe:
             "SLEEP_CALLS": len(CALLS),
             "SLEEP_CALLS_WITH_FD": len(_WITH_FD),
             "SLEEP_CALLS_POLL": len(_WITH_FD) + len(_POLL),
+            # futex and futex_wait, one after the other.
+            "SLEEP_CALL_FUTEX": CALLS.index("futex"),
             "SLEEP_OBJECTS": _SLEEP_OBJECTS,
             "WAKERS": _WAKERS,
             "THREAD_SIZE": _THREAD_SIZE,
@@ -189,15 +191,19 @@ class Probe:
         import numpy as np
 
         interval, rows = counted.rows("sleep_objects")
-        parts = (rows[f"address_{place}"].tolist() for place in range(4))
-        addresses = [_address(row) for row in zip(*parts, strict=True)]
+        kinds = [OBJECTS[kind] for kind in rows["kind"].tolist()]
+        parts = zip(*(rows[f"address_{place}"].tolist() for place in range(4)), strict=True)
+        addresses = [
+            hex(row[0] | row[1] << 32) if kind == "lock" else _address(row)
+            for kind, row in zip(kinds, parts, strict=True)
+        ]
         return declared_table(
             "sleep_objects",
             {
                 "interval": interval,
                 **thread_columns(counted.threads, rows["thread"]),
                 "reason": np.array(REASONS, object)[rows["reason"]],
-                "object": np.array(OBJECTS, object)[rows["kind"]],
+                "object": kinds,
                 "address": addresses,
                 "port": rows["port"],
                 "sleeps": rows["count"][:, 1],

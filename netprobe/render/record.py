@@ -73,8 +73,7 @@ def _requests(context: RunContext) -> str:
     requests = context.requests
     if requests is None:
         return "No requests were seen."
-    about = "About " if requests.estimated else ""
-    return f"{about}{rate(requests.count, context.seconds)} requests per second ({requests.source})."
+    return f"{rate(requests.count, context.seconds)} {requests.unit}s per second ({requests.source})."
 
 
 def _locality(context: RunContext) -> str:
@@ -91,7 +90,12 @@ def calls_as_text(context: RunContext) -> TextTable:
     """The most frequent calls, per second and per request."""
     requests = context.requests
     rows = sorted(context.calls, key=lambda row: -row.calls)[:_CALLS_SHOWN]
-    columns = [TextColumn("SYSCALL"), TextColumn("/s", True), TextColumn("/request", True), TextColumn("TIMEOUTS")]
+    columns = [
+        TextColumn("SYSCALL"),
+        TextColumn("/s", True),
+        TextColumn(f"/{requests.unit if requests else 'request'}", True),
+        TextColumn("TIMEOUTS"),
+    ]
     cells = [
         [
             row.syscall,

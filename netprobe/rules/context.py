@@ -10,7 +10,7 @@ from netprobe.analysis.request_count import ServedRequests, request_count
 from netprobe.rules.documentation import Documentation
 from netprobe.rules.finding import Finding, Inconclusive, Pass, Result
 from netprobe.run.model import Run
-from netprobe.run.schema.tables import probe_of
+from netprobe.run.schema.tables import TABLES, probe_of
 
 if TYPE_CHECKING:
     from flamegraph.profile import Profile
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from netprobe.analysis.locality import Group, LocalityVerdict, Matrix, ThreadMatrix, TxMatrix
     from netprobe.analysis.pollers import Poller
     from netprobe.analysis.saturation import Saturation
+    from netprobe.analysis.serving_time import ServingTime
     from netprobe.analysis.switches import SwitchRow
     from netprobe.analysis.syscalls import SyscallRow
     from netprobe.analysis.time_budget import TimeBudget
@@ -117,6 +118,9 @@ class RunContext:
     def require(self, *tables: str) -> None:
         """Raise `MissingDataError` unless the Run has these tables."""
         missing = [name for name in tables if name not in self.run.tables]
+        observed = [name for name in missing if name in TABLES and not TABLES[name].probe]
+        if observed:
+            raise MissingDataError(f"needs the table {', '.join(observed)}: record again with netprobe record")
         if missing:
             recorded = ", ".join(self.run.info.probes) or "nothing"
             probes = ", ".join(sorted({probe_of(name) for name in missing}))
@@ -191,6 +195,27 @@ class RunContext:
         from netprobe.analysis.saturation import saturation
 
         return saturation(self.run.tables, self.seconds, len(parse_cpu_list(self.cpus_online)))
+
+    @cached_property
+    def idle_pct(self) -> float:
+        """Share of the time of the machine's CPUs in which they were idle, in percent."""
+        from netprobe.analysis.locality import parse_cpu_list
+        from netprobe.analysis.saturation import idle_share_pct
+
+        share = idle_share_pct(self.run.tables, self.seconds * len(parse_cpu_list(self.cpus_online)))
+        if share is None:
+            raise MissingDataError("needs the idle time of the machine, which this Run does not have")
+        return share
+
+    @cached_property
+    def serving_time(self) -> ServingTime:
+        """The time of the threads that handle the messages."""
+        self.require("thread_time")
+        if self.saturation is None:
+            raise MissingDataError("needs threads, and none of the target was seen")
+        from netprobe.analysis.serving_time import ServingTime
+
+        return ServingTime(self.saturation.threads, "messages" in self.run.tables and bool(self.matrix.cells))
 
     @cached_property
     def calls(self) -> list[SyscallRow]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Literal
 
 from netprobe.rules.documentation import Documentation
 
@@ -48,7 +48,9 @@ class Finding:
     documentation: Documentation
     """The documentation of the rule: source of `why_it_matters`, `fix` and `source`."""
     cost_pct: float = 0.0
-    """Estimated cost in percent of the server's CPU time; ranks findings of the same severity."""
+    """Estimated cost in percent; ranks findings of the same severity."""
+    of: Literal["CPU time", "thread time"] = "CPU time"
+    """What the cost is a part of: the CPU time of the server, or the time that its threads spend on requests."""
     specific_fix: str = ""
     """The fix with the values of this Run, in addition to the general one: `Pin reactor-1 to CPU 0.`"""
     replaces_fix: bool = False

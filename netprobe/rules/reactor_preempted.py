@@ -229,6 +229,7 @@ def _finding(context: RunContext, worst: list[Loss], threads: int) -> Finding:
         tuple(_evidence(context, loss) for loss in worst[: 2 * _SHOWN]),
         DOCUMENTATION,
         cost_pct=cost,
+        of="thread time",
         specific_fix=_specific_fix(context, worst[0], victims),
         replaces_fix=_is_own(context, worst[0]),
     )

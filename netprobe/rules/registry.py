@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from netprobe import rules
 from netprobe.analysis.compare.change import RuleResults
-from netprobe.rules.context import Rule, RunContext, context_of
-from netprobe.rules.finding import Finding, Inconclusive, Result
+from netprobe.rules.context import MissingDataError, Rule, RunContext, context_of
+from netprobe.rules.finding import Finding, Inconclusive, Result, Severity
+from netprobe.rules.lock_contention import contended_ns
 from netprobe.run.model import Run
 
 if TYPE_CHECKING:
@@ -36,8 +38,31 @@ def _modules() -> Iterator[tuple[str, Rule]]:
 
 
 def evaluate(context: RunContext) -> list[Result]:
-    """The result of every rule: findings by descending severity and cost, then inconclusive results, then passes."""
-    return sorted((context.result(rule) for rule in all_rules()), key=_rank)
+    """The result of every rule: findings by descending severity and cost, then inconclusive results, then passes.
+
+    Costs become comparable: where threads are blocked for a part of the time that they spend on requests, CPU time is
+    only the other part of it, so the costs in percent of CPU time are scaled to that part.
+    """
+    results = [context.result(rule) for rule in all_rules()]
+    share = _cpu_share(context) if any(isinstance(result, Finding) for result in results) else 1.0
+    return sorted((_scaled(result, share) for result in results), key=_rank)
+
+
+def _cpu_share(context: RunContext) -> float:
+    """Share of the time spent on requests in which the serving threads run or are runnable; 1 where it is not known."""
+    try:
+        serving = context.serving_time
+    except MissingDataError:
+        return 1.0
+    request_ns = serving.request_ns + contended_ns(context)
+    return serving.busy_ns / request_ns if request_ns else 1.0
+
+
+def _scaled(result: Result, share: float) -> Result:
+    if not isinstance(result, Finding) or result.of != "CPU time" or share == 1.0:
+        return result
+    cost = result.cost_pct * share
+    return replace(result, cost_pct=cost, severity=min(result.severity, Severity.of(cost)))
 
 
 def findings(context: RunContext) -> list[Finding]:

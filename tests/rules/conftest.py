@@ -62,6 +62,15 @@ class World:
         # Seconds that a thread runs and is runnable, of the target's threads and of others.
         self.budgets: dict[str, tuple[float, float]] = {}
         self.others: dict[str, float] = {}
+        # Sleeps of threads in addition to epoll_wait: thread -> system call -> seconds; they take from epoll_wait.
+        self.asleep: dict[str, dict[str, float]] = {}
+        self.uninterruptible: set[str] = set()
+        self.sleep_objects: list[tuple[Any, ...]] = []
+        self.wakers: list[tuple[Any, ...]] = []
+        self.listeners: list[tuple[Any, ...]] = [(PID, 8080, 1, 0)]
+        self.counters: dict[str, int] = {}
+        self.cpu_limits: list[tuple[Any, ...]] = []
+        self.idle_s = 0.0
         self.without: set[str] = set()
 
     # ---- Events ----
@@ -159,8 +168,11 @@ class World:
             )
         if self.budgets:
             tables += self._times()
-        intervals = [(number, number * SECONDS / BLOCKS, SECONDS / BLOCKS) for number in range(BLOCKS)]
-        tables.append(Table("intervals", _by_column(("interval", "start_s", "duration_s"), intervals)))
+        idle_ns = int(self.idle_s * 1e9 / BLOCKS)
+        intervals = [(number, number * SECONDS / BLOCKS, SECONDS / BLOCKS, idle_ns) for number in range(BLOCKS)]
+        tables.append(
+            Table("intervals", _by_column(("interval", "start_s", "duration_s", "machine_idle_ns"), intervals))
+        )
         info: dict[str, Any] = {
             "recording": {"seconds": SECONDS},
             "host": {"cpus_online": self.cpus_online, "boot_parameters": self.boot},
@@ -179,13 +191,21 @@ class World:
             states = {"alive": SECONDS, "running": runs_s, "runnable": waits_s}
             for state, seconds in states.items():
                 rows.append((0, *self.thread(name), state, "", int(seconds * 1e9), *[0] * 7))
-            rows.append(
-                (0, *self.thread(name), "asleep", "epoll_wait", int((SECONDS - runs_s - waits_s) * 1e9), *[0] * 7)
-            )
+            asleep = dict(self.asleep.get(name, {}))
+            asleep["epoll_wait"] = SECONDS - runs_s - waits_s - sum(asleep.values())
+            for call, seconds in asleep.items():
+                total_ns = int(seconds * 1e9)
+                blocked_ns = total_ns if call in self.uninterruptible else 0
+                rows.append((0, *self.thread(name), "asleep", call, total_ns, 1000, blocked_ns, *[0] * 5))
         others = [(77, 78, name, name, int(seconds * 1e9)) for name, seconds in self.others.items()]
         return [
             table_of_rows("thread_time", rows),
             table_of_rows("other_tasks", others),
+            table_of_rows("sleep_objects", self.sleep_objects),
+            table_of_rows("wakers", self.wakers),
+            table_of_rows("listeners", self.listeners),
+            table_of_rows("network_counters", sorted(self.counters.items())),
+            table_of_rows("cpu_limits", self.cpu_limits),
         ]
 
     def _groups(self) -> list[Table]:

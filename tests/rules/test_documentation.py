@@ -94,7 +94,7 @@ def test_a_rule_writes_none_of_these_texts_again(rule):
     for call in findings:
         assert len(call.args) == 5
         assert ast.unparse(call.args[4]) == "DOCUMENTATION"
-        assert {keyword.arg for keyword in call.keywords} <= {"cost_pct", "specific_fix", "replaces_fix"}
+        assert {keyword.arg for keyword in call.keywords} <= {"cost_pct", "specific_fix", "replaces_fix", "of"}
     sentences = set(re.split(r"(?<=[.;:]) ", " ".join(rule.__doc__.replace("`", "").split())))
     literals = {node.value for node in ast.walk(tree.body[1:] and ast.Module(tree.body[1:], [])) if _is_text(node)}
     assert not {text for text in literals if text.strip() in sentences}

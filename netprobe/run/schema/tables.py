@@ -203,9 +203,10 @@ _DECLARED = (
             text(
                 "object",
                 "`connected`: a connection that the target opened; `accepted`: one that it accepted; `listener`, "
-                "`datagram`, `unix` and `socket`: other sockets; `pipe`, `file`, `other file` (eventfd, timerfd …)",
+                "`datagram`, `unix` and `socket`: other sockets; `pipe`, `file`, `other file` (eventfd, timerfd …); "
+                "`lock`: the word in memory that a futex call waits for",
             ),
-            text("address", "remote address of a connection that the target opened; else empty"),
+            text("address", "remote address of a connection that the target opened; address of a lock; else empty"),
             number("port", "its remote port; local port of other TCP and UDP sockets; else 0", 0, 65535),
             count("sleeps", "sleeps that ended"),
             time("total_ns", "time of these sleeps"),
@@ -258,6 +259,42 @@ _DECLARED = (
             number("port", "port of the server: the target's for a client, the backend's for a backend", 0, 65535),
             count("connections", "connections, under load or when the recording stopped"),
             flag("pinned", "whether each of its threads may run on one CPU only"),
+        ),
+        written_by="netprobe record",
+    ),
+    TableSchema(
+        "listeners",
+        _TIME,
+        "TCP listeners of the target, a row per process that holds one.",
+        (
+            _PID,
+            number("port", "local port", 0, 65535),
+            number("inode", "inode of the socket: equal for processes that share it", 0),
+            count("queued", "most connections that waited to be accepted, in snapshots under load and at stop"),
+        ),
+        written_by="netprobe record",
+    ),
+    TableSchema(
+        "network_counters",
+        _TIME,
+        "Differences of the counters of the target's network namespaces between start and stop; 0 has no row.",
+        (
+            text("counter", "name as in /proc/net/snmp and /proc/net/netstat, such as `TcpExt.ListenOverflows`"),
+            number("value", "difference"),
+        ),
+        written_by="netprobe record",
+    ),
+    TableSchema(
+        "cpu_limits",
+        _TIME,
+        "CPU quotas of the target's cgroups, and how often they throttled it during the recording.",
+        (
+            text("cgroup", "directory of the cgroup"),
+            count("quota_us", "CPU time per period"),
+            count("period_us", "length of a period"),
+            count("periods", "periods with runnable threads"),
+            count("throttled_periods", "periods in which the quota was used up"),
+            time("throttled_ns", "time for which CPUs were throttled, summed over CPUs"),
         ),
         written_by="netprobe record",
     ),
