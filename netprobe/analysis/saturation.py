@@ -18,6 +18,9 @@ _SATURATED_PCT, _IDLE_PCT = 90.0, 2.0
 _WAITING_PCT = 50.0
 # Percent of the CPUs' time that is idle, below which the machine's CPUs are saturated.
 _NO_IDLE_PCT = 5.0
+# Percent of a CPU that a client's thread uses when it is saturated; percent of all CPUs that clients use at least if
+# they are what keeps the server from its CPUs.
+_CLIENT_BUSY_PCT, _CLIENTS_PCT = 85.0, 20.0
 # Percent of an equal share of a role's messages that a thread must handle to count as one of its threads.
 _HANDLES_PCT = 1.0
 
@@ -55,7 +58,7 @@ class Saturation:
         if self.state == "limited by its client":
             return (
                 f"{name} is limited by its client: it sleeps {self._asleep_pct():.0f} % of the time in "
-                f"{self._sleep_name()}, while its clients run on this host and no CPU is idle."
+                f"{self._sleep_name()}, while its clients on this host use all the CPU time that they can get."
             )
         if self.state == "idle":
             return f"{name} is idle: it sleeps {self._asleep_pct():.1f} % of the time in {self._sleep_name()}."
@@ -117,10 +120,23 @@ def saturation(tables: Mapping[str, Table], seconds: float, cpus: int) -> Satura
         return found("waiting", sleep)
     if busiest_pct < _IDLE_PCT:
         return found("idle")
-    idle_pct = idle_share_pct(tables, seconds * cpus)
-    if idle_pct is not None and idle_pct < _NO_IDLE_PCT and 2 * same_host > sum(handled.values()) > 0:
+    if 2 * same_host > sum(handled.values()) > 0 and _clients_are_saturated(tables, seconds, cpus):
         return found("limited by its client")
     return found("not saturated")
+
+
+def _clients_are_saturated(tables: Mapping[str, Table], seconds: float, cpus: int) -> bool:
+    """Whether a client's thread uses a whole CPU, or clients use a good part of CPUs of which none is idle."""
+    if "peers" not in tables or "other_tasks" not in tables or not seconds:
+        return False
+    clients = {pid for pid, kind in tables["peers"].rows("pid", "kind") if kind == "client"}
+    shares = [
+        100 * ns / (seconds * 1e9) for pid, ns in tables["other_tasks"].rows("pid", "running_ns") if pid in clients
+    ]
+    if max(shares, default=0.0) >= _CLIENT_BUSY_PCT:
+        return True
+    idle_pct = idle_share_pct(tables, seconds * cpus)
+    return idle_pct is not None and idle_pct < _NO_IDLE_PCT and sum(shares) >= _CLIENTS_PCT * cpus
 
 
 def _messages(tables: Mapping[str, Table]) -> tuple[Counter[tuple[int, int]], int]:

@@ -30,22 +30,21 @@ epoll(7), timerfd_create(2), getaddrinfo(3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from netprobe.analysis.serving_time import ServingTime
-from netprobe.analysis.time_budget import Sleep
+from netprobe.analysis.time_budget import TimeBudget
 from netprobe.rules.context import RunContext
 from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "blocking-in-event-loop"
 DOCUMENTATION = parse(__doc__)
+_WAITS = frozenset({"epoll_wait", "epoll_pwait", "epoll_pwait2", "select", "pselect6"})
 _MIN_SHARE_PCT, _MIN_ALIVE_PCT = 5.0, 1.0
 
 
 def evaluate(context: RunContext) -> Result:
     """Sleeps in timers, and for answers over UDP."""
-    loops = [row for row in context.serving_time.threads if _polls(row.sleeps)]
+    loops = _event_loops(context)
     if not loops:
         return Pass(CODE, "no serving thread waits for events")
     serving = ServingTime(loops, bool(context.matrix.cells))
@@ -70,8 +69,14 @@ def evaluate(context: RunContext) -> Result:
     )
 
 
-def _polls(sleeps: Mapping[str, Sleep]) -> bool:
-    """Whether a thread waits for several descriptors at once; a poll() of one descriptor has that as its object."""
+def _event_loops(context: RunContext) -> list[TimeBudget]:
+    """Serving threads that wait for several descriptors at once, or would if one of them were not always ready."""
+    calling = {(row.pid, row.tid) for row in context.calls_by_thread if row.calls and row.syscall in _WAITS}
+    return [row for row in context.serving_time.threads if row.tids & calling or _sleeps_in_poll(row)]
+
+
+def _sleeps_in_poll(row: TimeBudget) -> bool:
+    """A poll() of one descriptor has that as its object."""
     return any(
-        sleep.category == "poll" and sum(sleep.objects.values()) * 2 < sleep.total_ns for sleep in sleeps.values()
+        sleep.category == "poll" and sum(sleep.objects.values()) * 2 < sleep.total_ns for sleep in row.sleeps.values()
     )

@@ -15,7 +15,7 @@ class Tables:
 
     def __init__(self):
         self.times, self.objects, self.modes, self.wakers, self.messages = [], [], [], [], []
-        self.threads, self.idle_s = [], 10.0
+        self.threads, self.idle_s, self.client_s = [], 10.0, 0.0
 
     def thread(self, tid, name, running_s=0.0, runnable_s=0.0, alive_s=10.0, **sleeps):
         """`sleeps`: seconds by system call; the rest is slept in epoll_wait."""
@@ -47,6 +47,8 @@ class Tables:
                 table_of_rows("wakers", self.wakers),
                 table_of_rows("messages", self.messages),
                 table_of_rows("threads", self.threads),
+                table_of_rows("peers", [(77, "load", "client", 8080, 8, False)]),
+                table_of_rows("other_tasks", [(77, 78, "load", "load", int(self.client_s * SECOND))]),
                 table_of_rows("intervals", [(0, 0.0, 10.0, 0, 0, int(self.idle_s * SECOND), 0)]),
             )
         }
@@ -140,11 +142,17 @@ def test_idle(tables):
 
 
 @pytest.mark.parametrize(
-    ("idle_s", "same_host", "state"),
-    [(0.1, 1000, "limited by its client"), (0.1, 0, "not saturated"), (5.0, 1000, "not saturated")],
+    ("idle_s", "client_s", "same_host", "state"),
+    [
+        (0.1, 5.0, 1000, "limited by its client"),
+        (0.1, 1.0, 1000, "not saturated"),  # others use the CPUs
+        (0.1, 5.0, 0, "not saturated"),
+        (5.0, 5.0, 1000, "not saturated"),
+        (5.0, 9.0, 1000, "limited by its client"),  # a thread of the client uses a whole CPU
+    ],
 )
-def test_limited_by_its_client_needs_a_client_on_this_host_and_no_idle_cpu(tables, idle_s, same_host, state):
-    tables.idle_s = idle_s
+def test_limited_by_its_client(tables, idle_s, client_s, same_host, state):
+    tables.idle_s, tables.client_s = idle_s, client_s
     tables.thread(11, "worker", 5.0).handles(11, "worker", 1000, same_host)
     assert tables.state().state == state
 
