@@ -9,6 +9,19 @@ import pytest
 
 pytestmark = pytest.mark.timing("the shares of time depend on what else runs on the machine")
 LOAD_S = 15
+# Connects again and again in 32 threads: connects SECONDS URL.
+CONNECTS = """
+import socket, sys, threading, time, urllib.parse
+port, end = urllib.parse.urlsplit(sys.argv[2]).port, time.time() + float(sys.argv[1])
+def connect():
+    while time.time() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=0.3).close()
+        except OSError:
+            pass
+for _ in range(32):
+    threading.Thread(target=connect).start()
+"""
 
 
 @pytest.fixture
@@ -101,15 +114,7 @@ def test_a_blocking_backend_is_named_by_address(netprobe, faulty, load, slow_bac
 
 def test_a_listener_that_overflows(netprobe, faulty, load, tmp_path):
     pid, port = faulty("backlog")
-    ab = "import sys, socket, threading, time\n" + (
-        "end = time.time() + %d\n"
-        "def connect():\n"
-        "    while time.time() < end:\n"
-        "        try: socket.create_connection(('127.0.0.1', %d), timeout=0.3).close()\n"
-        "        except OSError: pass\n"
-        "for _ in range(32): threading.Thread(target=connect).start()\n" % (LOAD_S, port)
-    )
-    load(port, "python3", "-c", ab)
+    load(port, "python3", "-c", CONNECTS, str(LOAD_S))
     findings, _ = recorded(netprobe, pid, tmp_path)
     assert "accept-queue-overflow" in [finding["code"] for finding in findings[:2]]
 
