@@ -89,7 +89,7 @@ def _bench(options: BenchOptions) -> None:
     from netprobe.commands.shared.everything import record_load
     from netprobe.load.generator import run_rounds
     from netprobe.load.steadiness import CpuTimes, advice, load_per_cpu
-    from netprobe.run.store import check_destination
+    from netprobe.run.destination import check_destination
 
     folder = options.folder
     check_destination(folder)

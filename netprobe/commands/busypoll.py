@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from netprobe.analysis.busypoll import BusyPolling
     from netprobe.engine.options import RecordOptions
     from netprobe.probes.base import Probe
+    from netprobe.run.model import Run
     from netprobe.run.table import Table
 
 
@@ -37,24 +38,31 @@ def command(options: RecordOptions, top: int) -> None:
     \b
     netprobe busypoll -p $(pgrep -o nginx) -d 10
     """
-    from netprobe.analysis.busypoll import analyse, poll_rows
     from netprobe.engine.observe_polling import PollingObserver
     from netprobe.probes import busypoll, sockets, syscalls
-    from netprobe.render.busypoll import as_json
-    from netprobe.render.json import envelope
-    from netprobe.render.notes import heading
 
     observer = PollingObserver(options.whole_machine)
     waits = syscalls.SyscallOptions(only=syscalls.WAITS)
     probes: list[Probe] = [busypoll.Probe(), syscalls.Probe(waits), sockets.Probe()]
 
     def interval(tables: Mapping[str, Table], seconds: float) -> None:
+        from netprobe.analysis.busypoll import poll_rows
+
         rows, _ = poll_rows(tables)
         attempts, hits = sum(row.attempts for row in rows), sum(row.hits for row in rows)
         packets = sum(row.packets + row.last_poll_packets for row in rows)
         click.echo(f"{time.strftime('[%H:%M:%S]')} {attempts} attempts, {hits} hits, {packets} packets")
 
     run = record(options, probes, "Counting NAPI polls", [observer], interval)
+    _deliver(options, run, top)
+
+
+def _deliver(options: RecordOptions, run: Run, top: int) -> None:
+    from netprobe.analysis.busypoll import analyse
+    from netprobe.render.busypoll import as_json
+    from netprobe.render.json import envelope
+    from netprobe.render.notes import heading
+
     found = analyse(run.tables)
 
     def show_result() -> None:

@@ -258,7 +258,7 @@ def _given(context: click.Context, names: tuple[str, ...]) -> str:
 
 def _check_output(path: Path) -> None:
     from flamegraph.writers import output_format
-    from netprobe.run.store import check_destination
+    from netprobe.run.destination import check_destination
 
     if path.suffix:
         output_format(path)

@@ -133,7 +133,8 @@ def _imported(files: tuple[str, ...], options: ImportOptions) -> list[Imported]:
 def _write(imported: list[Imported]) -> NetprobeError | None:
     """Write the Runs; the result is printed even if that fails."""
     from netprobe.commands.shared.recording import tell_written
-    from netprobe.run.store import check_destination, write_run
+    from netprobe.run.destination import check_destination
+    from netprobe.run.store import write_run
 
     try:
         if len(imported) > 1 and (first := imported[0].path):

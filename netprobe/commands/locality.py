@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from netprobe.analysis.locality import Group, Matrix, ThreadMatrix, TxMatrix
     from netprobe.engine.options import RecordOptions
     from netprobe.probes.base import Probe
+    from netprobe.run.model import Run
     from netprobe.run.table import Table
 
 
@@ -41,20 +42,16 @@ def command(options: RecordOptions, top: int, groups_only: bool) -> None:
     netprobe locality -p $(pgrep -o nginx) -d 10
     netprobe locality -- ./server --port 8080
     """
-    from netprobe.analysis.locality import groups, thread_matrices, tx_matrices, whole_matrix
     from netprobe.engine.observe_groups import GroupObserver
     from netprobe.engine.observe_peers import PeerObserver
     from netprobe.probes import locality, serving, sockets
-    from netprobe.render.json import envelope
-    from netprobe.render.locality import as_json, how_seen
-    from netprobe.render.notes import heading
-    from netprobe.render.text import say
-    from netprobe.rules.context import context_of
 
     observer = GroupObserver(options.whole_machine)
     probes: list[Probe] = [serving.Probe(), sockets.Probe(connections=False), locality.Probe()]
 
     def interval(tables: Mapping[str, Table], seconds: float) -> None:
+        from netprobe.analysis.locality import thread_matrices, whole_matrix
+
         matrix = whole_matrix(thread_matrices(tables))
         share = "-" if matrix.local_pct is None else f"{matrix.local_pct:.1f} %"
         click.echo(f"{time.strftime('[%H:%M:%S]')} {matrix.total} messages, local {share}")
@@ -62,6 +59,17 @@ def command(options: RecordOptions, top: int, groups_only: bool) -> None:
     if groups_only:
         options = replace(options, seconds=0.0)
     run = record(options, probes, "Counting messages", [observer, PeerObserver()], interval)
+    _deliver(options, run, top, groups_only)
+
+
+def _deliver(options: RecordOptions, run: Run, top: int, groups_only: bool) -> None:
+    from netprobe.analysis.locality import groups, thread_matrices, tx_matrices, whole_matrix
+    from netprobe.render.json import envelope
+    from netprobe.render.locality import as_json, how_seen
+    from netprobe.render.notes import heading
+    from netprobe.render.text import say
+    from netprobe.rules.context import context_of
+
     threads = thread_matrices(run.tables)
     whole = whole_matrix(threads)
     found = groups(run.tables, run.info.host.cpus_online or "", threads)

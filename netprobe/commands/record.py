@@ -125,7 +125,7 @@ def _free_name(options: RecordOptions) -> Path:
 
 
 def _check(options: RecordOptions, settings: _Settings, repeat: int) -> None:
-    from netprobe.run.store import check_destination
+    from netprobe.run.destination import check_destination
 
     assert options.output is not None
     if settings.requests and settings.requests_from:

@@ -7,26 +7,33 @@ its slot is reused.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from netprobe.engine.maps import HashReader, MappedArray
+from netprobe.engine.deferred import Deferred
+from netprobe.engine.maps import Fields, HashReader, MappedArray, Numbers
 from netprobe.engine.program import Program
 from netprobe.engine.target import Target
 from netprobe.probes.base import Counters, KeyedCounters, ThreadCounters, ThreadScratch, ThreadTimes
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from netprobe.probes.base import Rows
 
     Words = npt.NDArray[np.uint32]
     Counts = npt.NDArray[np.uint64]
     Positions = npt.NDArray[np.intp]
+else:
+    np = Deferred("numpy")
 
 
 class CounterReader(Protocol):
     """Differences of one map's counters."""
+
+    def begin(self, target: Target) -> None:
+        """The first snapshot: what was counted before is not in any difference. NumPy is not loaded yet."""
 
     def added(self, target: Target) -> Rows:
         """Rows with the differences since the last call."""
@@ -65,18 +72,29 @@ class ScratchCleaner:
 
 def open_scratch(program: Program, scratch: ThreadScratch) -> ScratchCleaner:
     """The cleaner for a probe's map."""
-    return ScratchCleaner(MappedArray(program.map(scratch.map), ("u8", (scratch.words,))))
+    return ScratchCleaner(MappedArray(program.map(scratch.map), Numbers("u8", (scratch.words,))))
 
 
-THREAD_ROWS = np.dtype([("thread", "u4"), ("cell", "u4"), ("count", "u8")])
+THREAD_ROWS = [("thread", "u4"), ("cell", "u4"), ("count", "u8")]
 
 
 class _ThreadReader:
     def __init__(self, program: Program, counters: ThreadCounters) -> None:
         bpf_map = program.map(counters.map)
-        self._map = MappedArray(bpf_map, ("u8", (counters.width,)))
+        self._map = MappedArray(bpf_map, Numbers("u8", (counters.width,)))
+        self._first: dict[int, bytes] = {}
+
+    def begin(self, target: Target) -> None:
+        self._first = {slot: self._map.copy(slot) for slot in target.slots_in_use()}
+
+    @cached_property
+    def _before(self) -> Counts:
         # Pages that are never written take no memory.
-        self._before = np.zeros((bpf_map.entries, counters.width), np.uint64)
+        before = np.zeros(self._map.view.shape, np.uint64)
+        for slot, row in self._first.items():
+            before[slot] = np.frombuffer(row, np.uint64)
+        self._first.clear()
+        return before
 
     def added(self, target: Target) -> Rows:
         slots = target.used_slots()
@@ -103,18 +121,31 @@ class _ThreadReader:
 
 class _KeyedReader:
     def __init__(self, program: Program, counters: KeyedCounters) -> None:
-        key = np.dtype([("slot", "u4"), *counters.key])
-        value = np.dtype([("count", "u8", (counters.counters,)), *counters.extra])
-        self._reader = HashReader(program.map(counters.map), key, value)
-        self._counters = counters
-        self._words = key.itemsize // 4
-        self._before = KeyedSnapshot(self._words, counters.counters)
-        self.rows = np.dtype([("thread", "u4"), *counters.key, ("count", "u8", (counters.counters,)), *counters.extra])
+        bpf_map = program.map(counters.map)
+        value = Fields(("count", "u8", (counters.counters,)), *counters.extra)
+        self._reader = HashReader(bpf_map, Fields(("slot", "u4"), *counters.key), value)
+        self._counters, self._words = counters, bpf_map.key_size // 4
+        self._first = bytearray(), bytearray()
+
+    def begin(self, target: Target) -> None:
+        self._first = self._reader.read_bytes()
+
+    @cached_property
+    def _before(self) -> KeyedSnapshot:
+        before = KeyedSnapshot(self._words, self._counters.counters)
+        keys, values = self._reader.arrays(*self._first)
+        before.replace(keys.view("u4").reshape(len(keys), self._words), values["count"])
+        return before
+
+    @cached_property
+    def rows(self) -> np.dtype[Any]:
+        counters = self._counters
+        return np.dtype([("thread", "u4"), *counters.key, ("count", "u8", (counters.counters,)), *counters.extra])
 
     def added(self, target: Target) -> Rows:
         keys, values = self._reader.read()
         # After the read: every slot in a key then has its thread number.
-        target.used_slots()
+        target.slots_in_use()
         difference = self._before.replace(keys.view("u4").reshape(len(keys), self._words), values["count"])
         changed = difference.any(axis=1)
         rows = np.empty(int(changed.sum()), self.rows)

@@ -69,7 +69,8 @@ class IntervalLoop:
         self._partial: list[dict[str, Rows]] = []
         self._first = True
         self._slot_check_s = _SLOT_CHECK_S
-        self._read_counters()
+        for reader in self.readers.values():
+            reader.begin(self.target)
         if not self.options.duty_cycled:
             self._mark()
         self.start = time.monotonic()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import os
-import tempfile
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
-import numpy as np
-
 from netprobe.engine.counting import merged
+from netprobe.engine.deferred import Deferred
 from netprobe.errors import NetprobeError
 from netprobe.probes.base import Interval, MachineCounts
 
 if TYPE_CHECKING:
     from typing import Any
+
+    import numpy as np
+else:
+    np = Deferred("numpy")
 
 # At this number, intervals are merged in pairs.
 MAX_INTERVALS = 240
@@ -93,13 +95,13 @@ class _SpillFile:
 
     def __init__(self) -> None:
         self._file: BinaryIO | None = None
-        with suppress(OSError):
-            self._file = tempfile.TemporaryFile(prefix="netprobe-intervals-", buffering=0)  # noqa: SIM115 -- until close()
         self._end = 0
         self._layout: list[tuple[str, np.dtype[Any]]] = []
 
     def put(self, interval: Interval) -> _Spilled | Interval:
         """Move the rows of an interval to the file. All intervals have the same maps."""
+        if self._file is None and not self._layout:
+            self._create()
         if self._file is None:
             return interval
         self._layout = self._layout or [(name, rows.dtype) for name, rows in interval.rows.items()]
@@ -112,6 +114,12 @@ class _SpillFile:
         spilled = _Spilled(interval.start_s, interval.duration_s, interval.machine, self._end, lengths)
         self._end += len(data)
         return spilled
+
+    def _create(self) -> None:
+        import tempfile
+
+        with suppress(OSError):
+            self._file = tempfile.TemporaryFile(prefix="netprobe-intervals-", buffering=0)  # noqa: SIM115 -- until close()
 
     def get(self, stored: _Spilled | Interval) -> Interval:
         """The interval with its rows; raises `NetprobeError` where the file cannot be read."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,11 +16,12 @@ def describe_host() -> HostInfo:
     """Host name, kernel, boot parameters, CPUs and memory."""
     from netprobe.run.description import HostInfo
 
+    system = os.uname()
     return HostInfo(
-        hostname=socket.gethostname(),
-        kernel=platform.release(),
-        kernel_version=platform.version(),
-        architecture=platform.machine(),
+        hostname=system.nodename,
+        kernel=system.release,
+        kernel_version=system.version,
+        architecture=system.machine,
         boot_parameters=_read("/proc/cmdline"),
         cpus_online=_read("/sys/devices/system/cpu/online"),
         cpu_model=_first_field("/proc/cpuinfo", "model name"),

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from netprobe.engine.descriptors import Descriptors, last_cpu, read_descriptors, waiting_calls
-from netprobe.engine.maps import MappedArray
+from netprobe.engine.maps import MappedArray, Numbers
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.socket_tables import SocketGroup, SocketMember, network_namespaces, read_socket_tables
 from netprobe.engine.target import cpu_list
@@ -17,7 +17,6 @@ from netprobe.probes.base import Counted, TracedThread
 from netprobe.probes.locality import LISTENING_MAP
 from netprobe.probes.serving import HOW
 from netprobe.procfs import listening_sockets
-from netprobe.run.schema.tables import TABLES
 from netprobe.run.table import Table, declared_table
 
 if TYPE_CHECKING:
@@ -130,6 +129,8 @@ class GroupObserver:
 
 
 def _table(name: str, rows: Sequence[Mapping[str, Any]]) -> Table:
+    from netprobe.run.schema.tables import TABLES
+
     columns = [column.name for column in TABLES[name].columns]
     return declared_table(name, {column: [row[column] for row in rows] for column in columns})
 
@@ -209,10 +210,10 @@ def _counted_serving(counted: Counted) -> Iterable[Serving]:
 
 def _mark_listening(program: Program, pids: Iterable[int]) -> None:
     """Set the bit of every port with a listener in the network namespaces of these processes."""
-    bits = MappedArray(program.map(LISTENING_MAP), "u8")
+    bits = MappedArray(program.map(LISTENING_MAP), Numbers("u8"))
     for pid in network_namespaces(sorted(pids)).values():
         for listener in listening_sockets(pid):
-            bits.view[listener.port >> 6] |= 1 << (listener.port & 63)
+            bits.memory[listener.port >> 3] |= 1 << (listener.port & 7)
     bits.close()
 
 

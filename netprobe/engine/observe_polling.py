@@ -7,10 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from netprobe.engine.descriptors import read_descriptors
-from netprobe.engine.maps import HashReader
+from netprobe.engine.maps import Fields, HashReader, Numbers
 from netprobe.engine.observe_groups import all_processes
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.polling_settings import (
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from netprobe.engine.program import Program
 
 # struct napi in bpf/busypoll.c
-_NAPI = np.dtype([("queue", "u8"), ("defer_hard_irqs", "u8"), ("gro_flush_timeout_ns", "u8"), ("device", "S16")])
+_NAPI = Fields(("queue", "u8"), ("defer_hard_irqs", "u8"), ("gro_flush_timeout_ns", "u8"), ("device", "S16"))
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ class PollingObserver:
     def end(self, program: Program, threads: Sequence[TracedThread]) -> None:
         """The snapshot at stop, with the connections of the load."""
         self._take(program, threads)
-        keys, values = HashReader(program.map("napis"), "u4", _NAPI).read()
+        keys, values = HashReader(program.map("napis"), Numbers("u4"), _NAPI).read()
         self._napis = list(zip(keys.tolist(), values.tolist(), strict=True))
 
     def _take(self, program: Program, threads: Sequence[TracedThread]) -> None:

@@ -29,7 +29,8 @@ class ProgramObserver:
     probe = ""
 
     def __init__(self) -> None:
-        self._programs: dict[int, tuple[str, str, int]] = {}
+        # Path, size, and a descriptor: build-ids are read after the recording.
+        self._programs: dict[int, tuple[str, int, int]] = {}
 
     def begin(self, program: Program, threads: Sequence[TracedThread], suspended: int | None) -> None:
         """The snapshot at start."""
@@ -50,24 +51,27 @@ class ProgramObserver:
             if len(self._programs) >= _MAX_PROCESSES:
                 return
             if found := _program(pid):
+                if pid in self._programs:
+                    os.close(self._programs[pid][2])
                 self._programs[pid] = found
 
     def tables(self, counted: Counted, started_ns: int) -> list[Table]:
         """`programs`."""
-        return [table_of_rows("programs", ((pid, *found) for pid, found in sorted(self._programs.items())))]
+        rows = []
+        for pid, (path, size, fd) in sorted(self._programs.items()):
+            rows.append((pid, path, _build_id(fd), size))
+            os.close(fd)
+        return [table_of_rows("programs", rows)]
 
 
-def _program(pid: int) -> tuple[str, str, int] | None:
+def _program(pid: int) -> tuple[str, int, int] | None:
     link = f"/proc/{pid}/exe"
     try:
         path = os.readlink(os.fsencode(link))
         fd = os.open(link, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
-    try:
-        return kernel_text(path), _build_id(fd), os.fstat(fd).st_size
-    finally:
-        os.close(fd)
+    return kernel_text(path), os.fstat(fd).st_size, fd
 
 
 def _build_id(fd: int) -> str:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from select import poll
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from flamegraph.frames import UNKNOWN, Frame, Kind
 from netprobe.engine.address_spaces import AddressSpaces, ExecutableMapping, Life
-from netprobe.engine.maps import HashReader
+from netprobe.engine.deferred import Deferred
+from netprobe.engine.maps import HashReader, Numbers
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.perf_events import RECORD_LOST, TaskEvents
 from netprobe.engine.tasks import read_tasks
@@ -23,12 +21,17 @@ from netprobe.run.profile import profile_tables
 from netprobe.run.table import Table
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from flamegraph.builder import Builder
     from flamegraph.frames import Thread as Profiled
     from netprobe.engine.program import Program
     from netprobe.probes.base import Rows
 
-Addresses = npt.NDArray[np.uint64]
+    Addresses = npt.NDArray[np.uint64]
+else:
+    np = Deferred("numpy")
 
 OFF_CPU = "off-cpu"
 UNMAPPED = Frame(UNKNOWN, "", Kind.UNKNOWN)
@@ -106,7 +109,7 @@ class StackObserver:
         self._follower.join()
         self._drain()
         self._events.close()
-        reader = HashReader(program.map(STACKS_MAP), "u8", np.dtype(("u8", (STACK_DEPTH,))))
+        reader = HashReader(program.map(STACKS_MAP), Numbers("u8"), Numbers("u8", (STACK_DEPTH,)))
         keys, values = reader.read()
         depths = (values != 0).sum(axis=1).tolist() if len(values) else []
         self._stacks = _Stacks(

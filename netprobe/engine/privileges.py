@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 
 from netprobe.errors import NotPossibleHereError
@@ -27,9 +26,9 @@ def require_tracing() -> None:
         raise NotPossibleHereError(
             "Recording needs Linux.", hint="Record on the server, and read the Run here with netprobe.load()."
         )
-    if platform.machine() != "x86_64":
+    if os.uname().machine != "x86_64":
         raise NotPossibleHereError(
-            f"netprobe records on x86-64 only so far; this machine is {platform.machine()}.",
+            f"netprobe records on x86-64 only so far; this machine is {os.uname().machine}.",
             hint="A Run recorded elsewhere can be read here.",
         )
     held = effective_capabilities()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import resource
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -79,7 +79,7 @@ class Observer(Protocol):
 def all_observers(options: RecordOptions) -> list[Observer]:
     """The observers of `netprobe record`: one from each file observe_*.py."""
     names = sorted(path.stem for path in Path(__file__).parent.glob("observe_*.py"))
-    return [importlib.import_module(f"netprobe.engine.{name}").observer(options) for name in names]
+    return [import_module(f"netprobe.engine.{name}").observer(options) for name in names]
 
 
 class Recorder:
@@ -111,7 +111,7 @@ class Recorder:
             signals = stack.enter_context(Interruptible(companion.forward if companion else None))
             program = Program(self._probes, self._options)
             stack.callback(program.close)
-            # NumPy is imported while the compiler runs, if the program is not in the cache.
+            # While the compiler runs, if the program is not in the cache.
             from netprobe.engine.counting import open_scratch
             from netprobe.engine.interval_loop import IntervalLoop
             from netprobe.engine.target import Target
@@ -159,6 +159,8 @@ class Recorder:
             on_attached(attach_seconds)
             if companion:
                 companion.release()
+            # Now, as the first read of the counters must not be late.
+            import_module("numpy")
             stopped_by = loop.run()
             return self._collect(program, target, loop, stopped_by, attach_seconds)
 

@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from netprobe.engine.background import Background
 from netprobe.engine.machine import possible_cpus
-from netprobe.engine.maps import HashReader
+from netprobe.engine.maps import Fields, HashReader, Numbers
 from netprobe.errors import NetprobeError
 from netprobe.probes.kernel_text import kernel_text
 from netprobe.probes.sockets import (
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 # Kinds of records in bpf/sockets.c.
 _MEMBER, _ORDER, _PROGRAM, _CONNECTION = 1, 2, 3, 4
-_JOINING = np.dtype([("ns", "u8"), ("tid", "u4"), ("cpu", "u4"), ("comm", "S16")])
+_JOINING = Fields(("ns", "u8"), ("tid", "u4"), ("cpu", "u4"), ("comm", "S16"))
 _CLONE_NEWNET = 0x40000000
 
 
@@ -228,8 +226,10 @@ def _joined(records: _Records) -> SocketTables:
 
 
 def _read_joining(program: Program) -> dict[int, Joining]:
-    keys, values = HashReader(program.map("joining"), "u8", _JOINING).read()
+    keys, values = HashReader(program.map("joining"), Numbers("u8"), _JOINING).read_bytes()
     return {
-        sock: Joining(ns, tid, cpu, kernel_text(comm))
-        for sock, (ns, tid, cpu, comm) in zip(keys.tolist(), values.tolist(), strict=True)
+        sock: Joining(ns, tid, cpu, kernel_text(comm.rstrip(b"\0")))
+        for sock, (ns, tid, cpu, comm) in zip(
+            memoryview(keys).cast("Q"), _JOINING.struct.iter_unpack(values), strict=True
+        )
     }

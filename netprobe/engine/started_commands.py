@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -24,6 +23,8 @@ class StartedServer:
     _reads_terminal = True
 
     def __init__(self, command: tuple[str, ...]) -> None:
+        import shutil
+
         program = shutil.which(command[0])
         if program is None:
             raise NetprobeError(f"There is no program {command[0]!r} to start.", hint="Give its path, or see PATH.")

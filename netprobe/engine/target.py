@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
+from array import array
 from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
-from netprobe.engine.maps import MappedArray
+from netprobe.engine.deferred import Deferred
+from netprobe.engine.maps import Fields, MappedArray, Numbers
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.program import Program
 from netprobe.engine.tasks import (
@@ -24,24 +26,30 @@ from netprobe.errors import NetprobeError
 from netprobe.probes.base import TracedThread
 from netprobe.probes.kernel_text import kernel_text
 
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+else:
+    np = Deferred("numpy")
+
 # As in bpf/common.h.
 OVERFLOW_SLOT = 1
 _FIRST_THREAD_SLOT = 2
 _UNTRACED = 0xFFFFFFFF
-_THREAD = np.dtype(
-    [
-        ("start_ns", "u8"),
-        ("exit_ns", "u8"),
-        ("run_before_ns", "u8"),
-        ("delay_before_ns", "u8"),
-        ("tid", "u4"),
-        ("tgid", "u4"),
-        ("user_tid", "u4"),
-        ("user_tgid", "u4"),
-        ("comm", "S16"),
-    ]
+_THREAD = Fields(
+    ("start_ns", "u8"),
+    ("exit_ns", "u8"),
+    ("run_before_ns", "u8"),
+    ("delay_before_ns", "u8"),
+    ("tid", "u4"),
+    ("tgid", "u4"),
+    ("user_tid", "u4"),
+    ("user_tgid", "u4"),
+    ("comm", "S16"),
 )
-_CONFIG = np.dtype([("pid_namespace", "u8"), ("pid_level", "u4"), ("match_comm", "u4"), ("comm", "S16")])
+_TID_OFFSET, _COMM_OFFSET = 32, 48
+_NUMBER = struct.Struct("=I")
+_CONFIG = Fields(("pid_namespace", "u8"), ("pid_level", "u4"), ("match_comm", "u4"), ("comm", "S16"))
 # Slots that user space reserves for threads that appear between two reads of the task list.
 _SPARE_SLOTS = 64
 _MAX_READS = 20
@@ -59,13 +67,12 @@ class Target:
     def __init__(self, program: Program, options: RecordOptions, suspended_pid: int | None) -> None:
         self._program, self._options, self._suspended_pid = program, options, suspended_pid
         self._slots = program.slots
-        self._slot_of = MappedArray(program.map("slot_of"), "u4")
+        self._slot_of = MappedArray(program.map("slot_of"), Numbers("u4"))
         self._threads = MappedArray(program.map("threads"), _THREAD)
         # -1: the slot has no thread.
-        self.thread_of_slot = np.full(self._slots, -1, np.int64)
-        self.thread_of_slot[OVERFLOW_SLOT] = 0
+        self._thread_of_slot = array("q", [-1]) * self._slots
+        self._thread_of_slot[OVERFLOW_SLOT] = 0
         self._known: list[TracedThread] = [TracedThread(0, 0, 0, OVERFLOW_NAME, OVERFLOW_NAME, 0, 0)]
-        self._records: dict[int, np.void] = {}
         self._leaders: dict[int, str] = {}
         self._ending: list[int] = []
         self._roots = self._resolve()
@@ -90,7 +97,7 @@ class Target:
     def _configure(self, tasks: Tasks) -> None:
         config = MappedArray(self._program.map("config"), _CONFIG)
         name = os.fsencode(self._options.comm or "")[:15]
-        config.view[0] = (tasks.pid_namespace, tasks.pid_level, bool(name), name)
+        _CONFIG.struct.pack_into(config.memory, 0, tasks.pid_namespace, tasks.pid_level, bool(name), name)
         config.close()
 
     def _wanted(self, tasks: Sequence[Task]) -> list[Task]:
@@ -115,7 +122,7 @@ class Target:
         for _ in range(_MAX_READS):
             tasks = read_tasks(self._program).tasks
             self._leaders |= {task.tgid: kernel_text(task.comm) for task in tasks if task.tid == task.tgid}
-            missing = [task for task in self._wanted(tasks) if not self._slot_of.view[task.tid]]
+            missing = [task for task in self._wanted(tasks) if not self._slot(task.tid)]
             if not missing:
                 break
             for task in missing:
@@ -127,7 +134,7 @@ class Target:
         """netprobe itself is never traced, and the suspended server not before its release."""
         for task in tasks:
             if task.user_tgid in (os.getpid(), self._suspended_pid):
-                self._slot_of.view[task.tid] = _UNTRACED
+                self._set_slot(task.tid, _UNTRACED)
 
     def trace_suspended(self) -> None:
         """Trace the suspended server from now on: its next system call is the exec."""
@@ -138,23 +145,42 @@ class Target:
     def _assign(self, task: Task, slot: int) -> None:
         if slot != OVERFLOW_SLOT:
             before = _schedstat(task.user_tid)
-            self._threads.view[slot] = (
-                time.monotonic_ns(), 0, *before, task.tid, task.tgid, task.user_tid, task.user_tgid, task.comm
-            )  # fmt: skip
-        self._slot_of.view[task.tid] = slot
+            numbers = (task.tid, task.tgid, task.user_tid, task.user_tgid)
+            thread = (time.monotonic_ns(), 0, *before, *numbers, task.comm)
+            _THREAD.struct.pack_into(self._threads.memory, slot * self._threads.stride, *thread)
+        self._set_slot(task.tid, slot)
+
+    def _slot(self, tid: int) -> int:
+        (slot,) = _NUMBER.unpack_from(self._slot_of.memory, tid * self._slot_of.stride)
+        return int(slot)
+
+    def _set_slot(self, tid: int, slot: int) -> None:
+        _NUMBER.pack_into(self._slot_of.memory, tid * self._slot_of.stride, slot)
 
     def _fill_queue(self, slots: Iterable[int]) -> None:
         self._program.append("free_slots", slots)
 
     # ---- Following ----
 
+    @cached_property
+    def thread_of_slot(self) -> npt.NDArray[np.int64]:
+        """The number of the thread that has each slot now; -1: none."""
+        return np.frombuffer(self._thread_of_slot, np.int64)
+
+    def slots_in_use(self) -> list[int]:
+        """The overflow slot, and the slots that have a thread now; new threads get their number here."""
+        words = self._threads.stride // _NUMBER.size
+        numbers = memoryview(self._threads.memory).cast("I")[_TID_OFFSET // _NUMBER.size :: words]
+        slots = [slot for slot, tid in enumerate(numbers.tolist()[: self._slots]) if tid and slot != OVERFLOW_SLOT]
+        for slot in slots:
+            if self._thread_of_slot[slot] < 0:
+                self._thread_of_slot[slot] = len(self._known)
+                self._known.append(self._describe(slot))
+        return [OVERFLOW_SLOT, *slots]
+
     def used_slots(self) -> npt.NDArray[np.int64]:
-        """Slots that have a thread now, and the overflow slot; new threads get their number here."""
-        taken = np.flatnonzero(self._threads.view["tid"])
-        for slot in taken[self.thread_of_slot[taken] < 0].tolist():
-            self.thread_of_slot[slot] = len(self._known)
-            self._known.append(self._describe(slot))
-        return np.concatenate(([OVERFLOW_SLOT], taken[taken != OVERFLOW_SLOT]))
+        """The same as an array."""
+        return np.array(self.slots_in_use(), np.int64)
 
     def before_slot(self, slots: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """When threads got these slots, and how long each had run and waited for a CPU before: int64[len(slots), 3]."""
@@ -176,10 +202,10 @@ class Target:
         # An exec in another thread revives the first thread of the process.
         ready = [slot for slot in self._ending if taken["exit_ns"][slot]]
         for slot in ready:
-            number = int(self.thread_of_slot[slot])
+            number = self._thread_of_slot[slot]
             self._known[number] = self._describe(slot, number)
-            self.thread_of_slot[slot] = -1
-            taken[slot] = np.zeros(1, _THREAD)[0]
+            self._thread_of_slot[slot] = -1
+            taken[slot] = np.zeros(1, taken.dtype)[0]
         self._ending = np.flatnonzero((taken["tid"] != 0) & (taken["exit_ns"] != 0)).tolist()
         return ready
 
@@ -188,18 +214,18 @@ class Target:
         self._fill_queue(slots)
 
     def _describe(self, slot: int, number: int | None = None) -> TracedThread:
-        record = self._threads.view[slot]
-        tgid, name = int(record["tgid"]), kernel_text(bytes(record["comm"]))
-        if int(record["tid"]) == tgid:
+        start_ns, exit_ns, _, _, tid, tgid, user_tid, user_tgid, comm = _THREAD.struct.unpack(self._threads.copy(slot))
+        name = kernel_text(comm.rstrip(b"\0"))
+        if tid == tgid:
             self._leaders[tgid] = name
         return TracedThread(
             thread=len(self._known) if number is None else number,
-            tid=int(record["user_tid"]),
-            pid=int(record["user_tgid"]),
+            tid=user_tid,
+            pid=user_tgid,
             name=name,
             process=self._leaders.get(tgid, name),
-            start_ns=int(record["start_ns"]),
-            exit_ns=int(record["exit_ns"]),
+            start_ns=start_ns,
+            exit_ns=exit_ns,
         )
 
     def known(self) -> list[TracedThread]:
@@ -209,15 +235,17 @@ class Target:
     def describe_all(self) -> list[TracedThread]:
         """Every thread that was traced, with its last name and, if it is alive, the CPUs that it may run on."""
         names = {task.tid: task.comm for task in read_tasks(self._program).tasks}
-        used = [slot for slot in self.used_slots().tolist() if slot != OVERFLOW_SLOT]
+        used = self.slots_in_use()[1:]
         for slot in used:
-            record = self._threads.view[slot]
-            if not record["exit_ns"] and int(record["tid"]) in names:
-                record["comm"] = names[int(record["tid"])]
-            if record["tid"] == record["tgid"]:
-                self._leaders[int(record["tgid"])] = kernel_text(bytes(record["comm"]))
+            _, exit_ns, _, _, tid, tgid, _, _, comm = _THREAD.struct.unpack(self._threads.copy(slot))
+            if not exit_ns and tid in names:
+                comm = names[tid]
+                place = slot * self._threads.stride + _COMM_OFFSET
+                self._threads.memory[place : place + 16] = comm.ljust(16, b"\0")
+            if tid == tgid:
+                self._leaders[tgid] = kernel_text(comm.rstrip(b"\0"))
         for slot in used:
-            number = int(self.thread_of_slot[slot])
+            number = self._thread_of_slot[slot]
             self._known[number] = _with_affinity(self._describe(slot, number))
         return self._known
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from netprobe.engine.maps import Fields
 from netprobe.engine.program_source import TASK_FIELDS
 from netprobe.errors import NetprobeError
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
 
+_RECORD = Fields(*TASK_FIELDS).struct
 
-@dataclass(frozen=True)
-class Task:
+
+class Task(NamedTuple):
     """A thread. `tid`, `tgid` and `parent_tgid` as the kernel numbers them, `user_…` as this PID namespace does."""
 
     tid: int
@@ -41,14 +43,13 @@ class Tasks:
 
 def read_tasks(program: Program) -> Tasks:
     """All threads that netprobe's PID namespace shows."""
-    import numpy as np
-
-    records = np.frombuffer(program.iterate("bpf_iter__task"), np.dtype(list(TASK_FIELDS)))
-    if not len(records):
+    tasks, namespace, level = [], 0, 0
+    for record in _RECORD.iter_unpack(program.iterate("bpf_iter__task")):
+        namespace, level, tid, tgid, parent_tgid, user_tid, user_tgid, execs, _, run_ns, comm = record
+        tasks.append(Task(tid, tgid, parent_tgid, user_tid, user_tgid, comm.rstrip(b"\0"), execs, run_ns))
+    if not tasks:
         raise NetprobeError("The kernel's task iterator returned nothing.")
-    names = ("tid", "tgid", "parent_tgid", "user_tid", "user_tgid", "comm", "execs", "run_ns")
-    tasks = [Task(*row) for row in zip(*(records[name].tolist() for name in names), strict=True)]
-    return Tasks(tasks, int(records[0]["pid_namespace"]), int(records[0]["pid_level"]))
+    return Tasks(tasks, namespace, level)
 
 
 def processes_named(tasks: Iterable[Task], name: str) -> set[int]:

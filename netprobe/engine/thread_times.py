@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from netprobe.engine.bpf import read_iterator
-from netprobe.engine.maps import MappedArray
+from netprobe.engine.maps import Fields, MappedArray, Numbers
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
@@ -23,26 +23,24 @@ if TYPE_CHECKING:
     Integers = npt.NDArray[np.int64]
 
 # struct thread_time and struct thread_time_record in bpf/thread_time.c
-_TIME = np.dtype(
-    [
-        ("sequence", "u4"),
-        ("window", "u4"),
-        *(
-            (name, "i8")
-            for name in (
-                "gone_ns", "run_since", "wait_since", "sleep_since", "run_base", "run_ns", "wait_ns", "slept_from",
-                "sleep_ns",
-            )
-        ),
-        ("reason", "u4"),
-        ("uninterruptible", "u4"),
-        ("waker_kind", "u4"),
-        ("unused", "u4"),
-        ("object", "u4", (6,)),
-    ]
+_TIME = Fields(
+    ("sequence", "u4"),
+    ("window", "u4"),
+    *(
+        (name, "i8")
+        for name in (
+            "gone_ns", "run_since", "wait_since", "sleep_since", "run_base", "run_ns", "wait_ns", "slept_from",
+            "sleep_ns",
+        )
+    ),
+    ("reason", "u4"),
+    ("uninterruptible", "u4"),
+    ("waker_kind", "u4"),
+    ("unused", "u4"),
+    ("object", "u4", (6,)),
 )  # fmt: skip
 _RECORD = np.dtype(
-    [("now_ns", "i8"), ("run_ns", "i8"), ("wait_ns", "i8"), ("slot", "u4"), ("tid", "u4"), ("time", _TIME)]
+    [("now_ns", "i8"), ("run_ns", "i8"), ("wait_ns", "i8"), ("slot", "u4"), ("tid", "u4"), ("time", list(_TIME))]
 )
 # Passes of the iterator over a thread whose record is inconsistent, because the thread was being updated.
 _PASSES = 4
@@ -57,8 +55,8 @@ class ThreadTimesReader:
         self._reasons, self._cells = counters.reasons, counters.cells
         self._slots = program.slots
         self._times = MappedArray(program.map(counters.map), _TIME)
-        self._sleeps = MappedArray(program.map(counters.sleeps), ("i8", (counters.cells,)))
-        calls = MappedArray(program.map(counters.reason_of_call), "u4")
+        self._sleeps = MappedArray(program.map(counters.sleeps), Numbers("i8", (counters.cells,)))
+        calls = MappedArray(program.map(counters.reason_of_call), Numbers("u4"))
         calls.view[:] = counters.reasons_by_call
         calls.close()
         self._link = program.open_iterator(counters.iterator)
@@ -67,6 +65,10 @@ class ThreadTimesReader:
         # Pages that are never written take no memory.
         self._before = np.zeros((self._slots, states, counters.cells), np.int64)
         self._rows = np.dtype([("thread", "u4"), ("state", "u4"), ("count", "u8", (counters.cells,))])
+
+    def begin(self, target: Target) -> None:
+        """The first snapshot."""
+        self.added(target)
 
     def added(self, target: Target) -> Rows:
         """Rows with the differences since the last call."""
@@ -156,7 +158,7 @@ class ThreadTimesReader:
 
     def reset(self, slots: Sequence[int]) -> None:
         """Reset the times of these slots, whose threads have ended."""
-        self._times.view[slots] = np.zeros(1, _TIME)[0]
+        self._times.view[slots] = np.zeros(1, self._times.view.dtype)[0]
         self._sleeps.view.reshape(self._slots, self._reasons, self._cells)[slots] = 0
         self._before[slots] = 0
 

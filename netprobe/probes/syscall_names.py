@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 from functools import cache
 
 import system_calls
@@ -21,7 +21,7 @@ def _table() -> system_calls.syscalls:
 
 
 def _architectures() -> tuple[str, str]:
-    return _TABLES.get(platform.machine(), _TABLES["x86_64"])
+    return _TABLES.get(os.uname().machine, _TABLES["x86_64"])
 
 
 @cache
@@ -51,7 +51,7 @@ def check_native(name: str) -> None:
     """Raise `NetprobeError` for a name that is no system call of this architecture."""
     if native_number(name) < 0:
         raise NetprobeError(
-            f"{name} is not a system call of {platform.machine()}.",
+            f"{name} is not a system call of {os.uname().machine}.",
             hint="Programs use another one there: wait4 for waitpid, recvfrom for recv.",
         )
 

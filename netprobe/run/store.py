@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import errno
 import json
 import os
 import shutil
 import signal
 import stat
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netprobe.errors import NetprobeError
 from netprobe.run.description import info_as_json, parse_info
+from netprobe.run.destination import INFO_FILE, check_name, make_temporary, not_written
 from netprobe.run.model import LazyTables, Run
 from netprobe.run.schema.tables import TABLES, usable
 from netprobe.run.table import Table
@@ -32,42 +31,7 @@ from netprobe.run.versions import (
 if TYPE_CHECKING:
     from flamegraph.profile import Profile
 
-_INFO = "run.json"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-
-
-def check_destination(path: str | Path) -> None:
-    """Raise `NetprobeError` unless a Run can be written there; called before the recording begins."""
-    path = Path(path)
-    _check_name(path)
-    # Checking permissions does not suffice: root has all of them, even in /proc or on a full disk.
-    try:
-        os.rmdir(_make_temporary(path))
-    except OSError as error:
-        raise _not_written(f"netprobe cannot write in {path.absolute().parent}", error) from error
-
-
-def _check_name(path: Path) -> None:
-    if path.is_symlink() or (path.exists() and not (path / _INFO).is_file()):
-        raise NetprobeError(
-            f"{path} exists and is not a Run, so netprobe will not write over it.",
-            hint="Choose another name for -o, or remove it.",
-        )
-    parent = path.absolute().parent
-    if not parent.is_dir():
-        raise NetprobeError(f"The directory {parent} does not exist.", hint=f"Create it: mkdir -p {parent}")
-
-
-def _make_temporary(path: Path) -> str:
-    return tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
-
-
-def _not_written(message: str, error: OSError) -> NetprobeError:
-    no_room = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return NetprobeError(
-        f"{message}: {error.strerror or error}.",
-        hint="Make room, or choose another place for -o." if no_room else "Choose another place for -o.",
-    )
 
 
 def write_run(run: Run, path: str | Path) -> bool:
@@ -76,17 +40,17 @@ def write_run(run: Run, path: str | Path) -> bool:
     Raises `NetprobeError` when it cannot be written; an older Run is then intact.
     """
     path = Path(path).absolute()
-    _check_name(path)
+    check_name(path)
     temporary = None
     # A signal would leave temporary files behind; writing takes a fraction of a second.
     signals = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     try:
-        temporary = Path(_make_temporary(path))
+        temporary = Path(make_temporary(path))
         _write_files(run, temporary)
         temporary.chmod(0o777 & ~_umask())
         return _put_in_place(temporary, path)
     except OSError as error:
-        raise _not_written(f"The Run could not be written to {path}", error) from error
+        raise not_written(f"The Run could not be written to {path}", error) from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -102,7 +66,7 @@ def write_into_series(run: Run, path: str | Path) -> bool:
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise _not_written(f"The directory {folder} cannot be made", error) from error
+        raise not_written(f"The directory {folder} cannot be made", error) from error
     try:
         return write_run(run, path)
     finally:
@@ -124,7 +88,7 @@ def _write_files(run: Run, folder: Path) -> None:
             pq.write_table(pa.table(columns), file, compression="zstd")
             _flush_to_disk(file)
     info = info_as_json(run.info) | {"format_version": FORMAT_VERSION, "tables": sorted(run.tables)}
-    with open(folder / _INFO, "w") as text:
+    with open(folder / INFO_FILE, "w") as text:
         json.dump(info, text, indent=2)
         text.write("\n")
         _flush_to_disk(text)
@@ -166,7 +130,7 @@ def read_run(path: str | Path) -> Run:
     Raises `NetprobeError` if there is none, or one that this version does not know.
     """
     path = Path(path)
-    file = path / _INFO
+    file = path / INFO_FILE
     try:
         _check_regular(file)
         content = json.loads(file.read_text())
@@ -195,7 +159,7 @@ def read_run_profile(path: Path) -> Profile | None:
     """The profile of a Run directory; None for any other directory. Entry point of `flamegraph.read`."""
     from flamegraph.errors import ProfileError
 
-    if not (path / _INFO).exists():
+    if not (path / INFO_FILE).exists():
         return None
     try:
         return read_run(path).profile

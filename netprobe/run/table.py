@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netprobe.run.schema.tables import TABLES
-
 if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
+
+    from netprobe.run.schema.columns import TableSchema
 
     Values = Sequence[Any] | npt.NDArray[Any]
 
@@ -36,6 +36,13 @@ class Table:
         return pd.DataFrame(dict(self.columns))
 
 
+def _schema(name: str) -> TableSchema:
+    # Probes import this module, and the schema of all tables would delay the start of each recording.
+    from netprobe.run.schema.tables import TABLES
+
+    return TABLES[name]
+
+
 def declared_table(name: str, columns: Mapping[str, Values]) -> Table:
     """A table with the columns and types that its schema declares.
 
@@ -44,7 +51,7 @@ def declared_table(name: str, columns: Mapping[str, Values]) -> Table:
     """
     import numpy as np
 
-    schema = TABLES[name]
+    schema = _schema(name)
     missing = [column.name for column in schema.columns if not column.optional and column.name not in columns]
     unknown = [column for column in columns if schema.column(column) is None]
     if missing or unknown:
@@ -68,13 +75,13 @@ def declared_table(name: str, columns: Mapping[str, Values]) -> Table:
 
 def empty_table(name: str) -> Table:
     """A table without rows, with all its columns."""
-    return declared_table(name, {column.name: () for column in TABLES[name].columns})
+    return declared_table(name, {column.name: () for column in _schema(name).columns})
 
 
 def table_of_rows(name: str, rows: Iterable[Sequence[Any]]) -> Table:
     """A table from rows that have a value for each declared column, in the order of the schema."""
     rows = list(rows)
-    columns = TABLES[name].columns
+    columns = _schema(name).columns
     return declared_table(name, {column.name: [row[at] for row in rows] for at, column in enumerate(columns)})
 
 

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
 
-from netprobe.engine.counting import THREAD_ROWS, merged
+from netprobe.engine import counting
+from netprobe.engine.counting import merged
+
+THREAD_ROWS = np.dtype(counting.THREAD_ROWS)
 
 KEYED = np.dtype([("thread", "u4"), ("cpu", "u4"), ("count", "u8", (2,)), ("next_user_tid", "u8"), ("next", "S16")])
 

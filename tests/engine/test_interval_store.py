@@ -8,10 +8,12 @@ import tempfile
 import numpy as np
 import pytest
 
-from netprobe.engine.counting import THREAD_ROWS
+from netprobe.engine import counting
 from netprobe.engine.interval_store import MAX_INTERVALS, IntervalStore
 from netprobe.errors import NetprobeError
 from netprobe.probes.base import Interval, MachineCounts
+
+THREAD_ROWS = np.dtype(counting.THREAD_ROWS)
 
 KEYED = np.dtype([("thread", "u4"), ("cpu", "u4"), ("count", "u8", (2,)), ("next", "S16")])
 

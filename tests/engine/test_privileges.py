@@ -1,4 +1,4 @@
-import platform
+import os
 
 import pytest
 
@@ -37,7 +37,8 @@ def test_missing_capabilities_are_named(monkeypatch, mask, missing):
 
 
 def test_another_architecture(monkeypatch):
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    machine = os.uname_result([*os.uname()[:4], "aarch64"])
+    monkeypatch.setattr(os, "uname", lambda: machine)
     with pytest.raises(NotPossibleHereError, match="aarch64"):
         privileges.require_tracing()
 

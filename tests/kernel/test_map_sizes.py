@@ -2,12 +2,11 @@
 
 import re
 
-import numpy as np
 import pytest
 
 from netprobe.engine.bpf import BpfMap
 from netprobe.engine.counting import open_reader
-from netprobe.engine.maps import HashReader, MappedArray
+from netprobe.engine.maps import HashReader, MappedArray, Numbers
 from netprobe.engine.options import RecordOptions
 from netprobe.engine.program import Program
 from netprobe.errors import NetprobeError
@@ -32,7 +31,7 @@ def test_every_map_of_every_probe_has_the_sizes_of_its_types(program):
         for counters in probe.counters():
             open_reader(program, counters).close()
         for scratch in probe.scratch():
-            MappedArray(program.map(scratch.map), ("u8", (scratch.words,))).close()
+            MappedArray(program.map(scratch.map), Numbers("u8", (scratch.words,))).close()
 
 
 def test_sizes_of_a_map(program):
@@ -82,6 +81,7 @@ def test_a_record_with_a_wrong_size_is_not_compiled(monkeypatch):
 
 def test_arrays_and_hashes_name_the_map():
     described = BpfMap("threads", -1, 4, 48, 1024)
-    for opening in (lambda: MappedArray(described, "u8"), lambda: HashReader(described, "u4", np.dtype("u8"))):
+    number = Numbers("u8")
+    for opening in (lambda: MappedArray(described, number), lambda: HashReader(described, Numbers("u4"), number)):
         with pytest.raises(NetprobeError, match=re.escape("value of the map threads has 48 bytes")):
             opening()

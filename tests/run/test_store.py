@@ -13,7 +13,7 @@ import pytest
 
 import netprobe
 from netprobe.errors import NetprobeError
-from netprobe.run import store
+from netprobe.run import destination, store
 from netprobe.run.description import RecordingInfo, RunInfo, TargetInfo
 from netprobe.run.model import Run
 from netprobe.run.table import declared_table
@@ -129,7 +129,7 @@ def test_unsuitable_destinations_are_refused(tmp_path, kind):
         if kind == "directory":
             (path / "thesis").write_text("mine")
     before = {str(one): one.read_text() for one in tmp_path.rglob("*") if one.is_file() and one.suffix != ".parquet"}
-    for ask in (store.check_destination, lambda place: store.write_run(a_run(), place)):
+    for ask in (destination.check_destination, lambda place: store.write_run(a_run(), place)):
         with pytest.raises(NetprobeError) as error:
             ask(path)
         assert error.value.hint
@@ -140,28 +140,28 @@ def test_unsuitable_destinations_are_refused(tmp_path, kind):
 @pytest.mark.parametrize("folder", ["/proc", "/sys", "/proc/self/task"])
 def test_a_directory_that_nobody_can_write_to(folder):
     with pytest.raises(NetprobeError, match=f"netprobe cannot write in {folder}: ") as error:
-        store.check_destination(Path(folder, "run"))
+        destination.check_destination(Path(folder, "run"))
     assert "another place" in error.value.hint
     assert "Make room" not in error.value.hint
 
 
 def test_a_name_that_is_too_long_for_its_temporary_name(tmp_path):
     with pytest.raises(NetprobeError, match="File name too long"):
-        store.check_destination(tmp_path / ("r" * 250))
+        destination.check_destination(tmp_path / ("r" * 250))
 
 
 def test_a_directory_over_quota(tmp_path, monkeypatch):
     def full(*arguments: object, **options: object) -> str:
         raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
 
-    monkeypatch.setattr(store.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(destination.tempfile, "mkdtemp", full)
     with pytest.raises(NetprobeError, match="quota exceeded") as error:
-        store.check_destination(tmp_path / "run")
+        destination.check_destination(tmp_path / "run")
     assert "Make room" in error.value.hint
 
 
 def test_the_check_of_a_destination_leaves_no_file(tmp_path):
-    store.check_destination(tmp_path / "run")
+    destination.check_destination(tmp_path / "run")
     assert names(tmp_path) == []
 
 

@@ -121,7 +121,7 @@ def record(
     from netprobe.engine.recorder import Recorder
 
     if options.output:
-        from netprobe.run.store import check_destination
+        from netprobe.run.destination import check_destination
 
         check_destination(options.output)
 
