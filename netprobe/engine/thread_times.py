@@ -6,21 +6,27 @@ is included up to the time of the snapshot.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from netprobe.engine.bpf import read_iterator
+from netprobe.engine.deferred import Deferred
 from netprobe.engine.maps import Fields, MappedArray, Numbers
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from netprobe.engine.program import Program
     from netprobe.engine.target import Target
     from netprobe.probes.base import Rows, ThreadTimes
 
     Integers = npt.NDArray[np.int64]
+    Records = npt.NDArray[np.void]
+else:
+    np = Deferred("numpy")
 
 # struct thread_time and struct thread_time_record in bpf/thread_time.c
 _TIME = Fields(
@@ -39,13 +45,23 @@ _TIME = Fields(
     ("unused", "u4"),
     ("object", "u4", (6,)),
 )  # fmt: skip
-_RECORD = np.dtype(
-    [("now_ns", "i8"), ("run_ns", "i8"), ("wait_ns", "i8"), ("slot", "u4"), ("tid", "u4"), ("time", list(_TIME))]
-)
+_RECORD = [("now_ns", "i8"), ("run_ns", "i8"), ("wait_ns", "i8"), ("slot", "u4"), ("tid", "u4"), ("time", list(_TIME))]
+# Slot and sequence of a record.
+_HEAD = struct.Struct(f"=24xI4xI{_TIME.struct.size - 4}x")
+_NUMBER = struct.Struct("=I")
 # Passes of the iterator over a thread whose record is inconsistent, because the thread was being updated.
 _PASSES = 4
 # Threads whose times are compared at once: a thread takes 7 KB in each of several arrays.
 _CHUNK = 256
+
+
+class _First(NamedTuple):
+    """The first snapshot: records of the iterator; times and sleeps of the slots in use, one after another."""
+
+    passes: list[bytes]
+    slots: list[int]
+    times: bytes
+    sleeps: bytes
 
 
 class ThreadTimesReader:
@@ -57,38 +73,60 @@ class ThreadTimesReader:
         self._times = MappedArray(program.map(counters.map), _TIME)
         self._sleeps = MappedArray(program.map(counters.sleeps), Numbers("i8", (counters.cells,)))
         calls = MappedArray(program.map(counters.reason_of_call), Numbers("u4"))
-        calls.view[:] = counters.reasons_by_call
+        for number, reason in enumerate(counters.reasons_by_call):
+            _NUMBER.pack_into(calls.memory, number * calls.stride, reason)
         calls.close()
         self._link = program.open_iterator(counters.iterator)
         states = counters.reasons + 3
         self._running, self._runnable, self._alive = range(counters.reasons, states)
+        self._states = states
+        self._first: _First | None = None
+
+    @cached_property
+    def _before(self) -> Integers:
         # Pages that are never written take no memory.
-        self._before = np.zeros((self._slots, states, counters.cells), np.int64)
-        self._rows = np.dtype([("thread", "u4"), ("state", "u4"), ("count", "u8", (counters.cells,))])
+        return np.zeros((self._slots, self._states, self._cells), np.int64)
+
+    @cached_property
+    def _rows(self) -> np.dtype[Any]:
+        return np.dtype([("thread", "u4"), ("state", "u4"), ("count", "u8", (self._cells,))])
 
     def begin(self, target: Target) -> None:
-        """The first snapshot."""
-        self.added(target)
+        """The first snapshot, as bytes: NumPy is not loaded yet."""
+        passes, slots, row = self._passes(), target.slots_in_use()[1:], self._reasons * self._sleeps.stride
+        times = b"".join(self._times.copy(slot) for slot in slots)
+        sleeps = b"".join(self._sleeps.memory[slot * row : (slot + 1) * row] for slot in slots)
+        self._first = _First(passes, slots, times, sleeps)
 
     def added(self, target: Target) -> Rows:
         """Rows with the differences since the last call."""
-        records = self._records()
+        if self._first:
+            self._take_first(self._first, target)
+            self._first = None
+        records = self._records(self._passes())
         # Read after the iterator, so that every slot in a record has a thread number.
         slots = target.used_slots()[1:]
+        sleeps = self._sleeps.view.reshape(self._slots, self._reasons, self._cells)
         chunks = [slots[at : at + _CHUNK] for at in range(0, len(slots), _CHUNK)]
-        return np.concatenate(
-            [np.empty(0, self._rows), *(self._differences(chunk, records, target) for chunk in chunks)]
-        )
+        parts = (self._differences(chunk, self._times.view[chunk], sleeps[chunk], records, target) for chunk in chunks)
+        return np.concatenate([np.empty(0, self._rows), *parts])
+
+    def _take_first(self, first: _First, target: Target) -> None:
+        records, slots = self._records(first.passes), np.array(first.slots, np.int64)
+        times = np.frombuffer(first.times, np.dtype(_TIME))
+        sleeps = np.frombuffer(first.sleeps, np.int64).reshape(len(slots), self._reasons, self._cells)
+        for at in range(0, len(slots), _CHUNK):
+            part = slice(at, at + _CHUNK)
+            self._differences(slots[part], times[part], sleeps[part], records, target)
 
     def open_window(self, target: Target) -> None:
         """Exclude the time outside of sampling windows: the kernel adds up run time and run delay all the time."""
         self.added(target)
 
-    def _differences(self, slots: Integers, records: npt.NDArray[np.void], target: Target) -> Rows:
-        sleeps = self._sleeps.view.reshape(self._slots, self._reasons, self._cells)
+    def _differences(self, slots: Integers, times: Records, sleeps: Integers, records: Records, target: Target) -> Rows:
         now = np.zeros((len(slots), *self._before.shape[1:]), np.int64)
-        now[:, : self._reasons] = sleeps[slots]
-        seen = self._add_ended(now, slots) | self._add_living(now, slots, records)
+        now[:, : self._reasons] = sleeps
+        seen = self._add_ended(now, times) | self._add_living(now, slots, records)
         before = self._before[slots]
         fresh = before[:, self._alive, 0] == 0
         known = target.before_slot(slots[fresh])
@@ -104,24 +142,29 @@ class ThreadTimesReader:
         rows["count"] = difference[which, states]
         return rows
 
-    def _records(self) -> npt.NDArray[np.void]:
-        """A record per living thread. A thread whose record was being updated is read again."""
-        records = self._read()
-        for _ in range(_PASSES):
-            changing = records["time"]["sequence"] % 2 == 1
-            if not changing.any():
-                break
-            again = self._read()
-            again = again[np.isin(again["slot"], records["slot"][changing])]
+    def _passes(self) -> list[bytes]:
+        """All records, then again while there are threads whose record was being updated in each pass."""
+        passes: list[bytes] = []
+        changing: set[int] | None = None
+        while len(passes) <= _PASSES and changing != set():
+            passes.append(read_iterator(self._link))
+            odd = {slot for slot, sequence in _HEAD.iter_unpack(passes[-1]) if sequence % 2}
+            changing = odd if changing is None else changing & odd
+        return passes
+
+    def _records(self, passes: list[bytes]) -> Records:
+        """A record per living thread, from the first pass in which it was not being updated."""
+        kind = np.dtype(_RECORD)
+        records = np.frombuffer(passes[0], kind)
+        for data in passes[1:]:
+            again = np.frombuffer(data, kind)
+            changing = records["slot"][records["time"]["sequence"] % 2 == 1]
+            again = again[np.isin(again["slot"], changing)]
             records = np.concatenate((records[~np.isin(records["slot"], again["slot"])], again))
         return records
 
-    def _read(self) -> npt.NDArray[np.void]:
-        return np.frombuffer(read_iterator(self._link), _RECORD)
-
-    def _add_ended(self, now: Integers, slots: Integers) -> npt.NDArray[np.bool_]:
+    def _add_ended(self, now: Integers, times: Records) -> npt.NDArray[np.bool_]:
         """Fill in the final sums of ended threads. Returns a mask of these threads."""
-        times = self._times.view[slots]
         ended = times["gone_ns"] > 0
         for state, name in ((self._running, "run_ns"), (self._runnable, "wait_ns"), (self._alive, "gone_ns")):
             now[ended, state, 0] = times[name][ended]
