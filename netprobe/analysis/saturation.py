@@ -177,12 +177,16 @@ def _colleagues(
     """
     holders = {pid for (pid,) in tables["listeners"].rows("pid")} if "listeners" in tables else set()
     first = min(min(row.tids) for row in rows)
+    handling = {pid for pid, tid in handled}
 
     def serves(row: TimeBudget) -> bool:
         if any(handled[tid] for tid in row.tids):
             return True
         waits = bool(row.sleeps) and row.longest_sleeps[0].category in ("poll", "accept", "io_uring")
-        return waits and first not in row.tids and any(pid in holders for pid, _ in row.tids)
+        if not waits or first in row.tids or not any(pid in holders for pid, _ in row.tids):
+            return False
+        # Threads of one process that were not given a name of their own may do anything.
+        return row.thread != row.process or not any(pid in handling for pid, _ in row.tids)
 
     return [row for row in rows if serves(row)]
 

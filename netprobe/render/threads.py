@@ -81,7 +81,8 @@ def _sleeps(row: TimeBudget) -> str:
 
 def _sleep(row: TimeBudget, sleep: Sleep, *, with_share: bool) -> str:
     share = f" {row.share(sleep.total_ns):.1f}" if with_share else ""
-    slept_on = f" {sleep.objects.most_common(1)[0][0]}" if sleep.objects else ""
+    shown = [one for one, _ in sleep.objects.most_common() if one.kind != "lock"]
+    slept_on = f" {shown[0]}" if shown else ""
     return f"{sleep.reason}{slept_on}{share}"
 
 

@@ -4,7 +4,7 @@
 
 Input: system calls of the epoll_wait family by class of their timeout argument. A finding is reported if at least half
 of them have a zero timeout, and at least 100 per second. A loop that uses a zero timeout only while it has other work,
-and blocks otherwise, stays below that.
+and blocks in at least 2 % of its waits, passes unless the cost is at least 0.5 % or busy polling is requested.
 
 Imported counts do not contain timeouts. A note is reported if waits return without events: the number of waits exceeds
 the number of events (receives or sends, whichever are more, plus new connections) by 1 % and 100 per second. The reason
@@ -48,6 +48,8 @@ from netprobe.rules.finding import Evidence, Finding, Inconclusive, Pass, Result
 CODE = "epoll-zero-timeout"
 DOCUMENTATION = parse(__doc__)
 _MIN_ZERO_PCT, _MIN_PER_SECOND, _MIN_IDLE_PCT = 50.0, 100, 1.0
+# Loops with a part of blocking waits block when no event is ready.
+_MIN_BLOCKING_PCT = 2.0
 _WAITS, _CONNECTIONS = ("epoll_wait", "epoll_pwait"), ("accept", "accept4", "connect")
 _IN_EPOLL_WAIT = re.compile(r"(__x64_sys_|__arm64_sys_|__se_sys_|do_)epoll_p?wait2?$").match
 
@@ -61,7 +63,11 @@ def evaluate(context: RunContext) -> Result:
     zero, total = timeouts["zero"], timeouts.total()
     if zero < _MIN_PER_SECOND * context.seconds or 100 * zero < _MIN_ZERO_PCT * total:
         return Pass(CODE, f"{zero} of {total} epoll waits have a zero timeout")
-    return _finding(context, waits, zero, total)
+    found = _finding(context, waits, zero, total)
+    blocks = 100 * (total - zero) >= _MIN_BLOCKING_PCT * total
+    if blocks and found.severity is Severity.NOTE and not _polling_is_requested(context):
+        return Pass(CODE, f"{zero} of {total} epoll waits have a zero timeout, and the loop blocks when it is idle")
+    return found
 
 
 def _of_imported_counts(context: RunContext) -> Result:
@@ -144,10 +150,14 @@ def _messages(context: RunContext) -> int:
 def _cost(context: RunContext, zero: int, total: int) -> float:
     empty = max(0.0, 1 - _messages(context) / total)
     cost = context.frames.having(_IN_EPOLL_WAIT).pct * empty * zero / total if has_enough_samples(context) else 0.0
-    try:
-        if context.polling.requested:
-            packets = sum(napi.by_softirq for napi in context.polling.napis)
-            cost += context.share_of_cpu(packets * INTERRUPT_NS)
-    except MissingDataError:
-        pass
+    if _polling_is_requested(context):
+        packets = sum(napi.by_softirq for napi in context.polling.napis)
+        cost += context.share_of_cpu(packets * INTERRUPT_NS)
     return min(100.0, cost)
+
+
+def _polling_is_requested(context: RunContext) -> bool:
+    try:
+        return context.polling.requested
+    except MissingDataError:
+        return False

@@ -60,6 +60,7 @@ class _Lock:
     sleeps: int = 0
     by_waiters: int = 0
     by_threads: int = 0
+    names: dict[_Thread, str] = field(default_factory=dict)
 
 
 def evaluate(context: RunContext) -> Result:
@@ -95,15 +96,18 @@ def _locks(context: RunContext) -> list[_Lock] | None:
     """Locks by process and address; None for Runs that have futex sleeps without them."""
     locks: dict[tuple[int, str], _Lock] = {}
     names: dict[_Thread, set[tuple[int, str]]] = {}
-    for pid, tid, _, _, kind, address, sleeps, total_ns in thread_rows(
+    for pid, tid, _, thread, kind, address, sleeps, total_ns in thread_rows(
         context.run.tables, "sleep_objects", "object", "address", "sleeps", "total_ns"
     ):
         if kind == "lock":
             lock = locks.setdefault((pid, address), _Lock(pid, address))
             lock.ns[pid, tid] += total_ns
+            lock.names[pid, tid] = thread
             lock.sleeps += sleeps
             names.setdefault((pid, tid), set()).add((pid, address))
-    if not locks and any("futex" in row.sleeps for row in context.thread_budgets):
+    # The lock of a sleep is counted when the sleep ends.
+    ended = sum(row.sleeps["futex"].sleeps for row in context.thread_budgets if "futex" in row.sleeps)
+    if not locks and ended >= _MIN_PER_SECOND * context.seconds:
         return None
     for pid, tid, _, _, waker, wakeups in thread_rows(context.run.tables, "wakers", "waker_tid", "wakeups"):
         for key in names.get((pid, tid), ()):
@@ -124,9 +128,7 @@ def _share_pct(context: RunContext, lock: _Lock) -> float:
 
 
 def _finding(context: RunContext, lock: _Lock, share: float) -> Finding:
-    names = labels(
-        (pid, tid, row.thread) for row in context.thread_budgets for pid, tid in row.tids if (pid, tid) in lock.ns
-    )
+    names = labels((pid, tid, name) for (pid, tid), name in lock.names.items())
     alive_ns = sum(row.alive_ns for row in context.thread_budgets if row.tids & lock.ns.keys())
     alive = 100 * lock.ns.total() / alive_ns if alive_ns else 0.0
     per_second = lock.sleeps / context.seconds

@@ -71,6 +71,8 @@ class World:
         self.counters: dict[str, int] = {}
         self.cpu_limits: list[tuple[Any, ...]] = []
         self.idle_s = 0.0
+        # Samples of each thread in user mode, kernel, page faults and interrupts.
+        self.modes = (300, 300, 0, 100)
         self.without: set[str] = set()
 
     # ---- Events ----
@@ -201,6 +203,7 @@ class World:
         return [
             table_of_rows("thread_time", rows),
             table_of_rows("other_tasks", others),
+            table_of_rows("sample_modes", [(0, *self.thread(name), *self.modes) for name in self.budgets]),
             table_of_rows("sleep_objects", self.sleep_objects),
             table_of_rows("wakers", self.wakers),
             table_of_rows("listeners", self.listeners),

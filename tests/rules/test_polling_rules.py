@@ -47,9 +47,17 @@ def test_the_cost_without_busy_polling_is_that_of_empty_waits(world):
 
 
 @pytest.mark.parametrize(("zero", "found"), [(49_000, False), (51_000, True)])
-def test_zero_timeouts_are_reported_from_half_of_the_waits(world, zero, found):
+def test_zero_timeouts_are_reported_from_half_of_the_waits(polling, zero, found):
+    polling.drop("syscall_timeouts", syscall="epoll_pwait")
+    waits(polling, 100_000, zero=zero, positive=100_000 - zero)
+    assert ("epoll-zero-timeout" in polling.codes()) is found
+
+
+@pytest.mark.parametrize(("zero", "found"), [(97_000, False), (99_000, True)])
+def test_a_loop_that_blocks_when_it_is_idle_passes(world, zero, found):
+    """Without busy polling and at no cost, zero timeouts beside blocking waits are how such loops look for more."""
     world.drop("syscall_timeouts", syscall="epoll_pwait")
-    waits(world, 100_000, zero=zero, positive=100_000 - zero)
+    waits(world, 100_000, zero=zero, infinite=100_000 - zero)
     assert ("epoll-zero-timeout" in world.codes()) is found
 
 

@@ -196,3 +196,42 @@ def test_a_queue_that_overflows(timed, overflows, found):
     if found:
         assert result.severity is Severity.MAJOR
         assert "port 8080: 6 connections wait" in text(result)
+
+
+# ---- connection-churn, page-fault-cost, send-buffer-too-small ----
+
+
+@pytest.mark.parametrize(("accepted", "found"), [(70_000, False), (90_000, True)])
+def test_connections_for_few_messages(world, accepted, found):
+    """A connection for five of the 400,000 messages or fewer."""
+    for call in ("accept4", "close"):
+        world.call("reactor-0", call, accepted)
+    world.sample("reactor-0", "start_thread;serve;accept4;k:do_syscall_64;k:__x64_sys_accept4;k:inet_csk_accept", 100)
+    result = world.result("connection-churn")
+    assert isinstance(result, Finding) is found
+    if found:
+        assert result.cost_pct == pytest.approx(100 * 100 / 1500, rel=0.01)
+        assert "4.4 messages" in result.summary
+
+
+def test_calls_of_accept_without_a_connection_are_no_churn(world):
+    world.call("reactor-0", "accept4", 400_000).call("reactor-0", "close", 10)
+    assert isinstance(world.result("connection-churn"), Pass)
+
+
+@pytest.mark.parametrize(("faults", "found"), [(0, False), (30, False), (140, True)])
+def test_time_in_page_faults(timed, faults, found):
+    timed.modes = (300, 300, faults, 100)
+    result = timed.result("page-fault-cost")
+    assert isinstance(result, Finding) is found
+    if found:
+        assert result.cost_pct == pytest.approx(100 * 140 / 840)
+
+
+def test_a_full_send_buffer(timed):
+    timed.asleep["reactor-0"] = {"sendto": 6.0}
+    timed.sleep_objects.append((0, *timed.thread("reactor-0"), "sendto", "accepted", "", 8080, 1000, 6 * 10**9))
+    result = timed.result("send-buffer-too-small")
+    assert isinstance(result, Finding)
+    assert result.cost_pct == pytest.approx(60)
+    assert isinstance(timed.result("waits-for-backend"), Pass)
