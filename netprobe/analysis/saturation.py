@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from flamegraph.names import fold_names
+from netprobe.analysis.tcp_info import tcp_totals
 from netprobe.analysis.time_budget import Sleep, TimeBudget, add_up, time_budgets
 from netprobe.run.table import Table, thread_rows
 
@@ -118,7 +119,7 @@ def saturation(tables: Mapping[str, Table], seconds: float, cpus: int) -> Satura
         return found("saturated")
     if (sleep := _waits_for(role)) is not None:
         return found("waiting", sleep)
-    if busiest_pct < _IDLE_PCT:
+    if busiest_pct < _IDLE_PCT and not tcp_totals(tables, accepted=True).waits_for_ack:
         return found("idle")
     if 2 * same_host > sum(handled.values()) > 0 and _clients_are_saturated(tables, seconds, cpus):
         return found("limited by its client")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from netprobe.engine.background import Background
 from netprobe.engine.machine import possible_cpus
@@ -25,6 +25,8 @@ from netprobe.probes.sockets import (
 
 if TYPE_CHECKING:
     from netprobe.engine.program import Program
+
+_Read = TypeVar("_Read")
 
 # Kinds of records in bpf/sockets.c.
 _MEMBER, _ORDER, _PROGRAM, _CONNECTION = 1, 2, 3, 4
@@ -103,7 +105,7 @@ def read_socket_tables(program: Program, pids: Iterable[int]) -> SocketTables:
     """The sockets in the network namespaces of these processes (PIDs of netprobe's own PID namespace)."""
     tables = SocketTables()
     for namespace, pid in network_namespaces(pids).items():
-        found = _parse(_read_in(program, namespace, pid), namespace)
+        found = _parse(in_network(namespace, pid, lambda: _read_sockets(program)), namespace)
         tables.groups += found.groups
         tables.connections += found.connections
     joining = _read_joining(program)
@@ -124,15 +126,20 @@ def network_namespaces(pids: Iterable[int]) -> dict[int, int]:
     return found
 
 
-def _read_in(program: Program, namespace: int, pid: int) -> bytes:
-    def read() -> bytes:
-        return program.iterate("bpf_iter__tcp") + program.iterate("bpf_iter__udp")
+def _read_sockets(program: Program) -> bytes:
+    return program.iterate("bpf_iter__tcp") + program.iterate("bpf_iter__udp")
 
+
+def in_network(namespace: int, pid: int, read: Callable[[], _Read]) -> _Read:
+    """The result of a function that runs in the network namespace of a process.
+
+    Raises `NetprobeError` if netprobe may not enter it.
+    """
     if os.stat("/proc/self/ns/net").st_ino == namespace:
         return read()
 
     # setns() affects the calling thread only.
-    def read_inside() -> bytes:
+    def read_inside() -> _Read:
         _enter_network(pid)
         return read()
 

@@ -115,7 +115,11 @@ def _counted(run: Run) -> list[str]:
 
 def _with_data(results: Sequence[Result]) -> list[Result]:
     """Without the rules whose data no imported report contains: they are only counted."""
-    return [one for one in results if not (isinstance(one, Inconclusive) and one.reason.startswith("needs the probe "))]
+    return [
+        one
+        for one in results
+        if not (isinstance(one, Inconclusive) and one.reason.startswith(("needs the probe ", "needs the table ")))
+    ]
 
 
 def _notes(run: Run) -> list[str]:

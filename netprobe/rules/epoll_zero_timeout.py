@@ -4,7 +4,7 @@
 
 Input: system calls of the epoll_wait family by class of their timeout argument. A finding is reported if at least half
 of them have a zero timeout, and at least 100 per second. A loop that uses a zero timeout only while it has other work,
-and blocks in at least 2 % of its waits, passes unless the cost is at least 0.5 % or busy polling is requested.
+and blocks in at least 0.2 % of its waits, passes unless the cost is at least 0.5 % or busy polling is requested.
 
 Imported counts do not contain timeouts. A note is reported if waits return without events: the number of waits exceeds
 the number of events (receives or sends, whichever are more, plus new connections) by 1 % and 100 per second. The reason
@@ -49,7 +49,7 @@ CODE = "epoll-zero-timeout"
 DOCUMENTATION = parse(__doc__)
 _MIN_ZERO_PCT, _MIN_PER_SECOND, _MIN_IDLE_PCT = 50.0, 100, 1.0
 # Loops with a part of blocking waits block when no event is ready.
-_MIN_BLOCKING_PCT = 2.0
+_MIN_BLOCKING_PCT = 0.2
 _WAITS, _CONNECTIONS = ("epoll_wait", "epoll_pwait"), ("accept", "accept4", "connect")
 _IN_EPOLL_WAIT = re.compile(r"(__x64_sys_|__arm64_sys_|__se_sys_|do_)epoll_p?wait2?$").match
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from netprobe import rules
 from netprobe.analysis.compare.change import RuleResults
+from netprobe.analysis.tcp_info import tcp_totals
 from netprobe.rules.context import MissingDataError, Rule, RunContext, context_of
 from netprobe.rules.finding import Finding, Inconclusive, Result, Severity
 from netprobe.rules.lock_contention import contended_ns
@@ -55,6 +56,9 @@ def _cpu_share(context: RunContext) -> float:
     except MissingDataError:
         return 1.0
     request_ns = serving.request_ns + contended_ns(context)
+    totals = tcp_totals(context.run.tables, accepted=True)
+    if totals.waits_for_ack:
+        request_ns += totals.busy_ns
     return serving.busy_ns / request_ns if request_ns else 1.0
 
 

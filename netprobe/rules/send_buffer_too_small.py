@@ -4,10 +4,11 @@
 
 Input: the time for which the serving threads sleep in calls that send on accepted connections. A finding is reported if
 these sleeps take at least 10 % of the time that the threads spend on requests (running, runnable or blocked), and at
-least 1 % of all their time.
+least 1 % of all their time; or, for servers that do not block, if the connections are limited by their send buffer for
+at least 10 % of the time (TCP_INFO).
 
-The cost is this share of the time spent on requests. A slow client or network has the same effect as a small buffer:
-the summary names both.
+The cost is this share of the time spent on requests, or of the connections' time. A slow client or network has the same
+effect as a small buffer: the summary names both.
 
 ## Why it matters
 
@@ -29,13 +30,14 @@ tcp(7) (tcp_wmem), socket(7) (SO_SNDBUF); `sk_stream_wait_memory()` in net/core/
 
 from __future__ import annotations
 
+from netprobe.analysis.tcp_info import TcpTotals, tcp_totals
 from netprobe.rules.context import RunContext
 from netprobe.rules.documentation import parse
 from netprobe.rules.finding import Evidence, Finding, Pass, Result, Severity
 
 CODE = "send-buffer-too-small"
 DOCUMENTATION = parse(__doc__)
-_MIN_SHARE_PCT, _MIN_ALIVE_PCT = 10.0, 1.0
+_MIN_SHARE_PCT, _MIN_ALIVE_PCT, _MIN_LIMITED_PCT = 10.0, 1.0, 10.0
 
 
 def evaluate(context: RunContext) -> Result:
@@ -43,6 +45,10 @@ def evaluate(context: RunContext) -> Result:
     serving = context.serving_time
     blocked = serving.to_client
     share = serving.share_pct(blocked.total_ns)
+    totals = tcp_totals(context.run.tables, accepted=True)
+    limited = totals.share_pct(totals.buffer_limited_ns)
+    if share < _MIN_SHARE_PCT and limited >= _MIN_LIMITED_PCT:
+        return _of_connections(totals, limited)
     if share < _MIN_SHARE_PCT or serving.alive_pct(blocked.total_ns) < _MIN_ALIVE_PCT:
         return Pass(CODE, f"the serving threads block in sends {share:.1f} % of the time spent on requests")
     calls = ", ".join(call for call, _ in blocked.calls.most_common(3))
@@ -58,5 +64,22 @@ def evaluate(context: RunContext) -> Result:
         ),
         DOCUMENTATION,
         cost_pct=share,
+        of="thread time",
+    )
+
+
+def _of_connections(totals: TcpTotals, limited: float) -> Finding:
+    return Finding(
+        CODE,
+        Severity.of(limited),
+        f"The connections are limited by their send buffer {limited:.0f} % of the time.",
+        (
+            Evidence(
+                f"{totals.connections} connections, {totals.data_segments} segments with data", totals.connections
+            ),
+            Evidence(f"{totals.with_unsent} connections had unsent data at the last snapshot", totals.with_unsent),
+        ),
+        DOCUMENTATION,
+        cost_pct=limited,
         of="thread time",
     )

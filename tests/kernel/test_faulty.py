@@ -1,5 +1,6 @@
 """A small server with one fault at a time under load: the finding is the first or second; without it there is none."""
 
+import contextlib
 import socket
 import subprocess
 import threading
@@ -62,7 +63,7 @@ def slow_backend():
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
 
     def answer(connection):
-        with connection:
+        with connection, contextlib.suppress(ConnectionError):
             while connection.recv(1):
                 time.sleep(0.005)
                 connection.send(b"y")
@@ -93,6 +94,7 @@ def recorded(netprobe, pid, tmp_path):
         ("lock", "lock-contention"),
         ("hot", "uneven-load"),
         ("sleep", "blocking-in-event-loop"),
+        ("nagle", "delayed-ack"),
     ],
 )
 def test_the_fault_is_named_first_or_second(netprobe, faulty, load, tmp_path, fault, code):

@@ -154,6 +154,8 @@ def test_requests_reported_by_the_load_generator(world):
 
 
 def test_waits_with_a_zero_timeout_are_another_finding(world):
+    for table in ("syscalls", "syscall_timeouts"):
+        world.drop(table, syscall="epoll_pwait")
     world.call("reactor-0", "epoll_wait", 9_000_000, zero=9_000_000)
     assert world.codes() == ["epoll-zero-timeout"]
 

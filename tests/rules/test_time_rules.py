@@ -235,3 +235,56 @@ def test_a_full_send_buffer(timed):
     assert isinstance(result, Finding)
     assert result.cost_pct == pytest.approx(60)
     assert isinstance(timed.result("waits-for-backend"), Pass)
+
+
+# ---- delayed-ack, retransmissions ----
+
+
+def tcp(busy_s, segments, *, receiver_s=0.0, buffer_s=0.0, again=0, rtt_ms=0.05, accepted=True):
+    ns = [int(seconds * 1e9) for seconds in (busy_s, receiver_s, buffer_s)]
+    return (PID, 8080, accepted, 5.0, *ns, segments, again, 100, 1, int(rtt_ms * 1e6))
+
+
+@pytest.mark.parametrize(
+    ("connection", "found"),
+    [
+        (tcp(4.8, 240), True),  # 20 ms per segment
+        (tcp(4.8, 240, accepted=False), True),
+        (tcp(4.8, 100_000), False),  # a connection that is used without a break
+        (tcp(4.8, 240, rtt_ms=20.0), False),  # a long way
+        (tcp(4.8, 240, receiver_s=4.0), False),  # the client does not read
+        (tcp(4.8, 240, buffer_s=4.0), False),
+        (tcp(4.8, 240, again=20), False),  # losses
+        (tcp(0.5, 25), False),  # a quiet connection
+    ],
+)
+def test_small_writes_that_wait_for_acknowledgments(timed, connection, found):
+    timed.tcp_connections = [connection]
+    timed.budgets = {"reactor-0": (0.1, 0.0), "reactor-1": (0.1, 0.0)}
+    result = timed.result("delayed-ack")
+    assert isinstance(result, Finding) is found
+    if found:
+        assert result.cost_pct == pytest.approx(96 * 0.99)
+        assert "20 ms per segment" in result.summary
+
+
+def test_a_server_whose_data_is_outstanding_is_not_idle(timed):
+    timed.budgets = {"reactor-0": (0.1, 0.0), "reactor-1": (0.1, 0.0)}
+    assert RunContext(timed.run()).saturation.state == "idle"
+    timed.tcp_connections = [tcp(4.8, 240)]
+    assert RunContext(timed.run()).saturation.state == "not saturated"
+
+
+@pytest.mark.parametrize(("again", "found"), [(9, False), (10, True)])
+def test_segments_that_are_sent_again(timed, again, found):
+    timed.tcp_connections = [tcp(0.1, 1000, again=again)]
+    assert isinstance(timed.result("retransmissions"), Finding) is found
+
+
+@pytest.mark.parametrize(("buffer_s", "found"), [(0.4, False), (2.0, True)])
+def test_connections_that_their_send_buffer_limits(timed, buffer_s, found):
+    timed.tcp_connections = [tcp(4.0, 10_000, buffer_s=buffer_s)]
+    result = timed.result("send-buffer-too-small")
+    assert isinstance(result, Finding) is found
+    if found:
+        assert result.cost_pct == pytest.approx(40)

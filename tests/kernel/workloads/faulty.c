@@ -2,7 +2,7 @@
  *
  * The main thread accepts and gives connections to WORKERS event loops in turn. Faults: none; backend PORT (a blocking
  * request to 127.0.0.1:PORT), fsync (a write and fsync per request), lock (one mutex held for 200 us per request), hot
- * (all connections to one worker), sleep (2 ms per request), backlog (a listener with a backlog of 1, slow accepts).
+ * (all connections to one worker), sleep (2 ms per request), nagle (small writes), backlog (a listener with a backlog of 1, slow accepts).
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -72,7 +72,10 @@ static void *work(void *number)
                 continue;
             }
             handle(backend, file);
-            send(fd, answer, sizeof answer - 1, MSG_NOSIGNAL);
+            // Three small writes: Nagle's algorithm holds back what follows the first until that is acknowledged.
+            size_t first = is("nagle") ? 10 : sizeof answer - 1, rest = sizeof answer - 1 - first;
+            send(fd, answer, first, MSG_NOSIGNAL);
+            if (rest) send(fd, answer + first, 10, MSG_NOSIGNAL), send(fd, answer + first + 10, rest - 10, MSG_NOSIGNAL);
         }
     }
     return NULL;
