@@ -49,14 +49,15 @@ static __always_inline void describe(void *napi, u32 napi_id)
     napis.update(&napi_id, &n);
 }
 
-static __always_inline void end_episode(struct episode *e, void *napi, u32 budget, u32 packets)
+// Returns whether the thread polled the instance for the first time.
+static __always_inline bool end_episode(struct episode *e, void *napi, u32 budget, u32 packets)
 {
     u32 napi_id = *(u32 *)(napi + NAPI_ID);
     u32 slot = slot_of_current((void *)bpf_get_current_task_btf());
     struct busy_key key = {.slot = slot ? slot : OVERFLOW_SLOT, .napi_id = napi_id, .budget = budget};
     struct busy zero = {}, *b = busy_polls.lookup(&key);
+    bool first = !b;
     if (!b) {
-        describe(napi, napi_id);
         busy_polls.update(&key, &zero);
         b = busy_polls.lookup(&key);
     }
@@ -71,26 +72,29 @@ static __always_inline void end_episode(struct episode *e, void *napi, u32 budge
         count_dropped(DROPPED_BUSY_POLL);
     }
     e->napi = e->attempts = e->hits = e->packets = 0;
+    return first;
 }
 
-static __always_inline void count_softirq(void *napi, u32 packets)
+// Returns whether this is the first poll of the instance on this CPU.
+static __always_inline bool count_softirq(void *napi, u32 packets)
 {
     struct softirq_key key = {.slot = OVERFLOW_SLOT, .napi_id = *(u32 *)(napi + NAPI_ID)};
     u64 thread = *(u64 *)(napi + NAPI_THREAD);
     key.threaded = thread && thread == (u64)bpf_get_current_task_btf();
     key.cpu = bpf_get_smp_processor_id();
     struct softirq zero = {}, *s = softirq_polls.lookup(&key);
+    bool first = !s;
     if (!s) {
-        describe(napi, key.napi_id);
         softirq_polls.update(&key, &zero);
         s = softirq_polls.lookup(&key);
     }
     if (!s) {
         count_dropped(DROPPED_SOFTIRQ_POLL);
-        return;
+        return first;
     }
     s->polls += 1;
     s->packets += packets;
+    return first;
 }
 
 // Softirqs run on a stack of the CPU's own, busy polling on the thread's. A tracepoint's arguments, to which ctx
@@ -142,10 +146,10 @@ int on_napi_poll(struct bpf_raw_tracepoint_args *ctx)
     e->window = open;
 #endif
     if (!is_busy_poll(ctx, napi, budget)) {
-        if (e->napi == (u64)napi && e->budget == budget)
-            end_episode(e, napi, budget, packets);
-        else
-            count_softirq(napi, packets);
+        bool last = e->napi == (u64)napi && e->budget == budget;
+        bool first = last ? end_episode(e, napi, budget, packets) : count_softirq(napi, packets);
+        // In one place, as its loop takes most of the time of the verifier.
+        if (first) describe(napi, *(u32 *)(napi + NAPI_ID));
         return 0;
     }
     if (e->napi != (u64)napi) {

@@ -87,19 +87,23 @@ static __always_inline void write_order(struct seq_file *seq, void *sock, void *
     u32 zero = 0;
     struct order_record *r = order_scratch.lookup(&zero);
     if (!r) return;
+    volatile u32 *first = &r->first;
+    *first = CHUNKS * CHUNK;
     for (u32 chunk = 0; chunk < CHUNKS; chunk++) {
         if (chunk * CHUNK >= size) return;
-        void *start = group + REUSEPORT_SOCKS + (u64)chunk * CHUNK * 8;
-        if (read_pointer(start) != sock) continue;
-        r->kind = RECORD_ORDER;
-        r->group = (u64)group;
-        r->first = chunk * CHUNK;
-        bpf_probe_read_kernel(r->socks, sizeof r->socks, start);
-        bpf_seq_write(seq, r, sizeof *r);
-        void *program = read_pointer(group + REUSEPORT_PROG);
-        if (chunk == 0 && program) write_program(seq, program);
-        return;
+        if (read_pointer(group + REUSEPORT_SOCKS + (u64)chunk * CHUNK * 8) != sock) continue;
+        *first = chunk * CHUNK;
+        break;
     }
+    // Read from memory: the verifier then follows the rest of the program once, not for each chunk.
+    u32 index = *first;
+    if (index >= CHUNKS * CHUNK) return;
+    r->kind = RECORD_ORDER;
+    r->group = (u64)group;
+    bpf_probe_read_kernel(r->socks, sizeof r->socks, group + REUSEPORT_SOCKS + (u64)index * 8);
+    bpf_seq_write(seq, r, sizeof *r);
+    void *program = read_pointer(group + REUSEPORT_PROG);
+    if (index == 0 && program) write_program(seq, program);
 }
 
 static __always_inline u64 inode_of(void *sock)

@@ -10,14 +10,15 @@ import errno
 import os
 import resource
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from netprobe.errors import NetprobeError
 
-_NUMBERS = {"x86_64": 321, "aarch64": 280}
+# Of bpf(2); another architecture is refused before any call.
+_NUMBER = {"x86_64": 321, "aarch64": 280}.get(os.uname().machine, -1)
 # enum bpf_cmd
 _MAP_CREATE, _MAP_LOOKUP, _MAP_UPDATE, _MAP_DELETE, _PROG_LOAD, _INFO_BY_FD = 0, 1, 2, 3, 5, 15
 _RAW_TRACEPOINT_OPEN, _MAP_LOOKUP_BATCH, _LINK_CREATE, _ENABLE_STATS, _ITER_CREATE = 17, 24, 28, 32, 33
@@ -87,7 +88,7 @@ class RefusedProgramError(OSError):
 def _bpf(command: int, attributes: bytes | ctypes.Array[ctypes.c_char]) -> int:
     """Call bpf(2); raises `OSError`. The caller keeps alive what `attributes` points to."""
     for _ in range(_TRIES):
-        result = int(_libc.syscall(_NUMBERS[os.uname().machine], command, attributes, len(attributes)))
+        result = int(_libc.syscall(_NUMBER, command, attributes, len(attributes)))
         if result >= 0:
             return result
         number = ctypes.get_errno()
@@ -126,11 +127,19 @@ def definition_of(fd: int) -> MapDefinition:
     return MapDefinition(kind, key_size, value_size, entries, flags)
 
 
-def update_element(fd: int, key: bytes | None, value: bytes) -> None:
-    """Set an element; without a key, append to a queue. Raises `OSError`."""
-    key_buffer, value_buffer = ctypes.create_string_buffer(key or b""), ctypes.create_string_buffer(value)
-    where = 0 if key is None else _address(key_buffer)
-    _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", fd, 0, where, _address(value_buffer), 0))
+def update_element(fd: int, key: bytes, value: bytes) -> None:
+    """Set an element. Raises `OSError`."""
+    key_buffer, value_buffer = ctypes.create_string_buffer(key), ctypes.create_string_buffer(value)
+    _bpf(_MAP_UPDATE, struct.pack("=IIQQQ", fd, 0, _address(key_buffer), _address(value_buffer), 0))
+
+
+def append_elements(fd: int, values: Iterable[int]) -> None:
+    """Append 32-bit numbers to a queue, which has no batches. Raises `OSError`."""
+    buffer = ctypes.c_uint32()
+    attributes = struct.pack("=IIQQQ", fd, 0, 0, _address(buffer), 0)
+    for value in values:
+        buffer.value = value
+        _bpf(_MAP_UPDATE, attributes)
 
 
 def lookup_element(fd: int, key: bytes, size: int) -> bytes:
@@ -173,7 +182,8 @@ def load_program(name: str, code: bytearray, kind: int, attach_type: int = 0, bt
     `attach_type` and `btf_id`: what a program of the kind `TRACING` attaches to.
     """
     instructions, licence = (ctypes.c_char * len(code)).from_buffer(code), ctypes.create_string_buffer(b"GPL")
-    # The verifier is slower with a log.
+    number = 0
+    # The verifier is slower with a log, and reports a log that is longer than the buffer instead of the first error.
     for log_size in (0, _LOG_BYTES):
         log = ctypes.create_string_buffer(log_size or 1)
         attributes = _LOAD.pack(
@@ -194,7 +204,7 @@ def load_program(name: str, code: bytearray, kind: int, attach_type: int = 0, bt
         try:
             return _bpf(_PROG_LOAD, attributes)
         except OSError as error:
-            number = error.errno or 0
+            number = number or error.errno or 0
     raise RefusedProgramError(number, log.value.decode(errors="replace").strip())
 
 

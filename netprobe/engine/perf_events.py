@@ -26,7 +26,7 @@ _BIT = {name: 1 << bit for name, bit in (
     ("mmap", 8), ("comm", 9), ("freq", 10), ("task", 13), ("watermark", 14), ("mmap2", 23), ("comm_exec", 24)
 )}  # fmt: skip
 # perf_event_open by architecture
-_NUMBERS = {"x86_64": 298, "aarch64": 241}
+_NUMBER = {"x86_64": 298, "aarch64": 241}.get(os.uname().machine, -1)
 _CLOEXEC = 8
 _IOC_ENABLE, _IOC_DISABLE, _IOC_SET_BPF = 0x2400, 0x2401, 0x40042408
 _HEAD, _TAIL = 1024, 1032
@@ -121,7 +121,7 @@ def _open(
 ) -> int:
     attr = _ATTR.pack(kind, _ATTR.size, config, frequency, 0, 0, flags, watermark, config1)
     libc = ctypes.CDLL(None, use_errno=True)
-    fd = int(libc.syscall(_NUMBERS[os.uname().machine], attr, -1, cpu, -1, _CLOEXEC))
+    fd = int(libc.syscall(_NUMBER, attr, -1, cpu, -1, _CLOEXEC))
     if fd < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return fd

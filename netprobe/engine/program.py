@@ -22,6 +22,7 @@ from netprobe.engine.bpf import (
     TRACING,
     BpfMap,
     RefusedProgramError,
+    append_elements,
     attach_iterator,
     attach_raw_tracepoint,
     create_map,
@@ -328,9 +329,7 @@ class Program:
 
     def append(self, queue: str, values: Iterable[int]) -> None:
         """Append 32-bit numbers to a queue."""
-        fd = self.map(queue).fd
-        for value in values:
-            update_element(fd, None, value.to_bytes(4, sys.byteorder))
+        append_elements(self.map(queue).fd, values)
 
     def iterate(self, function: str) -> bytes:
         """Run a BPF iterator once and return its output."""
