@@ -31,6 +31,9 @@ def test_nothing_slow_is_imported_before_attaching(command, tmp_path):
     arguments = [sys.executable, "-c", CODE, command, "-d", "0.2", *options, "--", "sleep", "9"]
     done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    word, *modules = done.stderr.splitlines()[0].split()
+    lines = done.stderr.splitlines()
+    word, *modules = lines[0].split()
     assert word == "Attached"
     assert not SLOW & set(modules)
+    # The last message is that of the cost, after the result.
+    assert "pandas" not in lines[-1].split()

@@ -8,6 +8,8 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,6 +18,8 @@ from netprobe.errors import NetprobeError
 from netprobe.run import destination, store
 from netprobe.run.description import RecordingInfo, RunInfo, TargetInfo
 from netprobe.run.model import Run
+from netprobe.run.schema.arrow import to_arrow
+from netprobe.run.schema.columns import Column, TableSchema
 from netprobe.run.table import declared_table
 from netprobe.run.versions import FORMAT_VERSION
 
@@ -300,3 +304,21 @@ def test_tables_are_read_when_they_are_first_used(tmp_path):
     assert run.columns("syscalls") is run.columns("syscalls")
     assert list(run.tables) == ["syscalls"]
     assert len(run.tables) == 1
+
+
+def test_nullable_columns_and_odd_texts_are_written(tmp_path):
+    """Buffers are built without Arrow's conversion: None, empty and non-ASCII texts, lists, booleans."""
+    texts = ["", "a", "Ä€😀", "x" * 1000, "\0"]
+    columns = {
+        "a": pa.array([1, None, 3], pa.int64()),
+        "b": pa.array([True, False, None], pa.bool_()),
+    }
+    text = Column("t", "string", "", nullable=True)
+    schema = TableSchema(
+        "x", "", "", (text, Column("a", "int64", "", nullable=True), Column("b", "bool", "", nullable=True))
+    )
+    assert to_arrow(schema, "t", [*texts, None]).to_pylist() == [*texts, None]
+    assert to_arrow(schema, "t", []).to_pylist() == []
+    assert to_arrow(schema, "a", [1, None, 3]).equals(columns["a"])
+    assert to_arrow(schema, "b", [True, False, None]).equals(columns["b"])
+    assert to_arrow(schema, "a", np.array([5, 6], np.uint32)[::-1]).to_pylist() == [6, 5]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from netprobe.errors import NetprobeError
 from netprobe.run.schema.columns import Column, Dtype, TableSchema
 
 if TYPE_CHECKING:
@@ -33,10 +34,55 @@ class ColumnError(Exception):
 
 
 def to_arrow(schema: TableSchema | None, name: str, values: Any) -> pa.Array[Any]:
-    """A column to be written, in its declared type; the type follows from the values where none is declared."""
+    """A column to be written, in its declared type; the type follows from the values where none is declared.
+
+    From buffers, as `pa.array` imports pandas: 50 MB, and a quarter second at the end of each recording.
+    """
     column = schema.column(name) if schema else None
-    array: pa.Array[Any] = pa.array(values) if column is None else pa.array(values, _TYPES[column.dtype])
+    if column is None:
+        inferred: pa.Array[Any] = pa.array(values)
+        return inferred
+    if column.dtype == "string":
+        return _of_strings(values)
+    if column.dtype == "list[int64]":
+        return _of_lists(values)
+    missing = column.nullable and not isinstance(values, np.ndarray) and None in values
+    plain = [0 if value is None else value for value in values] if missing else values
+    numbers = np.asarray(plain, column.dtype)
+    validity = _bits([value is not None for value in values]) if missing else None
+    data = _bits(numbers) if column.dtype == "bool" else pa.py_buffer(np.ascontiguousarray(numbers).data)
+    array: pa.Array[Any] = pa.Array.from_buffers(_TYPES[column.dtype], len(numbers), [validity, data])
     return array
+
+
+def _bits(values: Any) -> Any:
+    return pa.py_buffer(np.packbits(np.asarray(values, bool), bitorder="little").data)
+
+
+def _of_strings(values: Any) -> pa.Array[Any]:
+    """Strings, of which any may be None."""
+    encoded = [b"" if value is None else value.encode() for value in values]
+    validity = _bits([value is not None for value in values]) if any(value is None for value in values) else None
+    buffers = [validity, _offsets(encoded), pa.py_buffer(b"".join(encoded))]
+    array: pa.Array[Any] = pa.Array.from_buffers(pa.string(), len(encoded), buffers)
+    return array
+
+
+def _of_lists(values: Any) -> pa.Array[Any]:
+    flat = np.array([number for row in values for number in row], np.int64)
+    numbers = pa.Array.from_buffers(pa.int64(), len(flat), [None, pa.py_buffer(flat.data)])
+    array: pa.Array[Any] = pa.Array.from_buffers(
+        _TYPES["list[int64]"], len(values), [None, _offsets(values)], children=[numbers]
+    )
+    return array
+
+
+def _offsets(parts: Any) -> Any:
+    """Where each part begins, and where the last one ends."""
+    ends = np.cumsum([0, *(len(part) for part in parts)])
+    if ends[-1] > np.iinfo(np.int32).max:
+        raise NetprobeError("A Run cannot have more than 2 GB of text in one column.")
+    return pa.py_buffer(ends.astype(np.int32).data)
 
 
 def columns_of(table: pa.Table, schema: TableSchema | None, intervals: int, old: bool) -> dict[str, npt.NDArray[Any]]:
