@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 NAMES = (
-    "locality", "reuseport", "syscalls", "switches", "busypoll", "throughput", "latency", "over_time", "flamegraph",
+    "threads", "locality", "reuseport", "syscalls", "switches", "busypoll", "throughput", "latency", "over_time",
+    "flamegraph",
 )  # fmt: skip
 
 
@@ -64,6 +65,12 @@ class RunFigures:
         from netprobe.render.figures.syscalls import draw
 
         return drawn("syscalls", lambda: draw(self._context, per))
+
+    def threads(self) -> go.Figure:
+        """Time of threads by state and interval, a row per role: running, waiting for a CPU, asleep in which call."""
+        from netprobe.render.figures.threads import draw
+
+        return drawn("threads", lambda: draw(self._context))
 
     def switches(self, fold: bool = True) -> go.Figure:
         """Context switches per second, by thread and next task. `fold`: threads of one role are one row."""

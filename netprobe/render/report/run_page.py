@@ -46,7 +46,7 @@ def _top(run: Run, context: RunContext, results: Sequence[Result], shown: Sequen
         details_line(run),
         element(
             "section",
-            verdict(results),
+            verdict(results, _state(context)),
             tiles(context),
             cards(found, (section.anchor for section in shown)),
             rest(results),
@@ -85,8 +85,16 @@ def _threads(count: int) -> str:
 # ---- The verdict ----
 
 
-def verdict(results: Sequence[Result]) -> Html:
-    """The most costly finding as a sentence, and the number of results of each kind."""
+def _state(context: RunContext) -> str:
+    """Whether the server is saturated, waiting or idle; empty in Runs without the time of threads."""
+    try:
+        return context.saturation.sentence if context.saturation else ""
+    except MissingDataError:
+        return ""
+
+
+def verdict(results: Sequence[Result], state: str = "") -> Html:
+    """The state of the server, the most costly finding, and the number of results of each kind."""
     found = [result for result in results if isinstance(result, Finding)]
     inconclusive = sum(isinstance(result, Inconclusive) for result in results)
     passed = sum(isinstance(result, Pass) for result in results)
@@ -103,6 +111,7 @@ def verdict(results: Sequence[Result]) -> Html:
     return element(
         "div",
         element("p", counted(sentence), class_="sentence"),
+        element("p", counted(state), class_="state") if state else Html(""),
         element("p", *chips, element("span", others, class_="soft"), class_="chips"),
         class_=f"verdict {tone}",
     )

@@ -39,6 +39,7 @@ def sections(data: ReportData) -> Iterator[Section]:
     """All sections, from throughput to the flame graph."""
     yield Section("load", "Throughput and latency", load(data), "Load")
     yield Section("time", "Over time", over_time(data))
+    yield Section("threads", "Time of threads", time_of_threads(data))
     yield Section("locality", "Locality", matrix(data))
     yield Section("reuseport", "Reuseport group", group(data))
     yield Section("syscalls", "System calls", calls(data))
@@ -72,6 +73,24 @@ def _load_report(context: RunContext) -> Html:
     columns = [TextColumn("QUANTITY"), TextColumn("STATISTIC"), TextColumn("VALUE", True)]
     shown = [[str(cell) for cell in row] for row in rows if row[0] != "latency spectrum"]
     return _folded_table("The load generator's report", TextTable(columns, shown))
+
+
+def time_of_threads(data: ReportData) -> Html:
+    """The state of the serving threads, their time over time, and the budgets by role."""
+    from netprobe.render.threads import threads_as_text
+
+    context = data.context
+    return join(
+        (
+            or_nothing(lambda: element("p", counted(context.saturation.sentence)) if context.saturation else Html("")),
+            data.charts.place(data.name("threads"), data.figures.threads),
+            or_nothing(
+                lambda: _folded_table(
+                    "Time of threads by role", threads_as_text(context.time_budgets, _ROWS, fold=True)
+                )
+            ),
+        )
+    )
 
 
 def over_time(data: ReportData) -> Html:
