@@ -266,9 +266,19 @@ class RunContext:
 
     @cached_property
     def reactors(self) -> list[ThreadMatrix]:
-        """Serving threads: threads that read more than 1 % of the messages, by descending number of messages."""
+        """Serving threads: threads that read more than 1 % of the messages, by descending number of messages.
+
+        Threads that read only from connections that they opened are clients, such as a load generator in a recording
+        of the whole machine: they count only where no thread reads from accepted connections.
+        """
         total = sum(thread.matrix.cells.total() for thread in self.thread_matrices)
-        return [thread for thread in self.thread_matrices if thread.matrix.cells.total() * 100 > total]
+        reading = [thread for thread in self.thread_matrices if thread.matrix.cells.total() * 100 > total]
+        if "accepted" not in self.run.tables["messages"].columns:
+            return reading
+        accepted: Counter[tuple[int, int]] = Counter()
+        for pid, tid, count in self.run.tables["messages"].rows("pid", "tid", "accepted"):
+            accepted[pid, tid] += count
+        return [thread for thread in reading if accepted[thread.pid, thread.tid]] or reading
 
     @cached_property
     def locality_verdict(self) -> LocalityVerdict:

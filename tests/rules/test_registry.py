@@ -157,3 +157,11 @@ def test_a_run_has_one_context(world):
     run = world.run()
     assert context_of(run) is context_of(run)
     assert context_of(run) is not context_of(world.run())
+
+
+def test_a_load_generator_is_no_server(world):
+    """In a recording of the whole machine, its threads read messages as well, of connections that they opened."""
+    world.message("load", 0, 0, 200_000)
+    interval, *thread, received, read, messages, _ = world.rows["messages"].pop()
+    world.rows["messages"].append((interval, *thread, received, read, messages, 0))
+    assert {thread.thread for thread in RunContext(world.run()).reactors} == {"reactor-0", "reactor-1"}
