@@ -40,11 +40,14 @@ def test_each_probe_is_a_pair_of_files(checkout):
 @pytest.mark.parametrize(
     ("options", "maps"),
     [
-        (SyscallOptions(), {"syscall_calls", "syscall_waits", "other_calls"}),
-        (SyscallOptions(failures=True), {"syscall_calls", "syscall_waits", "other_calls", "failed_calls"}),
+        (SyscallOptions(), {"syscall_calls", "syscall_waits", "epoll_changes", "other_calls"}),
+        (
+            SyscallOptions(failures=True),
+            {"syscall_calls", "syscall_waits", "epoll_changes", "other_calls", "failed_calls"},
+        ),
         (
             SyscallOptions(latency=True),
-            {"syscall_calls", "syscall_waits", "other_calls", "failed_calls", "syscall_latency"},
+            {"syscall_calls", "syscall_waits", "epoll_changes", "other_calls", "failed_calls", "syscall_latency"},
         ),
     ],
 )
