@@ -1,10 +1,11 @@
 """`make truth`: accuracy of the findings on labelled cases, and of comparisons on equal Runs and on known differences.
 
-python bench/truth.py [cases] [series] [halves] [--times N] [--folder out/truth] [--only TEXT] [--light]
+python bench/truth.py [cases] [servers] [series] [halves] [--times N] [--folder out/truth] [--only TEXT] [--light]
 
 cases: the lab server with each configurable fault, alone and in pairs, N times each; recall, false alarms and confusion
-by code. series: recordings of equal and of different servers, with a comparison of each pair (bench/aa.py). halves:
-comparisons of parts of perf recordings (bench/halves.py). All of it takes three quarters of an hour. --light: cases and
+by code. servers: stock servers and small ones in four languages, with one fault each (bench/truth_servers.py).
+series: recordings of equal and of different servers, with a comparison of each pair (bench/aa.py). halves:
+comparisons of parts of perf recordings (bench/halves.py). All of it takes an hour and a quarter. --light: cases and
 series with duty-cycled recordings (`record --light`), which are longer. Exit status 1 if a limit is not met.
 """
 
@@ -23,6 +24,7 @@ from pathlib import Path
 
 import aa
 import halves
+import truth_servers
 
 from netprobe.lab.cases import CASES, Case, running
 
@@ -32,7 +34,8 @@ _LIGHT_OPTIONS = ("--light", "-d", 10)
 _WARM_UP_S = 0.5
 # A fault is detected if it is among this number of first findings.
 _FIRST = 2
-_PARTS = ["cases", "series", "halves"]
+_PARTS = ["cases", "servers", "series", "halves"]
+_SERVER_SECONDS = 3
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,10 @@ def main() -> None:
     if "cases" in arguments.parts:
         print("== Labelled cases")
         met &= table(cases(arguments.times, arguments.only, arguments.light))
+    if "servers" in arguments.parts:
+        print("\n== Stock servers, and small servers with one fault each")
+        only = [arguments.only] if arguments.only else []
+        met &= truth_servers.table(truth_servers.run(only, arguments.times, _SERVER_SECONDS))
     if "series" in arguments.parts:
         print("\n== Equal Runs, and Runs with one known difference")
         aa.record(arguments.folder, arguments.light)
