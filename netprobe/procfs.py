@@ -33,6 +33,28 @@ def listening_sockets(pid: int | str = "self") -> Iterator[TcpSocket]:
         yield from takewhile(lambda found: found.state == TCP_LISTEN, _read_sockets(Path(f"/proc/{pid}/net/{name}")))
 
 
+class UdpSocket(NamedTuple):
+    """A UDP socket of a network namespace. `dropped`: datagrams that did not fit in its receive buffer, so far."""
+
+    port: int
+    inode: int
+    dropped: int
+
+
+def udp_sockets(pid: int | str = "self") -> list[UdpSocket]:
+    """The UDP sockets with a local port of the network namespace of a process; none if the process has ended."""
+    found = []
+    for name in ("udp", "udp6"):
+        try:
+            with open(f"/proc/{pid}/net/{name}") as file:
+                for line in islice(file, 1, None):
+                    fields = line.split()
+                    found.append(UdpSocket(int(fields[1].rpartition(":")[2], 16), int(fields[9]), int(fields[12])))
+        except OSError:
+            continue
+    return found
+
+
 class TcpConnection(NamedTuple):
     """An established TCP connection of a network namespace, as one of its two sockets has it."""
 

@@ -70,6 +70,8 @@ class World:
         self.listeners: list[tuple[Any, ...]] = [(PID, 8080, 1, 0)]
         # (pid, port, accepted, seconds, busy, receiver limited, buffer limited, segments, again, unsent, unacked, rtt)
         self.tcp_connections: list[tuple[Any, ...]] = [(PID, 8080, True, 5.0, 10**8, 0, 0, 1000, 0, 0, 0, 50_000)]
+        # (pid, port, inode, dropped)
+        self.udp_sockets: list[tuple[Any, ...]] = []
         self.counters: dict[str, int] = {}
         self.cpu_limits: list[tuple[Any, ...]] = []
         self.idle_s = 0.0
@@ -210,6 +212,7 @@ class World:
             table_of_rows("wakers", self.wakers),
             table_of_rows("listeners", self.listeners),
             table_of_rows("tcp_connections", self.tcp_connections),
+            table_of_rows("udp_sockets", self.udp_sockets),
             table_of_rows("network_counters", sorted(self.counters.items())),
             table_of_rows("cpu_limits", self.cpu_limits),
         ]

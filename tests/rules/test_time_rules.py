@@ -198,6 +198,33 @@ def test_a_queue_that_overflows(timed, overflows, found):
         assert "port 8080: 6 connections wait" in text(result)
 
 
+# ---- receive-drops ----
+
+
+@pytest.mark.parametrize(("dropped", "delivered", "found"), [(0, 1000, False), (9, 91, False), (10, 90, True)])
+def test_datagrams_that_are_dropped(timed, dropped, delivered, found):
+    timed.counters = {"Udp.InDatagrams": delivered}
+    # Two processes share the socket.
+    timed.udp_sockets = [(PID, 5300, 7, dropped), (PID + 1, 5300, 7, dropped)]
+    result = timed.result("receive-drops")
+    assert isinstance(result, Finding) is found
+    if found:
+        assert result.cost_pct == pytest.approx(10)
+        assert "most by a socket of port 5300: 10" in text(result)
+
+
+def test_few_drops_of_many_datagrams(timed):
+    timed.counters = {"Udp.InDatagrams": 1_000_000}
+    timed.udp_sockets = [(PID, 5300, 7, 999)]
+    assert isinstance(timed.result("receive-drops"), Pass)
+
+
+def test_drops_in_other_sockets_of_the_namespace(timed):
+    timed.counters = {"Udp.InDatagrams": 1000, "Udp.RcvbufErrors": 500}
+    timed.udp_sockets = []
+    assert isinstance(timed.result("receive-drops"), Pass)
+
+
 # ---- connection-churn, page-fault-cost, send-buffer-too-small ----
 
 

@@ -275,6 +275,18 @@ _DECLARED = (
         written_by="netprobe record",
     ),
     TableSchema(
+        "udp_sockets",
+        _TIME,
+        "UDP sockets of the target, a row per process that holds one.",
+        (
+            _PID,
+            number("port", "local port", 0, 65535),
+            number("inode", "inode of the socket: equal for processes that share it", 0),
+            count("dropped", "datagrams that did not fit in the receive buffer, between the snapshots"),
+        ),
+        written_by="netprobe record",
+    ),
+    TableSchema(
         "tcp_connections",
         _TIME,
         "TCP connections of the target under load, by TCP_INFO; times and counts are those between two snapshots.",
