@@ -31,10 +31,11 @@ _SOURCES = Path(__file__).with_name("servers_of_truth")
 _POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=Path("/usr/bin"))
 _LOAD_MARGIN_S = 2
 _WARM_UP_S = 1.0
-# Requests per second in the reports of wrk, hey, h2load, redis-benchmark, pgbench, dnsperf and of the client below.
+# Requests per second in the reports of wrk, hey, h2load, pgbench, dnsperf and of the client below; redis-benchmark
+# prints none when it is ended early.
 _RATE = re.compile(
-    r"Requests/sec:\s+([\d.]+)|finished in [\d.]+m?s, ([\d.]+) req/s|([\d.]+) requests per second|"
-    r"tps = ([\d.]+)|Queries per second:\s+([\d.]+)|overall: ([\d.]+)"
+    r"Requests/sec:\s+([\d.]+)|finished in [\d.]+m?s, ([\d.]+) req/s|"
+    r"tps = ([\d.]+)|Queries per second:\s+([\d.]+)"
 )
 _MEMCACHED_CLIENT = """
 import socket, sys, threading, time
