@@ -38,14 +38,24 @@ class TcpTotals:
         That is how Nagle's algorithm looks that holds back a small write until a delayed acknowledgment arrives.
         """
         limited_ns = self.receiver_limited_ns + self.buffer_limited_ns
+        # Data that waits only for an answer to carry its acknowledgment is sent at once, and nothing is unsent.
+        waiting = self.with_unsent * _UNSENT_OF >= self.connections
         slow = self.busy_ms_per_segment >= max(_MIN_ACK_MS, _MIN_ROUND_TRIPS * self.min_rtt_ns / 1e6)
         lossy = self.retransmitted > _MAX_LOSS * self.data_segments
-        return slow and not lossy and self.share_pct(self.busy_ns) >= _MIN_BUSY_PCT and limited_ns * 2 < self.busy_ns
+        return (
+            waiting
+            and slow
+            and not lossy
+            and self.share_pct(self.busy_ns) >= _MIN_BUSY_PCT
+            and limited_ns * 2 < self.busy_ns
+        )
 
 
 # The shortest delayed acknowledgment takes 40 ms (TCP_DELACK_MIN in include/net/tcp.h); a response may have several
 # segments, of which one waits.
 _MIN_ACK_MS = 5.0
+# One of so many connections has unsent data at the last snapshot.
+_UNSENT_OF = 4
 _MIN_ROUND_TRIPS, _MIN_BUSY_PCT, _MAX_LOSS = 10, 50.0, 0.01
 
 

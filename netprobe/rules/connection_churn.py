@@ -52,7 +52,9 @@ def evaluate(context: RunContext) -> Result:
     context.require("messages")
     calls = {row.syscall: row.calls for row in context.calls}
     accepted = sum(calls.get(name, 0) for name in ("accept", "accept4"))
-    connected = calls.get("connect", 0)
+    # UDP sockets are connected as well: without messages from connections that the server opened, none was TCP.
+    opened = _of_opened_connections(context)
+    connected = calls.get("connect", 0) if opened else 0
     messages = context.matrix.cells.total()
     # Calls of accept() that find no connection are calls as well; each accepted connection is closed.
     accepted = min(accepted, calls.get("close", 0) + calls.get("shutdown", 0))
@@ -64,6 +66,14 @@ def evaluate(context: RunContext) -> Result:
     if new < _MIN_PER_MESSAGE * messages:
         return Pass(CODE, f"{new / messages:.3f} new connections per message")
     return _finding(context, accepted, connected, messages)
+
+
+def _of_opened_connections(context: RunContext) -> int:
+    """Messages read from TCP connections that the server opened itself."""
+    table = context.run.tables["messages"]
+    if "accepted" not in table.columns:
+        return context.matrix.cells.total()
+    return sum(messages - accepted for messages, accepted in table.rows("messages", "accepted"))
 
 
 def _finding(context: RunContext, accepted: int, connected: int, messages: int) -> Finding:

@@ -5,7 +5,8 @@
 Input: TCP_INFO of the connections, between snapshots under load and at stop: the time with unacknowledged data, the
 segments with data, the shortest round trip. A finding is reported if data is outstanding for at least half of the time,
 for 5 ms and ten round trips per segment on average, although neither the receive window nor the send buffer is full and
-hardly anything is lost.
+hardly anything is lost, and at least one of four connections had unsent data at the last snapshot: without that, the
+acknowledgments only wait for the answers or requests that carry them.
 
 The cost is the share of the time with outstanding data in which the serving threads sleep.
 

@@ -4,9 +4,9 @@
 
 Input: sleeps in futex by the address of the lock, and the threads that end them. A lock is contended if at least two
 threads of one process sleep on it, at least 100 times per second, and if most of the wake-ups of these threads by other
-threads come from threads that sleep on it as well: they hold the lock in turn. A pool of idle threads is different: a
-thread that does not wait there itself wakes them. A finding is reported if the sleeps take at least 5 % of the time
-that the waiting threads spend running, runnable or on this lock.
+threads come from threads that sleep on it as well, each for a tenth of an equal share or more: they hold the lock in
+turn. A pool of idle threads is different: a thread that does not wait there itself wakes them. A finding is reported if
+the sleeps take at least 5 % of the time that the waiting threads spend running, runnable or on this lock.
 
 Locks whose waiters sleep on words of their own (Go, JVM monitors) are not seen.
 
@@ -46,6 +46,8 @@ CODE = "lock-contention"
 DOCUMENTATION = parse(__doc__)
 _MIN_SHARE_PCT, _MIN_PER_SECOND = 5.0, 100
 _MIN_BY_WAITERS = 0.5
+# Part of an equal share of the time on the lock from which a waker waits for it in turn.
+_MIN_TURN = 0.1
 
 _Thread = tuple[int, int]
 
@@ -112,7 +114,9 @@ def _locks(context: RunContext) -> list[_Lock] | None:
     for pid, tid, _, _, waker, wakeups in thread_rows(context.run.tables, "wakers", "waker_tid", "wakeups"):
         for key in names.get((pid, tid), ()):
             locks[key].by_threads += wakeups
-            locks[key].by_waiters += wakeups if (pid, waker) in locks[key].ns else 0
+            # A dispatcher may sleep on the lock of its workers now and then.
+            waits_in_turn = locks[key].ns[pid, waker] >= _MIN_TURN * locks[key].ns.total() / len(locks[key].ns)
+            locks[key].by_waiters += wakeups if waits_in_turn else 0
     return list(locks.values())
 
 

@@ -267,9 +267,9 @@ def test_a_full_send_buffer(timed):
 # ---- delayed-ack, retransmissions ----
 
 
-def tcp(busy_s, segments, *, receiver_s=0.0, buffer_s=0.0, again=0, rtt_ms=0.05, accepted=True):
+def tcp(busy_s, segments, *, receiver_s=0.0, buffer_s=0.0, again=0, rtt_ms=0.05, accepted=True, unsent=100):
     ns = [int(seconds * 1e9) for seconds in (busy_s, receiver_s, buffer_s)]
-    return (PID, 8080, accepted, 5.0, *ns, segments, again, 100, 1, int(rtt_ms * 1e6))
+    return (PID, 8080, accepted, 5.0, *ns, segments, again, unsent, 1, int(rtt_ms * 1e6))
 
 
 @pytest.mark.parametrize(
@@ -283,6 +283,7 @@ def tcp(busy_s, segments, *, receiver_s=0.0, buffer_s=0.0, again=0, rtt_ms=0.05,
         (tcp(4.8, 240, buffer_s=4.0), False),
         (tcp(4.8, 240, again=20), False),  # losses
         (tcp(0.5, 25), False),  # a quiet connection
+        (tcp(4.8, 240, unsent=0), False),  # acknowledged by the next request
     ],
 )
 def test_small_writes_that_wait_for_acknowledgments(timed, connection, found):
