@@ -2,11 +2,14 @@
 
 Two CPUs are enough for each case. `running(case)` starts the server and its load, and stops everything at the end.
 
-Three findings have no case, because no option of the lab produces them on every machine:
+Faults of servers that the lab does not have are cases of `bench/truth_servers.py`. Six findings have no case:
 
 - `mitigation-cost`: the cost depends on the processor and the boot parameters, which a case cannot change.
 - `unknown-frames`: the lab server spends too little time outside the kernel for a stripped copy to reach 15 %.
 - `poll-mode`: needs DPDK, which is not always available; the tests record dpdk-testpmd if it is installed.
+- `uneven-load`: a test records a small server that gives all connections to one of its threads.
+- `too-few-workers`: needs idle CPUs beside server and load, more than two.
+- `retransmissions`: needs a path that loses packets.
 """
 
 from __future__ import annotations
