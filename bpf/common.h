@@ -200,6 +200,11 @@ int on_fork(struct bpf_raw_tracepoint_args *ctx)
         take_slot(child);
         return 0;
     }
+#else
+    // A thread that netprobe starts during the recording, such as one of a library, is not traced either.
+    u64 parent = bpf_get_current_pid_tgid();
+    u32 parent_tid = parent, *parent_slot = slot_of.lookup(&parent_tid);
+    if (parent_slot && *parent_slot == UNTRACED && read_u32(child + TASK_TGID) == parent >> 32) none = UNTRACED;
 #endif
     // The number may be that of an ended thread.
     slot_of.update(&tid, &none);

@@ -20,7 +20,7 @@ def test_a_run_has_its_description_and_tables(record_workload, tmp_path):
     run = package.load(tmp_path / "run")
     assert set(run.tables) == {
         "intervals", "threads", "syscalls", "syscall_timeouts", "syscall_errors", "syscall_latency",
-        "syscall_latency_histogram",
+        "syscall_latency_histogram", "epoll_changes",
     }  # fmt: skip
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == sorted(
         ["run.json", *(f"{name}.parquet" for name in run.tables)]

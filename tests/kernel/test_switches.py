@@ -127,6 +127,7 @@ def test_machine_wide_text(recording):
     assert shown[4].startswith("Average")
 
 
+@pytest.mark.timing("needs a CPU that is idle for a moment")
 def test_the_idle_task_is_no_next_task(gated, recording):
     target = gated("naps", 100, 2000)
     target.start()
